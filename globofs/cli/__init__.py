@@ -1,0 +1,1 @@
+"""The `globofs` command: translate arguments, ask the volume, show the answer."""

@@ -1,0 +1,1 @@
+"""`globofs demo`: a live three-node volume made of files found on any machine."""

@@ -1,0 +1,1 @@
+"""When things happen: threads, queues, watching, back-off. Announces events, offers snapshots."""

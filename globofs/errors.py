@@ -1,0 +1,258 @@
+"""Every error a user can meet.
+
+The docstring of a class is the sentence shown; `{name}` in it is filled from the keyword
+arguments of the constructor. `exit_code` is what the command ends with, `errno` what the mount
+answers, `code` the word scripts see with `--json`.
+"""
+
+from __future__ import annotations
+
+import errno as _errno
+import os
+import re
+
+
+def printable(value: object) -> str:
+    """Text of `value` that is safe on a terminal: control characters and stray bytes escaped."""
+    if isinstance(value, bytes):
+        value = os.fsdecode(value)
+    text = value if isinstance(value, str) else str(value)
+    if text.isprintable():
+        return text
+    shown: list[str] = []
+    for char in text:
+        point = ord(char)
+        if 0xDC80 <= point <= 0xDCFF:
+            shown.append(f"\\x{point - 0xDC00:02x}")
+        elif char.isprintable() or char == "\n":
+            shown.append(char)
+        else:
+            shown.append(f"\\x{point:02x}" if point < 0x100 else f"\\u{point:04x}")
+    return "".join(shown)
+
+
+class GlobofsError(Exception):
+    """{message}"""
+
+    exit_code: int = 1
+    errno: int = _errno.EIO
+
+    def __init__(self, message: str | None = None, /, **fields: object) -> None:
+        self.fields = fields
+        if message is None:
+            template = " ".join((type(self).__doc__ or "").split())
+            message = template.format(**{key: printable(value) for key, value in fields.items()})
+        self.message = message
+        super().__init__(message)
+
+    @property
+    def code(self) -> str:
+        """The error's word for scripts: the class name in kebab case."""
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", type(self).__name__).lower()
+
+    @property
+    def path(self) -> str | None:
+        """The path the error is about, where it is about one."""
+        value = self.fields.get("path")
+        return None if value is None else printable(value)
+
+
+# --- wrong usage and configuration (exit 2) -------------------------------------------------
+
+
+class UsageError(GlobofsError):
+    """{message}"""
+
+    exit_code = 2
+    errno = _errno.EINVAL
+
+
+class BadPath(UsageError):
+    """{path}: not a path in a volume: {reason}"""
+
+
+class BadTime(UsageError):
+    """{text}: not a time; try 2026-11-23T18:00, "yesterday 18:00", "2h ago" or a version number"""
+
+
+class BadConfig(UsageError):
+    """{path}:{line}: {reason}"""
+
+
+class NoVolume(UsageError):
+    """{path}: no volume here or above; name one with -C or $GLOBOFS_VOLUME, or make one with
+    `globofs init DIRECTORY`"""
+
+    errno = _errno.ENOENT
+
+
+class NotAVolume(UsageError):
+    """{path}: not a GloboFS volume: {reason}"""
+
+    errno = _errno.ENOENT
+
+
+class NotEmpty(UsageError):
+    """{path}: not empty; a volume is a directory of its own (files go in with `globofs add`)"""
+
+    errno = _errno.ENOTEMPTY
+
+
+class NoSuchPeer(UsageError):
+    """{name}: no such peer; there is {known}"""
+
+
+class PeerExists(UsageError):
+    """{name}: there is already a peer of that name; remove it first or choose another"""
+
+
+# --- asked for something that is not there (exit 1) -----------------------------------------
+
+
+class NoSuchPath(GlobofsError):
+    """{path}: no such file or directory in the volume{hint}"""
+
+    errno = _errno.ENOENT
+
+
+class NoSuchVersion(GlobofsError):
+    """{path}: no version {version}; `globofs log` lists them"""
+
+    errno = _errno.ENOENT
+
+
+class AmbiguousVersion(GlobofsError):
+    """{path}: {version} could be any of {candidates}; give more digits"""
+
+    errno = _errno.EINVAL
+
+
+class NotAFile(GlobofsError):
+    """{path}: is a {kind}, not a file"""
+
+    errno = _errno.EISDIR
+
+
+class TargetExists(GlobofsError):
+    """{path}: exists already; choose another place with --to, or allow overwriting with --force"""
+
+    errno = _errno.EEXIST
+
+
+class UnsafeTarget(GlobofsError):
+    """{path}: {reason}; nothing was written there"""
+
+    errno = _errno.ELOOP
+
+
+class NothingToUndo(GlobofsError):
+    """nothing of this node to {verb}"""
+
+
+class MassChange(GlobofsError):
+    """{count} of {total} files from {path} would be {what}; if that is meant, say --yes"""
+
+    errno = _errno.EPERM
+
+
+class PartFailed(GlobofsError):
+    """{count} of {total} could not be {what}; each is named above"""
+
+
+# --- content that is not here (exit 3) ------------------------------------------------------
+
+
+class ContentMissing(GlobofsError):
+    """{path}: {count} of its blocks are not here and nobody reachable holds them; {holder} should
+    have them"""
+
+    exit_code = 3
+    errno = _errno.EIO
+
+
+# --- damage and hostile input ---------------------------------------------------------------
+
+
+class Damaged(GlobofsError):
+    """{path}: damaged: {reason}"""
+
+    errno = _errno.EIO
+
+
+class FormatError(GlobofsError):
+    """{what}: {reason}"""
+
+    errno = _errno.EIO
+
+
+# --- peers ----------------------------------------------------------------------------------
+
+
+class PeerError(GlobofsError):
+    """{peer}: {reason}"""
+
+    errno = _errno.EIO
+
+
+class PeerOffline(PeerError):
+    """{peer} is offline: {reason}"""
+
+
+class PeerStuck(PeerError):
+    """{peer} does not answer: {reason}"""
+
+    errno = _errno.ETIMEDOUT
+
+
+class PeerWrong(PeerError):
+    """{peer}: another volume lies there: {reason}"""
+
+
+class PeerReadOnly(PeerError):
+    """{peer} cannot be written to: {reason}"""
+
+    errno = _errno.EROFS
+
+
+class SyncFailed(GlobofsError):
+    """{reason}"""
+
+
+# --- this machine ---------------------------------------------------------------------------
+
+
+class DiskError(GlobofsError):
+    """{path}: {reason}; nothing was changed, try again when it is mended"""
+
+
+class ReadOnlyVolume(GlobofsError):
+    """{path}: opened read only: {reason}"""
+
+    errno = _errno.EROFS
+
+
+class Locked(GlobofsError):
+    """{path}: still in use by {holder}; gave up waiting after {seconds} s"""
+
+    errno = _errno.EAGAIN
+
+
+class Unsupported(GlobofsError):
+    """{what} is not possible here: {reason}"""
+
+    errno = _errno.EOPNOTSUPP
+
+
+class Interrupted(GlobofsError):
+    """interrupted; what was reported is safe, and the same command goes on from there"""
+
+    exit_code = 130
+    errno = _errno.EINTR
+
+
+def from_os_error(error: OSError, path: object = None) -> DiskError:
+    """The user's sentence for an `OSError`, naming the file it concerns."""
+    name = path if path is not None else (error.filename or "the volume")
+    made = DiskError(path=name, reason=error.strerror or str(error))
+    made.errno = error.errno or _errno.EIO
+    return made

@@ -1,0 +1,84 @@
+"""The house rules: who may import whom, what starting costs, how long a function may be."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).resolve().parent.parent
+SOURCES = sorted((HOUSE / "globofs").rglob("*.py"))
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *words], cwd=HOUSE, capture_output=True, text=True, timeout=100
+    )
+
+
+def test_rooms_import_only_rooms_below() -> None:
+    done = run("-c", "from importlinter.cli import lint_imports; raise SystemExit(lint_imports())")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_types() -> None:
+    done = run("-m", "mypy")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("words", [("check",), ("format", "--check")], ids=" ".join)
+def test_ruff(words: tuple[str, ...]) -> None:
+    done = run("-m", "ruff", *words, "globofs", "tests")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["import globofs", "import globofs.volume", "import globofs.engine", "import globofs.cli.main"],
+)
+def test_importing_loads_no_face(statement: str) -> None:
+    heavy = "('textual', 'rich', 'mfusepy', 'watchfiles')"
+    code = f"{statement}; import sys; print([m for m in {heavy} if m in sys.modules])"
+    done = run("-c", code)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def test_no_module_is_over_500_lines() -> None:
+    long = {
+        str(path.relative_to(HOUSE)): count
+        for path in SOURCES
+        if (count := len(path.read_text().splitlines())) > 500
+    }
+    assert not long
+
+
+def test_no_function_is_over_70_lines() -> None:
+    long = [
+        f"{path.relative_to(HOUSE)}:{node.lineno} {node.name}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > 70
+    ]
+    assert not long
+
+
+def test_only_the_seam_writes() -> None:
+    """Faults are injected in store/fsio, so no other module below the faces may write a file."""
+    call = re.compile(
+        r"\bos\.(rename|replace|link|symlink|unlink|remove|mkdir|makedirs|rmdir|fsync|fdatasync"
+        r"|truncate|ftruncate|chmod|utime|write|pwrite)\("
+    )
+    rooms = ("store", "format", "engine")
+    found = [
+        f"{path.relative_to(HOUSE)}:{number}: {line.strip()}"
+        for path in SOURCES
+        if path.relative_to(HOUSE).parts[1] in rooms and path.name != "fsio.py"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if call.search(line)
+    ]
+    assert not found
