@@ -1,0 +1,43 @@
+"""Two system calls that Python does not offer. Imported when first needed: ctypes is slow to load."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+_SYNC_FILE_RANGE_WRITE = 2
+
+try:
+    _libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True)
+except OSError:
+    _libc = None
+_syncfs = getattr(_libc, "syncfs", None)
+_sync_file_range = getattr(_libc, "sync_file_range", None)
+if _sync_file_range is not None:
+    _sync_file_range.argtypes = (
+        ctypes.c_int,
+        ctypes.c_int64,
+        ctypes.c_int64,
+        ctypes.c_uint,
+    )
+
+
+def syncfs(fd: int, path: str) -> None:
+    """syncfs(2); where the system lacks it, sync(2)."""
+    if _syncfs is None:
+        os.sync()
+        return
+    if _syncfs(fd) == 0:
+        return
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL):
+        os.sync()
+        return
+    raise OSError(code, os.strerror(code), path)
+
+
+def start_writeback(fd: int) -> None:
+    """sync_file_range(2) that waits for nothing; does nothing where the system lacks it."""
+    if _sync_file_range is not None:
+        _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
