@@ -8,15 +8,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-Kind = Literal["file", "directory", "symlink", "deleted"]
+from globofs.format.manifest import Block, Kind
+
+__all__ = [
+    "Block",
+    "Entry",
+    "Held",
+    "Kind",
+    "Operation",
+    "OperationKey",
+    "Version",
+    "held_word",
+]
+
 Held = Literal["all", "part", "none"]
-
-
-class Block(NamedTuple):
-    """A block as a manifest lists it: the SHA-256 of its plain bytes, and their number."""
-
-    id: bytes
-    size: int
 
 
 class OperationKey(NamedTuple):
