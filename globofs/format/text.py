@@ -23,7 +23,8 @@ _TIME = re.compile(r"(-?)(0|[1-9][0-9]{0,9})\.([0-9]{9})")
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _HEX32 = re.compile(r"[0-9a-f]{64}")
 _COUNT = re.compile(r"0|[1-9][0-9]{0,18}")
-_LINE = re.compile(r"([a-z][a-z0-9_-]{0,31})=([!-~]*)")
+_LINE = re.compile(r"([a-z][a-z0-9_-]{0,31})=([!-~]*+)")
+_LINES = re.compile(r"(?:[a-z][a-z0-9_-]{0,31}=[!-~]*+(?:\n|\Z))*+")
 
 
 def escape(raw: bytes) -> str:
@@ -94,10 +95,11 @@ def header_lines(text: str) -> list[tuple[str, str]]:
 
     Keys are lower case; values printable ASCII without blanks. FormatError for any other line.
     """
-    fields: list[tuple[str, str]] = []
+    if _LINES.fullmatch(text) and not text.endswith("\n"):
+        most = HEADER_LINE_CHARS
+        if len(text) <= most or max(map(len, text.split("\n"))) <= most:
+            return _LINE.findall(text)
     for line in text.split("\n"):
-        found = _LINE.fullmatch(line)
-        if found is None or len(line) > HEADER_LINE_CHARS:
+        if not _LINE.fullmatch(line) or len(line) > HEADER_LINE_CHARS:
             raise FormatError(what=repr(line[:80]), reason="not a header line (key=value)")
-        fields.append((found[1], found[2]))
-    return fields
+    return []
