@@ -1,0 +1,266 @@
+"""What commands print: data on stdout, narration and progress on stderr, never a raw name.
+
+With `--json` stdout holds JSON only (one document, or a line each for commands that run long),
+errors are JSON on stderr, and narration is silent: what matters of it is in the document.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from typing import IO, TYPE_CHECKING, Any, Final, TextIO
+
+from globofs.errors import GlobofsError
+from globofs.events import Event, Note, Problem, Progress
+
+if TYPE_CHECKING:
+    from globofs.store.views import OperationKey
+
+PROGRESS_SECONDS: Final = 0.1
+RATE_WINDOW_SECONDS: Final = 8.0
+FIRST_AFTER_SECONDS: Final = 0.3  # what is over sooner needs no progress line
+
+
+def path_fields(path: bytes, key: str = "path") -> dict[str, str]:
+    """A path for JSON: as text, or percent-escaped with its exact bytes in `<key>_b64`."""
+    try:
+        return {key: path.decode("utf-8")}
+    except UnicodeDecodeError:
+        import base64
+
+        from globofs.format.text import escape
+
+        return {key: escape(path), f"{key}_b64": base64.b64encode(path).decode("ascii")}
+
+
+def operation_id(key: OperationKey | None) -> str | None:
+    """An operation's name, to be given back to `undo`: `<node uuid>:<number>`."""
+    return None if key is None else f"{key.node}:{key.number}"
+
+
+def problem_fields(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """The `problems` of a result for JSON."""
+    return [
+        {**path_fields(one.path), "reason": one.reason, "warning": one.warning} for one in problems
+    ]
+
+
+class Output:
+    """The streams of one command. Any thread may call; lines never tear each other."""
+
+    def __init__(self, json: bool = False, *, out: TextIO | None = None, err: TextIO | None = None):
+        self.as_json = json
+        self._out: TextIO = out or sys.stdout
+        self._err: TextIO = err or sys.stderr
+        self._lock = threading.RLock()
+        self._said: set[tuple[bytes, str]] = set()
+        self._meter = _Meter()
+        self._drawn = False
+        self.live = not json and _is_terminal(self._err)
+        self._out_is_terminal = _is_terminal(self._out)
+
+    # --- stdout: data -------------------------------------------------------------------------
+
+    def line(self, text: str = "") -> None:
+        """One line of data. The caller has made names safe."""
+        with self._lock:
+            self._clear_for_data()
+            self._out.write(text + "\n")
+
+    def bytes(self, data: bytes) -> None:
+        """Content, exactly as it is."""
+        with self._lock:
+            self._clear_for_data()
+            self._out.flush()
+            raw: IO[bytes] = self._out.buffer
+            raw.write(data)
+
+    def table(self, rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
+        """Rows in columns two blanks apart; the columns in `right` (numbers) end alike."""
+        if not rows:
+            return
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        last = len(widths) - 1
+        for row in rows:
+            cells = [
+                cell.rjust(widths[i]) if i in right else cell if i == last else cell.ljust(widths[i])
+                for i, cell in enumerate(row)
+            ]
+            self.line("  ".join(cells).rstrip())
+
+    def document(self, value: object) -> None:
+        """The one JSON document of a command."""
+        import json
+
+        self.line(json.dumps(value, ensure_ascii=False, indent=2))
+
+    def rows(self, values: Iterable[dict[str, Any]]) -> None:
+        """A JSON list, written as its rows are made: a million rows need no memory."""
+        import json
+
+        before = "["
+        for value in values:
+            self.line(before + json.dumps(value, ensure_ascii=False))
+            before = ","
+        self.line("[]" if before == "[" else "]")
+
+    def event(self, value: dict[str, Any]) -> None:
+        """One JSON line of a command that runs long; seen at once by whoever reads."""
+        import json
+
+        with self._lock:
+            self.line(json.dumps(value, ensure_ascii=False))
+            self._out.flush()
+
+    # --- stderr: narration --------------------------------------------------------------------
+
+    def say(self, text: str) -> None:
+        """A sentence to whoever runs the command; silent with `--json`."""
+        if not self.as_json:
+            self._narrate(text)
+
+    def problem(self, problem: Problem) -> None:
+        """Name what was not done, once."""
+        from globofs.speech import safe
+
+        with self._lock:
+            key = (problem.path, problem.reason)
+            if key in self._said:
+                return
+            self._said.add(key)
+        path = f"{safe(problem.path)}: " if problem.path else ""
+        mark = "warning: " if problem.warning else ""
+        self.say(f"globofs: {mark}{path}{safe(problem.reason)}")
+
+    def problems(self, problems: Iterable[Problem]) -> None:
+        """Name everything in `problems` that was not named yet."""
+        for problem in problems:
+            self.problem(problem)
+
+    def error(self, error: GlobofsError) -> None:
+        """The sentence of an error; with `--json` an object with `error`, `code` and `path`."""
+        from globofs.errors import printable
+
+        if not self.as_json:
+            self._narrate(f"globofs: {printable(error.message)}")
+            return
+        import json
+
+        fields = {"error": printable(error.message), "code": error.code, "path": error.path}
+        self._narrate(json.dumps(fields, ensure_ascii=False))
+
+    def emit(self, event: Event) -> None:
+        """The `emit` of verbs: narrates notes and problems, draws progress. From any thread."""
+        if isinstance(event, Progress):
+            self.progress(event)
+        elif isinstance(event, Problem):
+            self.problem(event)
+        elif isinstance(event, Note):
+            from globofs.speech import safe
+
+            who = f"{safe(event.peer)}: " if event.peer else ""
+            self.say(f"globofs: {who}{safe(event.text)}")
+
+    # --- progress -----------------------------------------------------------------------------
+
+    def progress(self, progress: Progress) -> None:
+        """Draw the progress line when stderr is a terminal, ten times a second at most."""
+        if not self.live:
+            return
+        with self._lock:
+            text = self._meter.line(progress, time.monotonic())
+            if text is not None:
+                self._err.write(f"\r{text[: _columns() - 1]}\x1b[K")
+                self._err.flush()
+                self._drawn = True
+
+    def clear(self) -> None:
+        """Take the progress line away."""
+        with self._lock:
+            if self._drawn:
+                self._drawn = False
+                self._err.write("\r\x1b[K")
+                self._err.flush()
+
+    def _clear_for_data(self) -> None:
+        if self._drawn and self._out_is_terminal:
+            self.clear()
+
+    def _narrate(self, text: str) -> None:
+        with self._lock:
+            self.clear()
+            self._err.write(text + "\n")
+            self._err.flush()
+
+    def flush(self) -> None:
+        """Everything is with the reader; raises BrokenPipeError where nobody reads."""
+        with self._lock:
+            self.clear()
+            self._out.flush()
+
+
+class _Meter:
+    """Rate and time left of what is in progress, over the last seconds."""
+
+    def __init__(self) -> None:
+        self._begun: float | None = None
+        self._drawn_at = 0.0
+        self._seen: list[tuple[float, int]] = []
+        self._phase = ("", "")
+
+    def line(self, progress: Progress, now: float) -> str | None:
+        """The text to draw, or None while it is too soon after the last one."""
+        if self._phase != (progress.verb, progress.phase):
+            self._phase = (progress.verb, progress.phase)
+            self._seen = []
+            self._begun = now if self._begun is None else self._begun
+        begun = now if self._begun is None else self._begun
+        if now - begun < FIRST_AFTER_SECONDS or now - self._drawn_at < PROGRESS_SECONDS:
+            return None
+        self._drawn_at = now
+        self._seen.append((now, progress.bytes))
+        while len(self._seen) > 2 and now - self._seen[0][0] > RATE_WINDOW_SECONDS:
+            del self._seen[0]
+        return self._words(progress, now)
+
+    def _words(self, progress: Progress, now: float) -> str:
+        from globofs.speech import plural, rate_words, safe, size_words, span_words
+
+        then, had = self._seen[0]
+        rate = max(0, progress.bytes - had) / (now - then) if now > then else 0.0
+        head = progress.phase or progress.verb
+        parts = []
+        if progress.files_total:
+            more = "+" if progress.growing else ""
+            parts.append(f"{progress.files:,}/{progress.files_total:,}{more} files")
+        elif progress.files:
+            parts.append(plural(progress.files, "file"))
+        if progress.bytes_total:
+            share = min(100, 100 * progress.bytes // progress.bytes_total)
+            parts.append(f"{size_words(progress.bytes)} of {size_words(progress.bytes_total)}")
+            parts.append(f"{share}%")
+        elif progress.bytes:
+            parts.append(size_words(progress.bytes))
+        if rate:
+            parts.append(rate_words(rate))
+            left = progress.bytes_total - progress.bytes
+            if left > 0 and not progress.growing:
+                parts.append(f"{span_words(left / rate)} left")
+        if progress.path:
+            parts.append(safe(progress.path))
+        return f"{head}: {', '.join(parts)}"
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    try:
+        return stream.isatty()
+    except ValueError:  # closed
+        return False
+
+
+def _columns() -> int:
+    import shutil
+
+    return max(20, shutil.get_terminal_size().columns)

@@ -1,0 +1,368 @@
+"""The table of commands: words, options, and which module does it. Only the parser of the command
+that was given is built, and only its module imported: start-up counts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, NoReturn
+
+from globofs.errors import UsageError, printable
+
+USAGE: Final = "globofs [-C VOLUME|CONFIG] COMMAND [...]"
+_AT = "the moment TIME: 2026-11-23T18:00, 'yesterday 18:00', '2h ago', a version's number"
+_ID = "a version's number or a unique prefix of it; -1 is the one before the newest"
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `UsageError` instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        """Wrong usage, in one sentence that says where help is."""
+        raise UsageError(f"{printable(message)} (see `{self.prog} --help`)")
+
+
+class Command(NamedTuple):
+    """One command. `family` is the module in `globofs.cli`, `function` its name there."""
+
+    name: str
+    does: str
+    family: str
+    arguments: Callable[[Parser], None]
+    function: str = ""  # the name itself, unless it is a Python word
+    volume: bool = True  # opens one
+    peers: bool = False  # may touch the directory of a peer: runs shielded
+    json: bool = True
+
+
+def _path(parser: Parser, many: str | None = "?", help: str = "a path in the volume") -> None:
+    if many == "?":
+        parser.add_argument("path", metavar="PATH", nargs="?", default="", help=help)
+    elif many == "+":
+        parser.add_argument("paths", metavar="PATH", nargs="+", help=help)
+    else:
+        parser.add_argument("path", metavar="PATH", help=help)
+
+
+def _dry(parser: Parser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and end")
+
+
+def _init(parser: Parser) -> None:
+    parser.add_argument("directory", metavar="VOLUME", help="an empty or a new directory")
+    parser.add_argument("--local", metavar="NAME", default="local", help="this node's directory")
+    parser.add_argument("--name", metavar="NODE", help="what others see; the host's name")
+    parser.add_argument("--blocksize", metavar="SIZE", help="64K, 1M (as it is), 4M")
+    parser.add_argument("--chunking", choices=("cdc", "fixed"), help="content-defined, or fixed")
+    parser.add_argument(
+        "--compression", metavar="zstd|gzip|none", help="of new blocks; zstd:9 sets the level"
+    )
+    parser.add_argument("--cacheonly", action="store_true", help="keep nothing for good here")
+    parser.add_argument("--cachetime", metavar="SPAN", help="unused blocks may go after, as 30m")
+
+
+def _peer(parser: Parser) -> None:
+    words = parser.add_subparsers(dest="word", metavar="add|list|set|remove|retire", required=True)
+    add = words.add_parser("add", help="make a node a peer", allow_abbrev=False)
+    add.add_argument("name", metavar="NAME", help="what the peer is called here")
+    add.add_argument("path", metavar="PATH", help="its volume directory as reached from here")
+    add.add_argument("--send", metavar="yes|no", help="also write blocks there (it cannot reach us)")
+    add.add_argument("--yes", action="store_true", help="join two volumes that share no history")
+    listing = words.add_parser("list", help="the peers and how they are", allow_abbrev=False)
+    change = words.add_parser("set", help="change where or how", allow_abbrev=False)
+    change.add_argument("name", metavar="NAME")
+    change.add_argument("--path", metavar="PATH", help="where it is reached now")
+    change.add_argument("--send", metavar="yes|no")
+    remove = words.add_parser("remove", help="forget a peer; what came stays", allow_abbrev=False)
+    remove.add_argument("name", metavar="NAME")
+    retire = words.add_parser("retire", help="a node is gone for good", allow_abbrev=False)
+    retire.add_argument("node", metavar="NODE", help="its name or uuid")
+    for one in (add, listing, change, remove, retire):
+        _common(one)
+
+
+def _add(parser: Parser) -> None:
+    parser.add_argument("sources", metavar="SRC", nargs="+", help="SRC/ lands as DIR itself")
+    parser.add_argument("--to", metavar="DIR", default="", help="directory in the volume")
+    parser.add_argument("--delete", action="store_true", help="record what SRC no longer has")
+    parser.add_argument("--checksum", action="store_true", help="read even what looks unchanged")
+    parser.add_argument(
+        "--exclude", metavar="PATTERN", action="append", default=[], help="gitignore syntax"
+    )
+    parser.add_argument("--yes", action="store_true", help="also if it changes most of SRC")
+
+
+def _watch(parser: Parser) -> None:
+    parser.add_argument("folder", metavar="FOLDER")
+    parser.add_argument("--to", metavar="DIR", default="", help="directory in the volume")
+    parser.add_argument(
+        "--exclude", metavar="PATTERN", action="append", default=[], help="gitignore syntax"
+    )
+    parser.add_argument("--yes", action="store_true", help="also changes of most of FOLDER")
+    parser.add_argument("--poll", metavar="SPAN", help="look this often instead of being notified")
+
+
+def _ls(parser: Parser) -> None:
+    _path(parser)
+    parser.add_argument("-R", "--recursive", action="store_true", help="everything below")
+    parser.add_argument("-l", "--long", action="store_true", help="size, time, versions, held")
+    parser.add_argument("--at", metavar="TIME", help=_AT)
+    parser.add_argument("--deleted", action="store_true", help="deleted things too")
+
+
+def _find(parser: Parser) -> None:
+    parser.add_argument("pattern", metavar="PATTERN", help="part of a name, or with * ? [..]")
+    parser.add_argument("-l", "--long", action="store_true", help="size, time, versions, held")
+
+
+def _log(parser: Parser) -> None:
+    _path(parser)
+    parser.add_argument("--operations", action="store_true", help="by command, not by version")
+    parser.add_argument("-n", "--limit", metavar="N", type=int, default=0, help="the newest N")
+
+
+def _cat(parser: Parser) -> None:
+    _path(parser, None)
+    _when(parser)
+
+
+def _when(parser: Parser) -> None:
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument("--version", metavar="ID", help=_ID)
+    either.add_argument("--at", metavar="TIME", help=_AT)
+
+
+def _diff(parser: Parser) -> None:
+    _path(parser)
+    parser.add_argument("--from", dest="old", metavar="ID|TIME", help="default: the one before")
+    parser.add_argument("--to", dest="new", metavar="ID|TIME", help="default: now")
+
+
+def _restore(parser: Parser) -> None:
+    _path(parser, "+")
+    _when(parser)
+    parser.add_argument("--to", metavar="TARGET", help="out of the volume, into this directory")
+    parser.add_argument("--delete", action="store_true", help="also delete what came after TIME")
+    parser.add_argument("--force", action="store_true", help="overwrite files at TARGET")
+    _dry(parser)
+
+
+def _rm(parser: Parser) -> None:
+    _path(parser, "+")
+
+
+def _mv(parser: Parser) -> None:
+    parser.add_argument("old", metavar="OLD")
+    parser.add_argument("new", metavar="NEW")
+
+
+def _undo(parser: Parser) -> None:
+    parser.add_argument("operation", metavar="OPERATION", nargs="?", help="see log --operations")
+
+
+def _path_only(parser: Parser) -> None:
+    _path(parser, None)
+
+
+def _none(parser: Parser) -> None:
+    """No arguments of its own."""
+
+
+def _sync(parser: Parser) -> None:
+    parser.add_argument("--watch", action="store_true", help="stay, and do it live")
+
+
+def _mirror(parser: Parser) -> None:
+    _path(parser)
+    parser.add_argument("--to", metavar="PEER", help="write them to a peer that cannot reach back")
+    parser.add_argument("--all-versions", action="store_true", help="old versions too")
+
+
+def _evict(parser: Parser) -> None:
+    _path(parser)
+    _dry(parser)
+
+
+def _pause(parser: Parser) -> None:
+    parser.add_argument("what", metavar="PEER|PATH", nargs="?", help="everything, if not given")
+
+
+def _resolve(parser: Parser) -> None:
+    _path(parser, "+")
+    how = parser.add_mutually_exclusive_group(required=True)
+    how.add_argument("--version", metavar="ID", help="this side wins; " + _ID)
+    how.add_argument("--with", dest="with_file", metavar="FILE", help="a merged file")
+    how.add_argument("--keep-both", action="store_true", help="the other gets a name of its own")
+
+
+def _verify(parser: Parser) -> None:
+    parser.add_argument("--repair", action="store_true", help="set aside, and pull again")
+    parser.add_argument("--sample", metavar="SHARE", help="only so many, as 5%%")
+
+
+def _prune(parser: Parser) -> None:
+    for word in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
+        parser.add_argument(f"--keep-{word}", metavar="N", type=int, default=0)
+    parser.add_argument("--keep-within", metavar="SPAN", help="everything younger than, as 30d")
+    parser.add_argument("--path", metavar="PATH", action="append", default=[], help="below it only")
+    _dry(parser)
+
+
+def _mount(parser: Parser) -> None:
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("--background", action="store_true", help="return when it is ready")
+    parser.add_argument("--readonly", action="store_true")
+    parser.add_argument("--allow-other", action="store_true", help="other users may look")
+
+
+def _umount(parser: Parser) -> None:
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+
+
+def _ui(parser: Parser) -> None:
+    parser.add_argument("--readonly", action="store_true", help="change nothing, sync nothing")
+
+
+def _demo(parser: Parser) -> None:
+    parser.add_argument("--headless", action="store_true", help="tell the story as text, and end")
+    parser.add_argument("--keep", metavar="DIR", help="make the volumes there and leave them")
+
+
+def _doctor(parser: Parser) -> None:
+    parser.add_argument("directory", metavar="DIR", nargs="?", help="look at this place instead")
+
+
+def _completion(parser: Parser) -> None:
+    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"))
+
+
+_TABLE: Final = (
+    Command("init", "make a node in an empty or new directory", "peers", _init, volume=False),
+    Command("peer", "add, list, set, remove or retire peers", "peers", _peer, peers=True),
+    Command("add", "snapshot files or trees into the volume", "files", _add),
+    Command("watch", "keep adding what changes in a folder", "watching", _watch),
+    Command("ls", "list what is in the volume", "listing", _ls),
+    Command("find", "find by name, deleted things too", "listing", _find),
+    Command("log", "the timeline of a file, or of a directory", "history", _log),
+    Command("cat", "write a file's bytes to stdout", "files", _cat, peers=True, json=False),
+    Command("diff", "what changed between two versions or moments", "history", _diff, peers=True),
+    Command("restore", "make old content current, or write it out", "files", _restore, peers=True),
+    Command("rm", "delete; history is kept", "files", _rm),
+    Command("mv", "rename a file or directory", "files", _mv),
+    Command("undo", "reverse the last operation of this node", "history", _undo),
+    Command("redo", "reverse the last undo", "history", _none),
+    Command("sync", "push, receive and relay", "syncing", _sync, peers=True),
+    Command("mirror", "pull every block, or write them to a peer", "syncing", _mirror, peers=True),
+    Command("pin", "fetch now and keep, also what comes later", "syncing", _path_only, peers=True),
+    Command("unpin", "take a pin back", "syncing", _path_only),
+    Command("evict", "let go what others safely hold", "syncing", _evict, peers=True),
+    Command("copies", "who holds it", "syncing", _path_only, peers=True),
+    Command("status", "peers, queues, conflicts, missing blocks", "syncing", _none),
+    Command("why", "why something is not here, or not there", "syncing", _path_only),
+    Command("pause", "pause a peer, a path, or everything", "steering", _pause),
+    Command("resume", "take a pause back", "steering", _pause),
+    Command("retry", "try what failed again, now", "steering", _none),
+    Command("bump", "move a path to the front of the queue", "steering", _path_only),
+    Command("conflicts", "list what was changed in two places", "history", _none),
+    Command("resolve", "settle conflicts", "files", _resolve, peers=True),
+    Command("verify", "read and check every block and manifest", "care", _verify, peers=True),
+    Command("prune", "let old versions go by a policy", "care", _prune),
+    Command("mount", "the volume as ordinary files", "other", _mount, peers=True, json=False),
+    Command("umount", "end a mount", "other", _umount, volume=False, json=False),
+    Command("ui", "the terminal UI", "other", _ui, peers=True, json=False),
+    Command("demo", "three nodes to play with", "other", _demo, volume=False, json=False),
+    Command("doctor", "what works here, and what does not", "care", _doctor, peers=True),
+    Command("completion", "completion for a shell", "other", _completion, volume=False, json=False),
+)
+COMMANDS: Final = {command.name: command for command in _TABLE}
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-C", dest="where", metavar="VOLUME|CONFIG", default=argparse.SUPPRESS, help="which volume"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=argparse.SUPPRESS, help="JSON on stdout"
+    )
+
+
+def build(command: Command) -> Parser:
+    """The parser of one command."""
+    parser = Parser(
+        prog=f"globofs {command.name}",
+        description=f"{command.does[0].upper()}{command.does[1:]}.",
+        allow_abbrev=False,
+    )
+    command.arguments(parser)
+    if command.name != "peer":
+        _common(parser)
+    return parser
+
+
+class Given(NamedTuple):
+    """What stands before the command, and the rest."""
+
+    where: str | None
+    json: bool
+    name: str | None  # None: no command
+    rest: tuple[str, ...]
+    wish: str = ""  # "help" or "version"
+
+
+def split(argv: Sequence[str]) -> Given:
+    """Find the command among `argv` and what was said before it. Raises `UsageError`."""
+    where: str | None = None
+    as_json = False
+    words = list(argv)
+    while words and words[0].startswith("-"):
+        word = words.pop(0)
+        if word in ("-h", "--help", "--version"):
+            wish = "version" if word == "--version" else "help"
+            return Given(where, as_json, None, (), wish)
+        if word == "--json":
+            as_json = True
+        elif word.startswith("-C"):
+            where = word[2:] or (words.pop(0) if words else None)
+            if not where:
+                raise UsageError("-C wants a volume directory or a config file")
+        elif word == "--":
+            break
+        else:
+            raise UsageError(f"{printable(word)}: no such option (see `globofs --help`)")
+    if not words:
+        return Given(where, as_json, None, ())
+    return Given(where, as_json or "--json" in words, words[0], tuple(words[1:]))
+
+
+def find(name: str) -> Command:
+    """The command called `name`. Raises `UsageError` that names the nearest."""
+    command = COMMANDS.get(name)
+    if command is None:
+        import difflib
+
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"; did you mean `globofs {near[0]}`?" if near else " (see `globofs --help`)"
+        raise UsageError(f"{printable(name)}: no such command{hint}")
+    return command
+
+
+def overview() -> str:
+    """What `globofs --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {one.name:<{width}}  {one.does}" for one in _TABLE]
+    return "\n".join(
+        (
+            f"usage: {USAGE}",
+            "",
+            "One versioned tree of files on several nodes.",
+            "",
+            *lines,
+            "",
+            "The volume: -C, else $GLOBOFS_VOLUME, else the nearest one at or above the current",
+            "directory. `globofs COMMAND --help` tells more; --json makes reports machine-readable.",
+            "`globofs` alone opens the terminal UI.",
+            "",
+            "Exit status: 0 done; 1 failed, or part of it; 2 wrong usage or config; 3 content that",
+            "no reachable peer holds now; 130 interrupted.",
+        )
+    )
