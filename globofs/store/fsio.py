@@ -14,6 +14,7 @@ lies in `tmp/`, which only its owner may enter, or because its `mode` says so.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -270,6 +271,12 @@ def open_append(path: str) -> tuple[int, int]:
     return fd, info.st_size
 
 
+def open_scratch(path: str) -> int:
+    """A descriptor for reading and writing a private file of our own, made if missing."""
+    _tell("create", path, 0o600)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
 def write_at(fd: int, path: str, offset: int, data: Buffer) -> None:
     """Write all of `data` into the open file `path` at `offset`."""
     _write_fd(fd, path, offset, data)
@@ -282,10 +289,10 @@ def truncate(fd: int, path: str, size: int) -> None:
 
 
 def _cut(fd: int, path: str, size: int) -> None:
-    try:
+    # Where even that fails the torn piece stays: readers skip it, and the next append begins on a
+    # new line.
+    with contextlib.suppress(OSError):
         truncate(fd, path, size)
-    except OSError:
-        pass  # the torn piece stays; readers skip it and the next append begins on a new line
 
 
 # --- names --------------------------------------------------------------------------------------
@@ -451,7 +458,5 @@ def open_lock(path: str) -> int:
 
 def note_holder(fd: int, text: bytes) -> None:
     """Leave a few words in a lock file for those who wait; on a full disk they go without."""
-    try:
+    with contextlib.suppress(OSError):
         os.pwrite(fd, text.ljust(128), 0)
-    except OSError:
-        pass

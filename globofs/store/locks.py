@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Literal
 
 from globofs import errors, limits
@@ -42,17 +42,16 @@ _open_guard = threading.Lock()
 def _forget_after_fork() -> None:
     """A forked child lets go of its copies: a lock must end with the process that took it."""
     for fd in _open:
-        try:
+        with suppress(OSError):
             os.close(fd)
-        except OSError:
-            pass
     _open.clear()
+    _open_guard.release()
 
 
 os.register_at_fork(
     before=_open_guard.acquire,
     after_in_parent=_open_guard.release,
-    after_in_child=lambda: (_forget_after_fork(), _open_guard.release()),
+    after_in_child=_forget_after_fork,
 )
 
 

@@ -1,0 +1,144 @@
+"""From staged files into `hashes/`: quick, repeatable, finished by whoever comes next.
+
+What is put there is not durable at once and need not be: the staged file stays until it is, and
+its name says so (see `staged`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from globofs import limits
+from globofs.store import fsio, staged
+from globofs.store.clock import boot_id
+from globofs.store.staged import DONE, StagedBlock, StagedFile
+
+if TYPE_CHECKING:
+    from globofs.store.blocks import BlockStore
+
+_ALONE = 500
+"""Below so many blocks a second thread costs more than it brings."""
+
+
+def pending(directory: str) -> list[StagedFile]:
+    """Staged files whose blocks may not all stand in `hashes/`, oldest first."""
+    here = boot_id()
+    return [file for file in staged.files(directory) if file.state not in (DONE, here)]
+
+
+def explode(store: BlockStore) -> int:
+    """Put the blocks of all pending staged files into `hashes/`; returns how many it were."""
+    if not pending(store.staged):
+        return 0
+    count = 0
+    with store.locks.explode.exclusive():
+        for file in pending(store.staged):
+            path = os.path.join(store.staged, file.name)
+            count += _explode_file(store, path)
+            fsio.rename(path, os.path.join(store.staged, f"{file.base}.{boot_id()}"))
+        _trim(store)
+    return count
+
+
+def _explode_file(store: BlockStore, path: str) -> int:
+    # By id: neighbours share directories, and two threads stay out of each other's.
+    blocks = sorted(staged.scan(path))
+    fd = fsio.open_regular(path)
+    try:
+        if len(blocks) < _ALONE:
+            _place(store, fd, blocks)
+        else:
+            half = len(blocks) // 2
+            with ThreadPoolExecutor(1) as pool:
+                other = pool.submit(_place, store, fd, blocks[half:])
+                _place(store, fd, blocks[:half])
+                other.result()
+    finally:
+        os.close(fd)
+    return len(blocks)
+
+
+def _place(store: BlockStore, fd: int, blocks: Sequence[StagedBlock]) -> None:
+    temporary = f"{store.tmp}/{fsio.temporary_name('x')}"
+    hashes = store.hashes
+    make_first = True  # a new volume lacks nearly all directories, an old one nearly none
+    directory = ""
+    store.make_tmp()
+    for block in blocks:
+        name = block.id.hex()
+        data = fsio.pread_all(fd, block.offset, block.length)
+        fsio.write_new(temporary, data)
+        above = f"{hashes}/{name[:2]}/{name[2:4]}"
+        final = f"{above}/{name[4:]}{block.suffix}"
+        if above != directory:
+            directory = above
+            if make_first:
+                make_first = _make(above)
+        try:
+            fsio.rename(temporary, final)
+        except FileNotFoundError:
+            make_first = True
+            fsio.mkdirs(above)
+            fsio.rename(temporary, final)
+
+
+def _make(directory: str) -> bool:
+    try:
+        return fsio.mkdir(directory)
+    except FileNotFoundError:
+        fsio.mkdirs(directory)
+        return True
+
+
+def settle(store: BlockStore, *, always: bool = False) -> None:
+    """Make `hashes/` durable, note that for exploded files, and keep their number bounded.
+
+    Without exploded files nothing happens unless `always`.
+    """
+    here = boot_id()
+    exploded = [file for file in staged.files(store.staged) if file.state == here]
+    if not exploded and not always:
+        return
+    fsio.syncfs(store.hashes)
+    for file in exploded:
+        # Another client may have done it: then there is nothing left to rename.
+        with suppress(FileNotFoundError):
+            fsio.rename(
+                os.path.join(store.staged, file.name),
+                os.path.join(store.staged, f"{file.base}.{DONE}"),
+            )
+    _drop(store)
+
+
+def _sizes(store: BlockStore) -> list[tuple[StagedFile, int]]:
+    found: list[tuple[StagedFile, int]] = []
+    for file in staged.files(store.staged):
+        with suppress(FileNotFoundError):
+            found.append((file, os.lstat(os.path.join(store.staged, file.name)).st_size))
+    return found
+
+
+def _trim(store: BlockStore) -> None:
+    """When the read cache is too large, make it droppable first where it is not yet."""
+    sizes = _sizes(store)
+    if sum(size for _, size in sizes) <= limits.STAGE_CACHE_BYTES:
+        return
+    settle(store, always=False)
+    _drop(store)
+
+
+def _drop(store: BlockStore) -> None:
+    """Delete the oldest files that are no longer needed beyond the cache's bound."""
+    sizes = _sizes(store)
+    excess = sum(size for _, size in sizes) - limits.STAGE_CACHE_BYTES
+    for file, size in sizes:
+        if excess <= 0:
+            return
+        if file.state == DONE:
+            store.index.staged_drop(file.base)
+            fsio.remove(os.path.join(store.staged, file.name))
+            excess -= size
