@@ -1,0 +1,637 @@
+"""The engine: it decides *when*. Made of parts that are wired together here and nowhere else.
+
+    watcher  --hint-->  local thread (apply, figures, wishes)  --poke-->  pulls, peer loops
+    ticker: leadership, meters, requests and snapshots of the node's other processes, subscribers
+
+Of all processes that use a node one leads (it holds `lock/sync`): it alone pushes, receives and
+pulls in the background. The others show what it publishes, hand their wishes to it, and one of
+them takes over when it ends. The engine never raises into its callers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Final
+
+from globofs import errors, limits
+from globofs.engine import compose
+from globofs.engine.jobs import DIRECTIONS, Job, Jobs
+from globofs.engine.jobs import Work as JobWork
+from globofs.engine.local import Local
+from globofs.engine.meters import Meters
+from globofs.engine.pulls import Pulls
+from globofs.engine.queue import Queue
+from globofs.engine.rounds import HANG_SECONDS, PeerLoop
+from globofs.engine.runfiles import Published, Request, RunFiles, Verb
+from globofs.engine.watch import Watcher
+from globofs.engine.work import PeerFacts, Steering, VolumeWork, Work
+from globofs.events import (
+    BlockMoved,
+    Changed,
+    Event,
+    Note,
+    PeerSeen,
+    PeerStatus,
+    Problem,
+    Progress,
+    Snapshot,
+    Status,
+)
+from globofs.store.clock import SYSTEM, Clock
+from globofs.volume import Volume
+
+TICK_SECONDS: Final = 1.0 / limits.SNAPSHOT_HZ
+QUIET_TICK_SECONDS: Final = 0.25
+OTHERS_SECONDS: Final = 0.5
+PUBLISH_SECONDS: Final = 0.5
+PUBLISH_IDLE_SECONDS: Final = 8.0
+HOUSEKEEPING_SECONDS: Final = 2.0
+CLOSE_SECONDS: Final = 2.0
+NOTES_KEPT: Final = 100
+NOBODY: Final = "nobody yet"
+
+Subscriber = Callable[[Snapshot], None]
+
+
+class Engine:
+    """The engine of one process on one node. Every method may be called from any thread."""
+
+    def __init__(
+        self,
+        volume: Volume | Work,
+        *,
+        label: str = "globofs",
+        follow: bool = False,
+        clock: Clock = SYSTEM,
+        hang_seconds: float = HANG_SECONDS,
+    ) -> None:
+        """`label` names this process to the node's others ("ui", "mount", "sync"). With `follow`
+        it never leads: it shows, and moves only what its own process reads."""
+        self.work: Work = VolumeWork(volume) if isinstance(volume, Volume) else volume
+        self.clock = clock
+        self._hang = hang_seconds
+        self._readonly = self.work.readonly
+        self._follow = follow or bool(self._readonly)
+        self._files = RunFiles(self.work.directory("run"), label, readonly=bool(self._readonly))
+        self.queue = Queue()
+        self._meters = Meters(time.monotonic())
+        self._pulls = Pulls(self.work, self.queue, self._hear, clock.now_ns)
+        self._jobs = Jobs(self._job_event, self._job_begun, self._job_ended)
+        self._local = Local(
+            self.work,
+            self._hear,
+            changed=self._tree_changed,
+            steered=self._steered,
+            leads=lambda: self._leads,
+        )
+        self._lock = threading.Lock()
+        self._loops: dict[str, PeerLoop] = {}
+        self._facts: tuple[PeerFacts, ...] = ()
+        self._counted: dict[str, tuple[int, int]] = {}
+        self._notes: deque[Note] = deque(maxlen=NOTES_KEPT)
+        self._others: list[Published] = []
+        self._subscribers: list[Subscriber] = []
+        self._serials = itertools.count(1)
+        self._leads = False
+        self._vanished = ""
+        self._latest: Snapshot | None = None
+        self._latest_at = 0.0
+        self._published: object = None
+        self._published_at = 0.0
+        self._applied_seen = b""
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._started = False
+        self._watcher: Watcher | None = None
+        self._ticker = threading.Thread(target=self._tick_loop, name="globofs-engine", daemon=True)
+
+    # --- life ---------------------------------------------------------------------------------
+
+    def start(self) -> Engine:
+        """Begin; returns at once. May be called once."""
+        self._started = True
+        self._files.prepare()
+        try:
+            self.work.listen(self._hear)
+            self._facts = self.work.peers()
+        except Exception as error:
+            self._note(Note(f"peers: {error}", warning=True))
+        self._watch()
+        self._local.start()
+        self._ticker.start()
+        return self
+
+    def close(self, timeout: float = CLOSE_SECONDS) -> bool:
+        """End all threads, waiting at most `timeout` seconds. False when one hangs in a call that
+        nothing can end; it is a daemon, what it holds is given back by the kernel."""
+        if not self._started or self._stopping.is_set():
+            return True
+        until = time.monotonic() + timeout
+        self._jobs.cancel_all()
+        self._stopping.set()
+        self._wake.set()
+        self._pulls.stop()
+        self._local.stop()
+        if self._watcher is not None:
+            self._watcher.stop()
+        loops = list(self._loops.values())
+        for loop in loops:
+            loop.stop()
+        well = True
+        for loop in loops:
+            well = loop.join(until - time.monotonic()) and well
+        well = self._local.join(until - time.monotonic()) and well
+        self._ticker.join(max(0.05, until - time.monotonic()))
+        return well and not self._ticker.is_alive()
+
+    def __enter__(self) -> Engine:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait until nothing is left to do that could be done now: every peer that is online
+        knows all that we know, nothing wanted is still to move, no job runs."""
+        until = time.monotonic() + timeout
+        quiet = 0
+        while time.monotonic() < until:
+            quiet = quiet + 1 if self._idle() else 0
+            if quiet >= 3:
+                return True
+            time.sleep(0.03)
+        return False
+
+    def _idle(self) -> bool:
+        if not self._local.idle or self._jobs.running or self.queue.moving:
+            return False
+        if not self._leads:
+            return any(other.leads for other in self._others) or self._follow
+        with self._lock:
+            loops = list(self._loops.values())
+        if len(loops) != len(self._facts) or not all(loop.idle for loop in loops):
+            return False
+        return not self._reachable() or (self._pulls.idle and not self.queue.waiting)
+
+    # --- what faces ask -----------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What is known now; at most a tenth of a second old, never waits for a disk."""
+        with self._lock:
+            latest, at = self._latest, self._latest_at
+        if latest is not None and time.monotonic() - at < TICK_SECONDS:
+            return latest
+        return self._compose()
+
+    def subscribe(self, callback: Subscriber) -> Callable[[], None]:
+        """Call `callback` with a new snapshot after changes, at most ten times a second, from the
+        engine's ticker thread; it must not block. Returns what ends the subscription."""
+        with self._lock:
+            self._subscribers.append(callback)
+
+        def end() -> None:
+            with self._lock:
+                if callback in self._subscribers:
+                    self._subscribers.remove(callback)
+
+        return end
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process syncs the node."""
+        return self._leads
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        """The long verbs that run, and the latest that ended."""
+        return self._jobs.all
+
+    def submit(self, kind: str, fn: JobWork) -> Job:
+        """Run a long verb in a thread of its own: `fn(emit, cancelled)`."""
+        return self._jobs.submit(kind, fn)
+
+    def why(self, path: bytes) -> list[str]:
+        """What the queue knows about a path that is not here, in sentences."""
+        words: list[str] = []
+        failed = self.queue.paths_failed()
+        if path in failed:
+            words.append(f"failed: {failed[path]}")
+        if self.queue.is_paused(path):
+            words.append("paused by you")
+        place = self.queue.place_of(path)
+        if place is not None:
+            words.append(f"queued behind {place}" if place else "next in the queue")
+        return words
+
+    # --- steering -----------------------------------------------------------------------------
+
+    def poke(self, peer: str | None = None) -> None:
+        """Do a round with `peer`, or with all, now: also with one that was away."""
+        self._ask(Request("poke", peer=peer or ""))
+
+    def pause(self, what: str | bytes | None = None) -> None:
+        """Pause a peer (str), a path (bytes) or everything; lasts until resumed."""
+        self._steer(what, True)
+
+    def resume(self, what: str | bytes | None = None) -> None:
+        """Take a pause back; None takes back all."""
+        self._steer(what, False)
+
+    def bump(self, path: bytes) -> None:
+        """Everything wanted at or below `path` goes first."""
+        self._ask(Request("bump", path=path))
+
+    def retry(self) -> None:
+        """Try all that failed again, now."""
+        self._ask(Request("retry"))
+
+    def _steer(self, what: str | bytes | None, paused: bool) -> None:
+        verb: Verb = "pause" if paused else "resume"
+
+        def write() -> None:
+            self.work.pause(what, paused)
+            self._ask(Request("steered"))
+
+        self._say(f"{verb} {errors.printable(what) if what is not None else 'everything'}")
+        self._local.do(write)
+
+    def _ask(self, request: Request) -> None:
+        """Do it, or have it done by the process that leads."""
+        if self._leads:
+            self._obey(request)
+        else:
+            self._local.hint()
+            self._local.do(lambda: self._pass_on(request))
+
+    def _pass_on(self, request: Request) -> None:
+        self._files.ask(request)
+
+    def _obey(self, request: Request) -> None:
+        with self._lock:
+            loops = dict(self._loops)
+        if request.verb == "poke":
+            for name, loop in loops.items():
+                if request.peer in ("", name):
+                    loop.poke(force=True)
+            self._local.hint()
+        elif request.verb == "retry":
+            self.queue.retry()
+            for loop in loops.values():
+                loop.poke(force=True)
+            self._pulls.poke()
+            self._pulls.wake()
+        elif request.verb == "bump" and request.path is not None:
+            path = request.path
+            self._local.do(lambda: self._bump(path))
+        else:
+            self._local.hint()
+
+    def _bump(self, path: bytes) -> None:
+        """In the local thread: what has not reached the queue yet is read from the index."""
+        page = list(itertools.islice(self.work.wanted(path), 2000))
+        self.queue.offer(page, self.clock.now_ns())
+        self.queue.bump(path)
+        self._pulls.wake()
+
+    # --- what the parts tell ------------------------------------------------------------------
+
+    def _hear(self, event: Event) -> None:
+        """Every event of rounds, pulls and reads, from any thread."""
+        if isinstance(event, BlockMoved):
+            self._meters.overall.add(event.bytes)
+            self.queue.progress(
+                event.path, event.peer, event.bytes, event.direction, time.monotonic()
+            )
+        elif isinstance(event, Note):
+            self._note(event)
+        elif isinstance(event, Problem):
+            words = (
+                f"{errors.printable(event.path)}: {event.reason}" if event.path else event.reason
+            )
+            self._note(Note(words, warning=True))
+        elif isinstance(event, PeerSeen):
+            self._wake.set()
+        elif isinstance(event, Changed):
+            self._local.hint()
+
+    def _note(self, note: Note) -> None:
+        with self._lock:
+            if not self._notes or self._notes[-1] != note:
+                self._notes.append(note)
+
+    def _say(self, text: str) -> None:
+        self._note(Note(text))
+
+    def _tree_changed(self) -> None:
+        self._pulls.poke()
+        self._wake.set()
+        self._push_soon()
+
+    def _push_soon(self) -> None:
+        """Our journal, or what we know of others', has grown: tell those who are there."""
+        with self._lock:
+            loops = list(self._loops.values())
+        for loop in loops:
+            loop.poke()
+
+    def _steered(self, steering: Steering) -> None:
+        """Pauses or wishes have changed; in the local thread."""
+        everything = frozenset((b"",)) if steering.paused_all else frozenset()
+        self.queue.set_pauses(steering.paused_paths | everything)
+        with self._lock:
+            loops = dict(self._loops)
+        for name, loop in loops.items():
+            loop.pause(self._pauses(name))
+        self.queue.forget()
+        self._pulls.poke()
+
+    def _pauses(self, peer: str) -> bool:
+        steering = self._local.steering
+        return steering.paused_all or peer in steering.paused_peers
+
+    def _job_begun(self, job: Job) -> None:
+        direction = DIRECTIONS.get(job.kind)
+        if direction is not None:
+            self.queue.job(f"job:{job.id}", b"", direction, time.monotonic(), self.clock.now_ns())
+
+    def _job_event(self, job: Job, event: Event) -> None:
+        if isinstance(event, Progress):
+            self.queue.job_progress(f"job:{job.id}", event.path, event.bytes, event.bytes_total)
+        else:
+            self._hear(event)
+
+    def _job_ended(self, job: Job) -> None:
+        error = job.error.message if job.error is not None else ""
+        self.queue.finish(f"job:{job.id}", time.monotonic(), error=error)
+        self._local.hint()
+        self._wake.set()
+
+    # --- notification -------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        upstream, state = self.work.directory("upstream"), self.work.directory("state")
+        run = self.work.directory("run")
+        places = [path for path in (upstream, state, run) if os.path.isdir(path)]
+        readonly = self._readonly and f"the volume is {self._readonly}"
+        self._watcher = Watcher(
+            places,
+            self._announced,
+            probe_directory=run,
+            poll_seconds=self.work.poll_seconds,
+            ignored=self._is_noise,
+            polling_only=readonly if readonly else ("" if places else "nothing to watch yet"),
+        )
+        self._watcher.start()
+
+    def _is_noise(self, path: str) -> bool:
+        name = os.path.basename(path)
+        return name.endswith(".json") or name.startswith(".") or name.startswith("tmp")
+
+    def _announced(self, paths: frozenset[str]) -> None:
+        """Files below `upstream/`, `state/` or `run/` changed; in the watcher's thread."""
+        upstream = self.work.directory("upstream") + os.sep
+        heard: set[str] = set()
+        own = False
+        for path in paths:
+            if path.startswith(upstream):
+                parts = path[len(upstream) :].split(os.sep)
+                writer = parts[2] if len(parts) > 2 and parts[1] == "via" else parts[0]
+                if writer in (self.work.uuid, "applied"):
+                    own = True
+                else:
+                    heard.add(writer)
+        self._local.hint()
+        if heard:
+            self._heard_of(heard)
+        if own and self._leads and self._own_news():
+            self._push_soon()
+        self._wake.set()
+
+    def _heard_of(self, uuids: set[str]) -> None:
+        """These nodes wrote to us: they are alive, and what they said asks for an answer."""
+        names = {facts.name for facts in self._facts if facts.uuid in uuids}
+        with self._lock:
+            loops = [loop for name, loop in self._loops.items() if name in names]
+        for loop in loops:
+            loop.poke(force=True)
+
+    def _own_news(self) -> bool:
+        """Whether `applied` says something else than when we last looked: our own rounds write
+        it too, and would otherwise wake themselves for ever."""
+        try:
+            with open(os.path.join(self.work.directory("upstream"), "applied"), "rb") as file:
+                found = file.read(limits.APPLIED_BYTES)
+        except OSError:
+            return True
+        if found == self._applied_seen:
+            return False
+        self._applied_seen = found
+        return True
+
+    # --- the ticker ---------------------------------------------------------------------------
+
+    def _tick_loop(self) -> None:
+        due: dict[str, float] = {}
+        with ExitStack() as leadership:
+            while not self._stopping.is_set():
+                self._wake.wait(TICK_SECONDS if self._active() else QUIET_TICK_SECONDS)
+                self._wake.clear()
+                try:
+                    self._tick(due, leadership)
+                except Exception as error:  # whatever it is: say it and go on
+                    self._vanished = f"{type(error).__name__}: {error}"
+                    self._stopping.wait(0.5)
+                self._stopping.wait(0.02)
+            self._files.withdraw()
+
+    def _active(self) -> bool:
+        return bool(self.queue.moving or self._jobs.running or self._meters.overall.rate)
+
+    def _tick(self, due: dict[str, float], leadership: ExitStack) -> None:
+        now = time.monotonic()
+
+        def is_due(what: str, seconds: float) -> bool:
+            if now < due.get(what, 0.0):
+                return False
+            due[what] = now + seconds
+            return True
+
+        if is_due("house", HOUSEKEEPING_SECONDS):
+            self._vanished = self.work.present()
+            if not self._vanished:
+                self._reload()
+        may_lead = not (self._leads or self._follow or self._vanished)
+        if may_lead and is_due("lead", OTHERS_SECONDS):
+            self._try_to_lead(leadership)
+        if is_due("others", OTHERS_SECONDS):
+            self._others = self._files.others(self.clock.now_ns())
+        if self._leads:
+            for request in self._files.take():
+                self._obey(request)
+            self._pulls.enable(self._reachable() and not self._vanished)
+            self._pulls.tick()
+        self._sample(now)
+        snapshot = self._compose()
+        self._publish(snapshot, now)
+        with self._lock:
+            subscribers = list(self._subscribers)
+        for callback in subscribers:
+            callback(snapshot)
+
+    def _try_to_lead(self, leadership: ExitStack) -> None:
+        attempt = ExitStack()
+        try:
+            ours = attempt.enter_context(self.work.lead())
+        except errors.GlobofsError as error:
+            self._follow = True  # no locks here: somebody else's rounds cannot be excluded
+            self._note(Note(f"not syncing: {error.message}", warning=True))
+            return
+        if not ours:
+            attempt.close()
+            return
+        leadership.enter_context(attempt)
+        self._leads = True
+        self._reload()
+        self._local.hint()
+
+    def _reload(self) -> None:
+        """Notice new, changed and removed peers."""
+        self.work.reload_peers()
+        self._facts = facts = self.work.peers()
+        if not self._leads:
+            return
+        names = {peer.name: peer for peer in facts}
+        with self._lock:
+            gone = [name for name in self._loops if name not in names]
+            ended = [self._loops.pop(name) for name in gone]
+            fresh = [name for name in names if name not in self._loops]
+            loops = {name: self._loop(name) for name in fresh}
+            self._loops.update(loops)
+        for loop in ended:
+            loop.stop()
+        for name, loop in loops.items():
+            if self._pauses(name):
+                loop.pause(True)
+            loop.start()
+
+    def _loop(self, name: str) -> PeerLoop:
+        return PeerLoop(
+            name,
+            self.work.round,
+            poll_seconds=self.work.poll_seconds,
+            emit=self._hear_round,
+            now_ns=self.clock.now_ns,
+            hang_seconds=self._hang,
+        )
+
+    def _hear_round(self, event: Event) -> None:
+        if isinstance(event, PeerSeen):
+            self._reached(event)
+        self._hear(event)
+
+    def _reached(self, seen: PeerSeen) -> None:
+        """A peer that has come back may hold what could not be pulled without it."""
+        with self._lock:
+            before = self._latest
+        if before is None or seen.state not in ("online", "readonly"):
+            return
+        known = {peer.name: peer.state for peer in before.status.peers}
+        if known.get(seen.peer) not in ("online", "readonly"):
+            self.queue.retry()
+            self._pulls.poke()
+
+    def _reachable(self) -> bool:
+        with self._lock:
+            loops = list(self._loops.values())
+        return any(loop.state()[1] in ("online", "readonly") for loop in loops)
+
+    def _sample(self, now: float) -> None:
+        for facts in self.work.peers():
+            before = self._counted.get(facts.name)
+            self._counted[facts.name] = (facts.bytes_in, facts.bytes_out)
+            if before is None:
+                continue
+            meters = self._meters.peer(facts.name)
+            meters.incoming.add(max(0, facts.bytes_in - before[0]))
+            meters.outgoing.add(max(0, facts.bytes_out - before[1]))
+        self._meters.sample(now)
+        self.queue.sample(now, self.clock.now_ns())
+
+    # --- snapshots ----------------------------------------------------------------------------
+
+    def _compose(self) -> Snapshot:
+        now, now_ns = time.monotonic(), self.clock.now_ns()
+        others = self._others
+        leader = next((other for other in others if other.leads), None)
+        own = self.queue.overall(
+            self._meters.overall.rate, self._meters.overall.eta(self.queue.left())
+        )
+        status = self._local.status or Status(
+            volume=self.work.directory(), uuid=self.work.uuid, name="", readonly=self._readonly
+        )
+        peers = self._peers(now, now_ns)
+        if leader is not None and not self._leads:
+            peers = leader.peers
+        with self._lock:
+            notes = tuple(self._notes)
+        made = Snapshot(
+            at=now_ns,
+            serial=next(self._serials),
+            status=replace(
+                status,
+                peers=peers,
+                wanted_blocks=max(status.wanted_blocks, 0),
+                wanted_bytes=self.queue.left() or status.wanted_bytes,
+            ),
+            overall=compose.merge_overall(own, others),
+            moves=compose.merge_moves(self.queue.moves(), others),
+            notes=notes,
+            notification=self._watcher.words if self._watcher is not None else "",
+            tree_serial=self._local.tree_serial,
+            leader="" if self._leads else (leader.who if leader is not None else NOBODY),
+            error=self._vanished or self._local.error or self._pulls.trouble,
+        )
+        with self._lock:
+            self._latest, self._latest_at = made, now
+        return made
+
+    def _peers(self, now: float, now_ns: int) -> tuple[PeerStatus, ...]:
+        with self._lock:
+            loops = dict(self._loops)
+        return tuple(
+            compose.peer_status(
+                facts,
+                loops[facts.name].state() if facts.name in loops else None,
+                self._meters.peer(facts.name),
+                now_ns=now_ns,
+                now=now,
+            )
+            for facts in self.work.peers()
+        )
+
+    def _publish(self, snapshot: Snapshot, now: float) -> None:
+        """Tell the node's other processes, at most twice a second, and only what is news."""
+        moves = tuple(move for move in snapshot.moves if not move.by)
+        news = (self._leads, moves, snapshot.tree_serial, snapshot.status.peers)
+        waited = now - self._published_at
+        if waited < PUBLISH_SECONDS:
+            return
+        if news == self._published and waited < PUBLISH_IDLE_SECONDS:
+            return
+        self._published, self._published_at = news, now
+        self._files.publish(
+            at=snapshot.at,
+            leads=self._leads,
+            tree_serial=snapshot.tree_serial,
+            overall=self.queue.overall(self._meters.overall.rate, None),
+            peers=snapshot.status.peers if self._leads else (),
+            moves=moves,
+            notification=snapshot.notification,
+        )

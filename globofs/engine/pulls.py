@@ -1,0 +1,206 @@
+"""Pulling in the background: what is wanted and not here, many at once, in the queue's order.
+
+One thread reads the wanted set from the index into the queue, a page at a time; up to sixteen
+move what is next. Both exist only while there is something to do.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from globofs import errors, limits
+from globofs.engine.queue import Item, Queue, Row
+from globofs.engine.work import Work
+from globofs.events import Emit
+
+WORKERS: Final = limits.PULLS_IN_FLIGHT
+IDLE_SECONDS: Final = 2.0  # a worker without work ends after so long
+PAGE: Final = 200  # items offered at once
+
+
+class Pulls:
+    """The background pulls of one engine. All methods return at once and may be called from any
+    thread."""
+
+    def __init__(self, work: Work, queue: Queue, emit: Emit, now_ns: Callable[[], int]) -> None:
+        self._work = work
+        self._queue = queue
+        self._emit = emit
+        self._now_ns = now_ns
+        self._condition = threading.Condition()
+        self._stopped = False
+        self._enabled = False
+        self._dirty = False  # the wanted set has to be read anew
+        self._filling = False
+        self._workers = 0
+        self._idle = 0
+        self._waiting_items: Iterator[Item] | None = None
+        self._filler: threading.Thread | None = None
+        self.trouble = ""  # why the wanted set could not be read
+
+    def enable(self, enabled: bool) -> None:
+        """Pull (this engine leads and somebody is reachable), or stop after what moves now."""
+        with self._condition:
+            if enabled == self._enabled:
+                return
+            self._enabled = enabled
+            self._dirty = self._dirty or enabled
+            self._wake()
+
+    def poke(self) -> None:
+        """The tree, the wishes or the peers have changed: read the wanted set anew."""
+        with self._condition:
+            self._dirty = True
+            self._wake()
+
+    def wake(self) -> None:
+        """The queue has changed (a bump, a retry): let workers look."""
+        with self._condition:
+            self._wake()
+        self._staff()
+
+    def tick(self) -> None:
+        """Now and then: what failed long enough ago is tried again. The ticker calls it."""
+        if self._enabled and self._queue.due(time.monotonic()):
+            self._staff()
+
+    def stop(self) -> None:
+        """End all threads as soon as their calls return; never waits."""
+        with self._condition:
+            self._stopped = True
+            self._enabled = False
+            self._condition.notify_all()
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing to do for now."""
+        with self._condition:
+            reading = self._enabled and (self._dirty or self._filling)
+            return not reading and self._workers == self._idle
+
+    def _wake(self) -> None:
+        if self._stopped:
+            return
+        if self._enabled and self._filler is None:
+            self._filler = threading.Thread(target=self._fill, name="globofs-wanted", daemon=True)
+            self._filler.start()
+        self._condition.notify_all()
+
+    # --- reading the wanted set ---
+
+    def _fill(self) -> None:
+        while True:
+            with self._condition:
+                while not self._stopped and not (self._enabled and self._due()):
+                    self._condition.wait(1.0)
+                if self._stopped:
+                    return
+                if self._waiting_items is None:
+                    self._dirty = False
+                    self._waiting_items = self._work.wanted()
+                self._filling = True
+            try:
+                self._page()
+                self.trouble = ""
+            except Exception as error:  # a broken index is mended elsewhere; here it is said
+                self._waiting_items = None
+                self.trouble = str(error)
+                time.sleep(0.5)
+            finally:
+                with self._condition:
+                    self._filling = False
+            self._staff()
+
+    def _due(self) -> bool:
+        if self._waiting_items is not None:
+            return self._queue.wants_more()
+        return self._dirty
+
+    def _page(self) -> None:
+        """Offer one page of the wanted set; forget the iterator at its end."""
+        items = self._waiting_items
+        if items is None:
+            return
+        room = min(self._queue.room(), PAGE)
+        page: list[Item] = []
+        for item in items:
+            page.append(item)
+            if len(page) >= room:
+                break
+        else:
+            self._waiting_items = None
+        self._queue.offer(page, self._now_ns())
+        if self._waiting_items is None:
+            self._queue.rest(0, 0, growing=False)
+            return
+        totals = self._work.wanted_totals()
+        if totals is None:
+            self._queue.rest(1, 0, growing=True)
+        else:
+            self._queue.rest(1, max(0, totals[1] - self._queue.left()), growing=True)
+
+    # --- moving ---
+
+    def _staff(self) -> None:
+        """Have as many workers as there is work, at most sixteen."""
+        with self._condition:
+            wanted = min(WORKERS, self._queue.waiting) if self._enabled else 0
+            for _ in range(max(0, min(wanted - self._idle, WORKERS - self._workers))):
+                self._workers += 1
+                threading.Thread(target=self._pull, name="globofs-pull", daemon=True).start()
+            self._condition.notify_all()
+
+    def _pull(self) -> None:
+        try:
+            while True:
+                row = self._next()
+                if row is None:
+                    return
+                self._move(row)
+        finally:
+            with self._condition:
+                self._workers -= 1
+
+    def _next(self) -> Row | None:
+        until = time.monotonic() + IDLE_SECONDS
+        while True:
+            with self._condition:
+                if self._stopped:
+                    return None
+                row = self._queue.take(time.monotonic()) if self._enabled else None
+                if row is not None:
+                    if self._queue.wants_more():
+                        self._condition.notify_all()
+                    return row
+                left = until - time.monotonic()
+                if left <= 0:
+                    return None
+                self._idle += 1
+                self._condition.wait(min(left, 0.5))
+                self._idle -= 1
+
+    def _move(self, row: Row) -> None:
+        item = row.item
+        if item is None:
+            return
+
+        def cancelled() -> bool:
+            return self._stopped or not self._enabled or self._queue.is_paused(item.path)
+
+        try:
+            self._work.fetch(item, self._emit, cancelled)
+        except errors.Interrupted:
+            self._queue.finish(row.key, time.monotonic(), again=True)
+        except errors.GlobofsError as error:
+            self._queue.finish(row.key, time.monotonic(), error=error.message)
+        except OSError as error:
+            reason = errors.from_os_error(error).message
+            self._queue.finish(row.key, time.monotonic(), error=reason)
+        except Exception as error:  # our own mistake must not end all pulling
+            reason = f"{type(error).__name__}: {error}"
+            self._queue.finish(row.key, time.monotonic(), error=reason)
+        else:
+            self._queue.finish(row.key, time.monotonic(), again=cancelled() and not self._stopped)
