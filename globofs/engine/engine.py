@@ -11,7 +11,6 @@ them takes over when it ends. The engine never raises into its callers.
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 from collections import deque
@@ -22,16 +21,18 @@ from typing import Final
 
 from globofs import errors, limits
 from globofs.engine import compose
+from globofs.engine.desk import Desk
+from globofs.engine.hearing import Hearing
 from globofs.engine.jobs import DIRECTIONS, Job, Jobs
 from globofs.engine.jobs import Work as JobWork
 from globofs.engine.local import Local
+from globofs.engine.loops import PeerLoops
 from globofs.engine.meters import Meters
 from globofs.engine.pulls import Pulls
 from globofs.engine.queue import Queue
-from globofs.engine.rounds import HANG_SECONDS, PeerLoop
-from globofs.engine.runfiles import Published, Request, RunFiles, Verb
-from globofs.engine.watch import Watcher
-from globofs.engine.work import PeerFacts, Steering, VolumeWork, Work
+from globofs.engine.rounds import HANG_SECONDS
+from globofs.engine.runfiles import Published, Request, RunFiles
+from globofs.engine.work import PeerFacts, VolumeWork, Work
 from globofs.events import (
     BlockMoved,
     Changed,
@@ -60,6 +61,13 @@ NOBODY: Final = "nobody yet"
 Subscriber = Callable[[Snapshot], None]
 
 
+def as_work(volume: Volume | Work) -> Work:
+    """What the engine works on: a volume, or something scripted in its place."""
+    if isinstance(volume, Volume):
+        return VolumeWork(volume)
+    return volume
+
+
 class Engine:
     """The engine of one process on one node. Every method may be called from any thread."""
 
@@ -74,9 +82,8 @@ class Engine:
     ) -> None:
         """`label` names this process to the node's others ("ui", "mount", "sync"). With `follow`
         it never leads: it shows, and moves only what its own process reads."""
-        self.work: Work = VolumeWork(volume) if isinstance(volume, Volume) else volume
+        self.work = as_work(volume)
         self.clock = clock
-        self._hang = hang_seconds
         self._readonly = self.work.readonly
         self._follow = follow or bool(self._readonly)
         self._files = RunFiles(self.work.directory("run"), label, readonly=bool(self._readonly))
@@ -88,11 +95,28 @@ class Engine:
             self.work,
             self._hear,
             changed=self._tree_changed,
-            steered=self._steered,
+            steered=lambda steering: self._desk.steered(steering),
             leads=lambda: self._leads,
         )
+        self._loops = PeerLoops(
+            self.work,
+            self._hear_round,
+            now_ns=clock.now_ns,
+            hang_seconds=hang_seconds,
+            paused=lambda peer: self._desk.paused(peer),
+        )
+        self._desk = Desk(
+            self.work,
+            self._files,
+            queue=self.queue,
+            pulls=self._pulls,
+            loops=self._loops,
+            local=self._local,
+            leads=lambda: self._leads,
+            now_ns=clock.now_ns,
+        )
+        self._hearing: Hearing | None = None
         self._lock = threading.Lock()
-        self._loops: dict[str, PeerLoop] = {}
         self._facts: tuple[PeerFacts, ...] = ()
         self._counted: dict[str, tuple[int, int]] = {}
         self._notes: deque[Note] = deque(maxlen=NOTES_KEPT)
@@ -105,11 +129,9 @@ class Engine:
         self._latest_at = 0.0
         self._published: object = None
         self._published_at = 0.0
-        self._applied_seen = b""
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._started = False
-        self._watcher: Watcher | None = None
         self._ticker = threading.Thread(target=self._tick_loop, name="globofs-engine", daemon=True)
 
     # --- life ---------------------------------------------------------------------------------
@@ -123,7 +145,10 @@ class Engine:
             self._facts = self.work.peers()
         except Exception as error:
             self._note(Note(f"peers: {error}", warning=True))
-        self._watch()
+        self._hearing = Hearing(
+            self.work, anything=self._announced, heard=self._heard_of, own=self._loops.poke
+        )
+        self._hearing.watcher.start()
         self._local.start()
         self._ticker.start()
         return self
@@ -139,14 +164,10 @@ class Engine:
         self._wake.set()
         self._pulls.stop()
         self._local.stop()
-        if self._watcher is not None:
-            self._watcher.stop()
-        loops = list(self._loops.values())
-        for loop in loops:
-            loop.stop()
-        well = True
-        for loop in loops:
-            well = loop.join(until - time.monotonic()) and well
+        if self._hearing is not None:
+            self._hearing.watcher.stop()
+        self._loops.stop()
+        well = self._loops.join(until)
         well = self._local.join(until - time.monotonic()) and well
         self._ticker.join(max(0.05, until - time.monotonic()))
         return well and not self._ticker.is_alive()
@@ -174,11 +195,9 @@ class Engine:
             return False
         if not self._leads:
             return any(other.leads for other in self._others) or self._follow
-        with self._lock:
-            loops = list(self._loops.values())
-        if len(loops) != len(self._facts) or not all(loop.idle for loop in loops):
+        if not self._loops.idle(len(self._facts)):
             return False
-        return not self._reachable() or (self._pulls.idle and not self.queue.waiting)
+        return not self._loops.reachable or (self._pulls.idle and not self.queue.waiting)
 
     # --- what faces ask -----------------------------------------------------------------------
 
@@ -234,71 +253,23 @@ class Engine:
 
     def poke(self, peer: str | None = None) -> None:
         """Do a round with `peer`, or with all, now: also with one that was away."""
-        self._ask(Request("poke", peer=peer or ""))
+        self._desk.ask(Request("poke", peer=peer or ""))
 
     def pause(self, what: str | bytes | None = None) -> None:
         """Pause a peer (str), a path (bytes) or everything; lasts until resumed."""
-        self._steer(what, True)
+        self._desk.pause(what, True)
 
     def resume(self, what: str | bytes | None = None) -> None:
         """Take a pause back; None takes back all."""
-        self._steer(what, False)
+        self._desk.pause(what, False)
 
     def bump(self, path: bytes) -> None:
         """Everything wanted at or below `path` goes first."""
-        self._ask(Request("bump", path=path))
+        self._desk.ask(Request("bump", path=path))
 
     def retry(self) -> None:
         """Try all that failed again, now."""
-        self._ask(Request("retry"))
-
-    def _steer(self, what: str | bytes | None, paused: bool) -> None:
-        verb: Verb = "pause" if paused else "resume"
-
-        def write() -> None:
-            self.work.pause(what, paused)
-            self._ask(Request("steered"))
-
-        self._say(f"{verb} {errors.printable(what) if what is not None else 'everything'}")
-        self._local.do(write)
-
-    def _ask(self, request: Request) -> None:
-        """Do it, or have it done by the process that leads."""
-        if self._leads:
-            self._obey(request)
-        else:
-            self._local.hint()
-            self._local.do(lambda: self._pass_on(request))
-
-    def _pass_on(self, request: Request) -> None:
-        self._files.ask(request)
-
-    def _obey(self, request: Request) -> None:
-        with self._lock:
-            loops = dict(self._loops)
-        if request.verb == "poke":
-            for name, loop in loops.items():
-                if request.peer in ("", name):
-                    loop.poke(force=True)
-            self._local.hint()
-        elif request.verb == "retry":
-            self.queue.retry()
-            for loop in loops.values():
-                loop.poke(force=True)
-            self._pulls.poke()
-            self._pulls.wake()
-        elif request.verb == "bump" and request.path is not None:
-            path = request.path
-            self._local.do(lambda: self._bump(path))
-        else:
-            self._local.hint()
-
-    def _bump(self, path: bytes) -> None:
-        """In the local thread: what has not reached the queue yet is read from the index."""
-        page = list(itertools.islice(self.work.wanted(path), 2000))
-        self.queue.offer(page, self.clock.now_ns())
-        self.queue.bump(path)
-        self._pulls.wake()
+        self._desk.ask(Request("retry"))
 
     # --- what the parts tell ------------------------------------------------------------------
 
@@ -326,35 +297,19 @@ class Engine:
             if not self._notes or self._notes[-1] != note:
                 self._notes.append(note)
 
-    def _say(self, text: str) -> None:
-        self._note(Note(text))
-
     def _tree_changed(self) -> None:
         self._pulls.poke()
         self._wake.set()
-        self._push_soon()
+        self._loops.poke()  # tell those who are there
 
-    def _push_soon(self) -> None:
-        """Our journal, or what we know of others', has grown: tell those who are there."""
-        with self._lock:
-            loops = list(self._loops.values())
-        for loop in loops:
-            loop.poke()
+    def _announced(self) -> None:
+        self._local.hint()
+        self._wake.set()
 
-    def _steered(self, steering: Steering) -> None:
-        """Pauses or wishes have changed; in the local thread."""
-        everything = frozenset((b"",)) if steering.paused_all else frozenset()
-        self.queue.set_pauses(steering.paused_paths | everything)
-        with self._lock:
-            loops = dict(self._loops)
-        for name, loop in loops.items():
-            loop.pause(self._pauses(name))
-        self.queue.forget()
-        self._pulls.poke()
-
-    def _pauses(self, peer: str) -> bool:
-        steering = self._local.steering
-        return steering.paused_all or peer in steering.paused_peers
+    def _heard_of(self, uuids: frozenset[str]) -> None:
+        """These nodes wrote to us: they are alive, and what they said asks for an answer."""
+        names = [facts.name for facts in self._facts if facts.uuid in uuids]
+        self._loops.poke(names, force=True)
 
     def _job_begun(self, job: Job) -> None:
         direction = DIRECTIONS.get(job.kind)
@@ -372,68 +327,6 @@ class Engine:
         self.queue.finish(f"job:{job.id}", time.monotonic(), error=error)
         self._local.hint()
         self._wake.set()
-
-    # --- notification -------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        upstream, state = self.work.directory("upstream"), self.work.directory("state")
-        run = self.work.directory("run")
-        places = [path for path in (upstream, state, run) if os.path.isdir(path)]
-        readonly = self._readonly and f"the volume is {self._readonly}"
-        self._watcher = Watcher(
-            places,
-            self._announced,
-            probe_directory=run,
-            poll_seconds=self.work.poll_seconds,
-            ignored=self._is_noise,
-            polling_only=readonly if readonly else ("" if places else "nothing to watch yet"),
-        )
-        self._watcher.start()
-
-    def _is_noise(self, path: str) -> bool:
-        name = os.path.basename(path)
-        return name.endswith(".json") or name.startswith(".") or name.startswith("tmp")
-
-    def _announced(self, paths: frozenset[str]) -> None:
-        """Files below `upstream/`, `state/` or `run/` changed; in the watcher's thread."""
-        upstream = self.work.directory("upstream") + os.sep
-        heard: set[str] = set()
-        own = False
-        for path in paths:
-            if path.startswith(upstream):
-                parts = path[len(upstream) :].split(os.sep)
-                writer = parts[2] if len(parts) > 2 and parts[1] == "via" else parts[0]
-                if writer in (self.work.uuid, "applied"):
-                    own = True
-                else:
-                    heard.add(writer)
-        self._local.hint()
-        if heard:
-            self._heard_of(heard)
-        if own and self._leads and self._own_news():
-            self._push_soon()
-        self._wake.set()
-
-    def _heard_of(self, uuids: set[str]) -> None:
-        """These nodes wrote to us: they are alive, and what they said asks for an answer."""
-        names = {facts.name for facts in self._facts if facts.uuid in uuids}
-        with self._lock:
-            loops = [loop for name, loop in self._loops.items() if name in names]
-        for loop in loops:
-            loop.poke(force=True)
-
-    def _own_news(self) -> bool:
-        """Whether `applied` says something else than when we last looked: our own rounds write
-        it too, and would otherwise wake themselves for ever."""
-        try:
-            with open(os.path.join(self.work.directory("upstream"), "applied"), "rb") as file:
-                found = file.read(limits.APPLIED_BYTES)
-        except OSError:
-            return True
-        if found == self._applied_seen:
-            return False
-        self._applied_seen = found
-        return True
 
     # --- the ticker ---------------------------------------------------------------------------
 
@@ -474,8 +367,8 @@ class Engine:
             self._others = self._files.others(self.clock.now_ns())
         if self._leads:
             for request in self._files.take():
-                self._obey(request)
-            self._pulls.enable(self._reachable() and not self._vanished)
+                self._desk.obey(request)
+            self._pulls.enable(self._loops.reachable and not self._vanished)
             self._pulls.tick()
         self._sample(now)
         snapshot = self._compose()
@@ -504,32 +397,9 @@ class Engine:
     def _reload(self) -> None:
         """Notice new, changed and removed peers."""
         self.work.reload_peers()
-        self._facts = facts = self.work.peers()
-        if not self._leads:
-            return
-        names = {peer.name: peer for peer in facts}
-        with self._lock:
-            gone = [name for name in self._loops if name not in names]
-            ended = [self._loops.pop(name) for name in gone]
-            fresh = [name for name in names if name not in self._loops]
-            loops = {name: self._loop(name) for name in fresh}
-            self._loops.update(loops)
-        for loop in ended:
-            loop.stop()
-        for name, loop in loops.items():
-            if self._pauses(name):
-                loop.pause(True)
-            loop.start()
-
-    def _loop(self, name: str) -> PeerLoop:
-        return PeerLoop(
-            name,
-            self.work.round,
-            poll_seconds=self.work.poll_seconds,
-            emit=self._hear_round,
-            now_ns=self.clock.now_ns,
-            hang_seconds=self._hang,
-        )
+        self._facts = self.work.peers()
+        if self._leads:
+            self._loops.follow(facts.name for facts in self._facts)
 
     def _hear_round(self, event: Event) -> None:
         if isinstance(event, PeerSeen):
@@ -546,11 +416,6 @@ class Engine:
         if known.get(seen.peer) not in ("online", "readonly"):
             self.queue.retry()
             self._pulls.poke()
-
-    def _reachable(self) -> bool:
-        with self._lock:
-            loops = list(self._loops.values())
-        return any(loop.state()[1] in ("online", "readonly") for loop in loops)
 
     def _sample(self, now: float) -> None:
         for facts in self.work.peers():
@@ -593,7 +458,7 @@ class Engine:
             overall=compose.merge_overall(own, others),
             moves=compose.merge_moves(self.queue.moves(), others),
             notes=notes,
-            notification=self._watcher.words if self._watcher is not None else "",
+            notification=self._hearing.watcher.words if self._hearing is not None else "",
             tree_serial=self._local.tree_serial,
             leader="" if self._leads else (leader.who if leader is not None else NOBODY),
             error=self._vanished or self._local.error or self._pulls.trouble,
@@ -603,12 +468,11 @@ class Engine:
         return made
 
     def _peers(self, now: float, now_ns: int) -> tuple[PeerStatus, ...]:
-        with self._lock:
-            loops = dict(self._loops)
+        states = self._loops.states()
         return tuple(
             compose.peer_status(
                 facts,
-                loops[facts.name].state() if facts.name in loops else None,
+                states.get(facts.name),
                 self._meters.peer(facts.name),
                 now_ns=now_ns,
                 now=now,
