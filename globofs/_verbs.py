@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from globofs.store.node import Node
     from globofs.store.views import OperationKey, Version
     from globofs.sync.mirror import MirrorResult
-    from globofs.sync.peers import Peers
+    from globofs.peerio.peers import Peers
     from globofs.sync.pull import Puller
     from globofs.sync.results import (
         AddResult,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from globofs.store.node import Node
     from globofs.store.query import View
     from globofs.store.views import Block, Entry, Operation, OperationKey, Version
-    from globofs.sync.peers import Peers
+    from globofs.peerio.peers import Peers
     from globofs.sync.pull import FileReader, Puller
     from globofs.sync.results import Cancelled, Conflict
 
@@ -143,7 +143,7 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         """The peers; made at the first use, which touches none of them."""
         with self._making:
             if self._peers is None:
-                from globofs.sync.peers import Peers
+                from globofs.peerio.peers import Peers
 
                 self._peers = Peers(self.node)
             return self._peers

@@ -1,0 +1,5 @@
+"""`python -m globofs` is `globofs`."""
+
+from globofs.cli.main import entry
+
+entry()

@@ -1,0 +1,121 @@
+"""`ls` and `find`: what is in the volume, now or at a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from globofs.cli.context import DONE, FAILED, Context
+from globofs.cli.output import path_fields
+from globofs.errors import NoSuchPath, printable
+from globofs.speech import safe, short_time, size_words, version_number
+
+if TYPE_CHECKING:
+    from globofs.store.views import Entry
+
+_MARKS = {"directory": "d", "file": "-", "symlink": "l", "deleted": "x"}
+
+
+def entry_fields(entry: Entry) -> dict[str, Any]:
+    """An entry for JSON."""
+    fields: dict[str, Any] = {
+        **path_fields(entry.path),
+        "kind": entry.kind,
+        "size": entry.size,
+        "mtime": version_number(entry.mtime),
+        "mode": f"{entry.mode & 0o7777:04o}",
+        "version": version_number(entry.time) if entry.time else None,
+        "node": entry.node or None,
+        "versions": entry.versions,
+        "held": entry.held,
+        "conflict": entry.conflict,
+        "id": entry.version.hex() or None,
+    }
+    if entry.kind == "symlink":
+        fields.update(path_fields(entry.target, "target"))
+    if entry.kind == "directory":
+        fields["files"] = entry.files
+        fields["conflicts"] = entry.conflicts
+    return fields
+
+
+def ls(context: Context) -> int:
+    """List one directory, everything below it, or one file."""
+    args = context.args
+    at = context.time(args.at)
+    view = context.volume.view(at)
+    path = context.path(args.path)
+    entry = view.entry(path)
+    gone = entry is None or entry.kind == "deleted"
+    if path and gone and not (args.deleted and _was(context, path)):
+        from globofs.sync._versions import hint
+
+        when = "" if at is None else f" at that moment ({args.at})"
+        raise NoSuchPath(path=path, hint=when or hint(view, path))
+    single = entry is not None and entry.kind not in ("directory", "deleted")
+    if single and entry is not None:
+        entries: Iterable[Entry] = [entry]
+    elif args.recursive:
+        entries = view.walk(path, deleted=args.deleted)
+    else:
+        entries = view.children(path, deleted=args.deleted)
+        if not entries and entry is not None and args.deleted:
+            entries = [entry]
+    full = args.recursive or single
+    return _show(context, entries, long=args.long, full=full)
+
+
+def _was(context: Context, path: bytes) -> bool:
+    view = context.volume.view()
+    return bool(view.history(path, follow=False)) or bool(view.children(path, deleted=True))
+
+
+def find(context: Context) -> int:
+    """Find by name, deleted things too; 1 when there is nothing, as grep does."""
+    found = context.volume.find(context.args.pattern)
+    _show(context, found, long=context.args.long, full=True)
+    if not found:
+        context.out.say(f"globofs: nothing is or was called {printable(context.args.pattern)}")
+    return DONE if found else FAILED
+
+
+def _show(context: Context, entries: Iterable[Entry], *, long: bool, full: bool) -> int:
+    if context.out.as_json:
+        context.out.rows(map(entry_fields, entries))
+    elif long:
+        context.out.table(list(_long(context, entries, full)), right=(1, 3))
+    else:
+        for entry in entries:
+            context.out.line(_name(entry, full))
+    return DONE
+
+
+def _name(entry: Entry, full: bool) -> str:
+    name = safe(entry.path if full else entry.name)
+    if entry.kind == "directory":
+        return name + "/"
+    return name + " (deleted)" if entry.kind == "deleted" else name
+
+
+def _long(context: Context, entries: Iterable[Entry], full: bool) -> Iterator[tuple[str, ...]]:
+    for entry in entries:
+        when = entry.mtime if entry.kind != "deleted" else entry.time
+        notes = "conflict" if entry.conflict else ""
+        if entry.kind == "directory" and entry.conflicts:
+            notes = f"{entry.conflicts} in conflict"
+        arrow = f" -> {safe(entry.target)}" if entry.kind == "symlink" else ""
+        yield (
+            f"{_MARKS[entry.kind]}{_permissions(entry.mode)}",
+            size_words(entry.size),
+            short_time(when, context.now) if when else "",
+            f"{entry.versions}v",
+            entry.held if entry.blocks else "",
+            notes,
+            _name(entry, full) + arrow,
+        )
+
+
+def _permissions(mode: int) -> str:
+    return "".join(
+        letter if mode >> (8 - place) & 1 else "-" for place, letter in enumerate("rwxrwxrwx")
+    )

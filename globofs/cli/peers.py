@@ -1,0 +1,131 @@
+"""`init` and `peer`: making a node, and saying where the others are."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from globofs.cli.context import DONE, Context, yes_or_no
+from globofs.errors import UsageError, printable
+from globofs.speech import parse_size, parse_span, rfc3339, safe, state_words
+
+if TYPE_CHECKING:
+    from globofs.events import PeerStatus
+
+
+def init(context: Context) -> int:
+    """Make a node; prints its uuid."""
+    from globofs.volume import Volume
+
+    args = context.args
+    with Volume.init(
+        args.directory,
+        local=args.local,
+        name=args.name,
+        blocksize=None if args.blocksize is None else parse_size(args.blocksize),
+        chunking=args.chunking,
+        compression=args.compression,
+        cacheonly=args.cacheonly,
+        cachetime=None if args.cachetime is None else parse_span(args.cachetime),
+    ) as volume:
+        directory = os.path.abspath(volume.directory)
+        if context.out.as_json:
+            context.out.document(
+                {"volume": printable(directory), "uuid": volume.uuid, "name": volume.name}
+            )
+        else:
+            context.out.line(volume.uuid)
+            context.out.say(
+                f"globofs: {safe(directory)} is a volume now, this node is {safe(volume.name)}"
+            )
+    return DONE
+
+
+def peer_fields(peer: PeerStatus) -> dict[str, Any]:
+    """A peer for JSON, as in `status`."""
+    return {
+        "name": peer.name,
+        "uuid": peer.uuid,
+        "path": printable(peer.path),
+        "send": peer.send,
+        "state": peer.state,
+        "activity": peer.activity,
+        "outgoing": peer.outgoing,
+        "incoming": peer.incoming,
+        "last_seen": None if peer.last_seen is None else rfc3339(peer.last_seen),
+        "error": peer.reason or None,
+    }
+
+
+def peer(context: Context) -> int:
+    """The five words of `peer`."""
+    words = {
+        "add": _add,
+        "list": _list,
+        "set": _set,
+        "remove": _remove,
+        "retire": _retire,
+    }
+    return words[context.args.word](context)
+
+
+def _tell(context: Context, status: PeerStatus, text: str) -> int:
+    if context.out.as_json:
+        context.out.document(peer_fields(status))
+    else:
+        context.out.say(f"globofs: {text}")
+    return DONE
+
+
+def _add(context: Context) -> int:
+    args = context.args
+    status = context.volume.peer_add(
+        args.name,
+        os.path.abspath(args.path),
+        send=bool(yes_or_no(args.send, "--send")),
+        yes=args.yes,
+        emit=context.emit,
+    )
+    text = f"{safe(status.name)} is the node {status.uuid} at {safe(status.path)}"
+    return _tell(context, status, text)
+
+
+def _list(context: Context) -> int:
+    found = context.volume.peer_list()
+    if context.out.as_json:
+        context.out.rows(map(peer_fields, found))
+        return DONE
+    context.out.table(
+        [(safe(one.name), one.uuid, state_words(one), safe(one.path)) for one in found]
+    )
+    if not found:
+        context.out.say("globofs: no peers; `globofs peer add NAME PATH` makes one")
+    return DONE
+
+
+def _set(context: Context) -> int:
+    args = context.args
+    send = yes_or_no(args.send, "--send")
+    if args.path is None and send is None:
+        raise UsageError("nothing to set: give --path or --send")
+    path = None if args.path is None else os.path.abspath(args.path)
+    status = context.volume.peer_set(args.name, path=path, send=send)
+    sends = ", blocks are written there" if status.send else ""
+    return _tell(context, status, f"{safe(status.name)} is at {safe(status.path)}{sends}")
+
+
+def _remove(context: Context) -> int:
+    name = context.args.name
+    context.volume.peer_remove(name)
+    if context.out.as_json:
+        context.out.document({"removed": name})
+    context.out.say(f"globofs: {safe(name)} is no peer any more; what came from it stays")
+    return DONE
+
+
+def _retire(context: Context) -> int:
+    uuid = context.volume.peer_retire(context.args.node, emit=context.emit)
+    if context.out.as_json:
+        context.out.document({"retired": uuid})
+    context.out.say(f"globofs: {uuid} is gone for good; nothing waits for it any more")
+    return DONE
