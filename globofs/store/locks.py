@@ -20,7 +20,7 @@ from typing import Final, Literal
 from globofs import errors, limits
 from globofs.store import fsio
 
-Name = Literal["journal", "apply", "tree", "adders", "sync", "host", "explode"]
+Name = Literal["journal", "apply", "tree", "adders", "sync", "host", "explode", "state"]
 NAMES: Final[tuple[Name, ...]] = (
     "journal",
     "apply",
@@ -29,6 +29,7 @@ NAMES: Final[tuple[Name, ...]] = (
     "sync",
     "host",
     "explode",
+    "state",
 )
 Say = Callable[[str], None]
 _NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
@@ -239,7 +240,7 @@ class Locks:
 
     `journal`: append to the own journal. `apply`: change the index from records. `tree`: build
     `root/`. `adders`: shared from a batch's first block to its records, alone to evict or collect.
-    `explode`: move staged blocks into `hashes/`. `sync`: lead push and receive. `host`: which
+    `explode`: move staged blocks into `hashes/`. `state`: change a file in `state/`. `sync`: lead push and receive. `host`: which
     machine writes here.
     """
 
@@ -250,6 +251,7 @@ class Locks:
         self.tree = Lock(directory, "tree")
         self.adders = Lock(directory, "adders")
         self.explode = Lock(directory, "explode")
+        self.state = Lock(directory, "state")
         self.sync = Lock(directory, "sync")
         self.host = Lock(directory, "host")
 

@@ -1,0 +1,492 @@
+"""One node's directory: found, opened, made. Opening reads a few names and one config, no more."""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid as uuids
+from collections.abc import Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from globofs import errors, limits
+from globofs.events import Emit, ignore
+from globofs.format.config import (
+    NodeConfig,
+    PeerConfig,
+    parse_foreign,
+    parse_node,
+    parse_peer,
+    render_node,
+    render_peer,
+    set_key,
+)
+from globofs.store import fsio
+from globofs.store.blocks import BlockStore
+from globofs.store.clock import SYSTEM, Clock
+from globofs.store.index import Index
+from globofs.store.journal import Journal
+from globofs.store.locks import Locks
+from globofs.store.state import State
+
+if TYPE_CHECKING:
+    from globofs.store.commit import Operation
+
+SUFFIX_OF: Final = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+_TELLING: Final = ("root", "hashes", "upstream")
+_MAKING: Final = ".globofs-init-"
+
+
+class PeerEntry(NamedTuple):
+    """A peer as this volume names it: the directory beside ours, and its config."""
+
+    name: str
+    config: PeerConfig
+    directory: str
+
+
+# --- finding ------------------------------------------------------------------------------------
+
+
+def _is_node_directory(path: str) -> bool:
+    """Whether `path` has a `config` and something only a node's own directory has."""
+    if not os.path.isfile(f"{path}/config"):
+        return False
+    return any(os.path.isdir(f"{path}/{name}") for name in _TELLING)
+
+
+def _candidates(volume: str) -> list[str]:
+    """The children of `volume` that look like a node's own directory, by name."""
+    with os.scandir(volume) as entries:
+        names = [entry.name for entry in entries if entry.is_dir()]
+    paths = [os.path.join(volume, name) for name in sorted(names) if name[:1] != "."]
+    return [path for path in paths if _is_node_directory(path)]
+
+
+def find_node_directory(volume: str) -> str:
+    """The one child of `volume` with `config` and one of `root/`, `hashes/`, `upstream/`.
+
+    Raises NoVolume where there is no such directory `volume`, NotAVolume where none or several of
+    its children qualify.
+    """
+    try:
+        found = _candidates(volume)
+    except FileNotFoundError:
+        raise errors.NoVolume(path=volume) from None
+    except NotADirectoryError:
+        raise errors.NotAVolume(path=volume, reason="it is not a directory") from None
+    except OSError as error:
+        raise errors.from_os_error(error, volume) from error
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        reason = "no directory in it has a config and one of root/, hashes/ and upstream/"
+    else:
+        names = ", ".join(os.path.basename(path) for path in found)
+        reason = f"several directories in it look like this node's own: {names}"
+    raise errors.NotAVolume(path=volume, reason=reason)
+
+
+def find_volume(start: str) -> str:
+    """The nearest volume at or above the directory `start`. Raises NoVolume."""
+    place = os.path.abspath(start)
+    while True:
+        try:
+            found = [path for path in _candidates(place) if _names_a_uuid(path)]
+        except OSError:
+            found = []
+        if found:
+            return place
+        above = os.path.dirname(place)
+        if above == place:
+            raise errors.NoVolume(path=start)
+        place = above
+
+
+def _names_a_uuid(directory: str) -> bool:
+    """Whether a directory's config is one of ours: many programs call a file `config`."""
+    try:
+        parse_foreign(_config_text(f"{directory}/config"))
+    except (OSError, errors.GlobofsError):
+        return False
+    return True
+
+
+def _config_text(path: str) -> str:
+    return fsio.read_file(path, limits.CONFIG_BYTES).decode("utf-8", "surrogateescape")
+
+
+def locate(where: str) -> tuple[str, str]:
+    """Volume directory and node directory that `where` means.
+
+    `where` is a volume, a node's own directory, or a config file: the one in a node's directory,
+    or any other whose `path=` names the volume.
+    """
+    place = os.path.abspath(where)
+    if os.path.isfile(place):
+        directory = os.path.dirname(place)
+        if os.path.basename(place) == "config" and _is_node_directory(directory):
+            return os.path.dirname(directory), directory
+        return _from_config(place)
+    if _is_node_directory(place):
+        return os.path.dirname(place), place
+    return place, find_node_directory(place)
+
+
+def _from_config(path: str) -> tuple[str, str]:
+    try:
+        config = parse_foreign(_config_text(path), path)
+    except OSError as error:
+        raise errors.from_os_error(error, path) from error
+    if not config.path:
+        raise errors.BadConfig(path=path, line=1, reason="path= is missing: which volume is it?")
+    volume = os.path.abspath(config.path)
+    directory = find_node_directory(volume)
+    there = _read_config(directory).uuid
+    if there != config.uuid:
+        reason = f"{path} expects the node {config.uuid}, there lies {there}"
+        raise errors.NotAVolume(path=volume, reason=reason)
+    return volume, directory
+
+
+def _read_config(directory: str) -> NodeConfig:
+    path = os.path.join(directory, "config")
+    try:
+        return parse_node(_config_text(path), path)
+    except OSError as error:
+        raise errors.from_os_error(error, path) from error
+
+
+# --- opening and making -------------------------------------------------------------------------
+
+
+def open_node(where: str, readonly: bool = False, clock: Clock = SYSTEM) -> Node:
+    """The node at `where` (volume directory or config file). Nothing is scanned.
+
+    A volume that may not be written is opened read only. Raises NoVolume, NotAVolume, BadConfig.
+    """
+    volume, directory = locate(where)
+    reason = "asked for" if readonly else _why_not_writable(directory)
+    return Node(volume, directory, _read_config(directory), clock, reason)
+
+
+def _why_not_writable(directory: str) -> str:
+    if os.access(directory, os.W_OK | os.X_OK):
+        return ""
+    try:
+        if os.statvfs(directory).f_flag & os.ST_RDONLY:
+            return "the file system is read only"
+    except OSError as error:
+        return error.strerror or "it does not answer"
+    return "no permission to write there"
+
+
+def create_node(
+    volume: str,
+    local: str = "local",
+    name: str | None = None,
+    *,
+    uuid: str | None = None,
+    clock: Clock = SYSTEM,
+    blocksize: int = limits.BLOCK_SIZE_DEFAULT,
+    chunking: str = "cdc",
+    compression: str = "zstd",
+    cacheonly: bool = False,
+    cachetime: float | None = None,
+) -> Node:
+    """Make a node in the directory `volume` and open it: whole, or not at all.
+
+    `compression` may carry a level (`zstd:9`), `cachetime` is in seconds. Raises NotEmpty where
+    something lies there, BadConfig for a senseless setting, `UsageError` for a bad name.
+    """
+    check_entry_name(local)
+    volume = os.path.abspath(volume)
+    own = uuid or str(uuids.uuid4())
+    config = NodeConfig(
+        uuid=own,
+        path=volume,
+        name=name or os.uname().nodename or "node",
+        cacheonly=cacheonly,
+        cachetime_seconds=cachetime,
+        blocksize=blocksize,
+    )
+    text = set_key(render_node(config), "chunking", chunking)
+    text = set_key(text, "compression", compression)
+    parse_node(text, os.path.join(volume, local, "config"))
+    try:
+        fsio.mkdirs(volume)
+        _clear_leftovers(volume)
+        making = os.path.join(volume, _MAKING + own)
+        fsio.mkdir(making)
+        for below in ("root", "hashes", "staged", "state", "lock", "run"):
+            fsio.mkdir(os.path.join(making, below))
+        fsio.mkdir(os.path.join(making, "tmp"), 0o700)
+        fsio.mkdirs(os.path.join(making, "upstream", own, "updates"))
+        fsio.write_new(os.path.join(making, "config"), os.fsencode(text))
+        fsio.syncfs(making)
+        directory = os.path.join(volume, local)
+        fsio.rename(making, directory)
+        fsio.fsync_dir(volume)
+    except OSError as error:
+        raise errors.from_os_error(error, error.filename or volume) from error
+    return open_node(volume, clock=clock)
+
+
+def _clear_leftovers(volume: str) -> None:
+    """Delete what a killed `init` left; NotEmpty when anything else lies there."""
+    left = os.listdir(volume)
+    if any(not name.startswith(_MAKING) for name in left):
+        raise errors.NotEmpty(path=volume)
+    for name in left:
+        for place, directories, files in os.walk(os.path.join(volume, name), topdown=False):
+            for file in files:
+                fsio.unlink(os.path.join(place, file))
+            for below in directories:
+                fsio.rmdir(os.path.join(place, below))
+        fsio.rmdir(os.path.join(volume, name))
+
+
+def check_entry_name(name: str) -> None:
+    """UsageError unless `name` can be the directory of a node in a volume."""
+    encoded = os.fsencode(name)
+    bad = not name or name[0] in ".-" or "/" in name or len(encoded) > limits.NAME_BYTES
+    if bad or not name.isprintable():
+        shown = errors.printable(name)
+        raise errors.UsageError(f"{shown!r}: not a name for a node's directory; try server01")
+
+
+class Node:
+    """One node of a volume, on this machine. Its parts may be used from any thread."""
+
+    def __init__(
+        self, volume: str, directory: str, config: NodeConfig, clock: Clock, readonly: str = ""
+    ) -> None:
+        """The node in `directory`; `readonly` says why it may not be changed, "" if it may."""
+        self.volume = volume
+        self.directory = directory
+        self.clock = clock
+        self.readonly = bool(readonly)
+        self.readonly_reason = readonly
+        self.locks = Locks(directory)
+        self.index = Index(os.path.join(directory, "index.sqlite"), readonly=self.readonly)
+        self.state = State(os.path.join(directory, "state"))
+        self._configure(config)
+
+    def _configure(self, config: NodeConfig) -> None:
+        self.config = config
+        self.journal = Journal(os.path.join(self.directory, "upstream"), config.uuid, self.clock)
+        self.blocks = BlockStore(
+            self.directory, self.index, self.locks, self.clock, SUFFIX_OF[config.compression]
+        )
+
+    # --- what it is -------------------------------------------------------------------------
+
+    @property
+    def uuid(self) -> str:
+        """Who this node is."""
+        return self.config.uuid
+
+    @property
+    def name(self) -> str:
+        """What people call this node."""
+        return self.config.name or self.config.uuid[:8]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about what is odd here and does no harm."""
+        said = self.config.path
+        if not said or os.path.normpath(said) == self.volume:
+            return ()
+        if os.path.realpath(said) == os.path.realpath(self.volume):
+            return ()
+        return (
+            f"{self.directory}/config says path={errors.printable(said)}, but the volume lies at "
+            f"{errors.printable(self.volume)}; if it was moved, correct the line; if this is a "
+            "copy and both are used, the copy will take an identity of its own",
+        )
+
+    def writable(self) -> None:
+        """Raises ReadOnlyVolume where nothing may be changed."""
+        if self.readonly:
+            raise errors.ReadOnlyVolume(path=self.volume, reason=self.readonly_reason)
+
+    # --- where things lie -------------------------------------------------------------------
+
+    def root(self) -> str:
+        """The tree of manifests."""
+        return os.path.join(self.directory, "root")
+
+    def hashes(self) -> str:
+        """The blocks."""
+        return os.path.join(self.directory, "hashes")
+
+    def upstream(self, origin: str = "") -> str:
+        """All journals, or what came from and about one origin."""
+        return os.path.join(self.directory, "upstream", origin).rstrip("/")
+
+    def updates(self, origin: str, via: str | None = None) -> str:
+        """The journal of `origin`, as it wrote it or as `via` passed it on."""
+        return self.journal.directory_of(origin, via)
+
+    def staged(self) -> str:
+        """The staged files."""
+        return os.path.join(self.directory, "staged")
+
+    def tmp(self) -> str:
+        """Temporary files; nobody else may look into it."""
+        return os.path.join(self.directory, "tmp")
+
+    def run(self) -> str:
+        """Snapshots and requests of living processes."""
+        return os.path.join(self.directory, "run")
+
+    # --- peers ------------------------------------------------------------------------------
+
+    def peer_entries(self, problems: list[errors.BadConfig] | None = None) -> list[PeerEntry]:
+        """The peers this volume names, by name.
+
+        An entry whose config is bad raises BadConfig, or goes into `problems` where given.
+        """
+        found: list[PeerEntry] = []
+        for name in sorted(os.listdir(self.volume)):
+            directory = os.path.join(self.volume, name)
+            path = os.path.join(directory, "config")
+            if name[:1] == "." or directory == self.directory:
+                continue
+            try:
+                config = parse_peer(_config_text(path), path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as error:
+                bad = errors.BadConfig(path=path, line=1, reason=error.strerror or str(error))
+                _raise_or_keep(bad, problems)
+                continue
+            except errors.BadConfig as error:
+                _raise_or_keep(error, problems)
+                continue
+            found.append(PeerEntry(name, config, directory))
+        return found
+
+    def peer_entry(self, name: str) -> PeerEntry:
+        """The peer of that name or uuid. Raises NoSuchPeer."""
+        entries = self.peer_entries([])
+        for entry in entries:
+            if name in (entry.name, entry.config.uuid):
+                return entry
+        known = ", ".join(entry.name for entry in entries) or "none"
+        raise errors.NoSuchPeer(name=name, known=known)
+
+    def add_peer_entry(self, name: str, config: PeerConfig) -> PeerEntry:
+        """Name a peer. Raises PeerExists for a name or node that is there, UsageError for us."""
+        self.writable()
+        check_entry_name(name)
+        if config.uuid == self.uuid:
+            raise errors.UsageError(f"{errors.printable(config.path)}: that is this node itself")
+        for entry in self.peer_entries([]):
+            if entry.config.uuid == config.uuid:
+                raise errors.PeerExists(name=entry.name)
+        directory = os.path.join(self.volume, name)
+        if os.path.lexists(directory):
+            raise errors.PeerExists(name=name)
+        text = render_peer(config)
+        fsio.mkdir(directory)
+        fsio.write_atomic(os.path.join(directory, "config"), os.fsencode(text), durable=True)
+        fsio.fsync_dir(self.volume)
+        return PeerEntry(name, config, directory)
+
+    def set_peer_entry(
+        self, name: str, *, path: str | None = None, send: bool | None = None
+    ) -> PeerEntry:
+        """Change a peer's entry; comments in its config stay. Raises NoSuchPeer, BadConfig."""
+        self.writable()
+        entry = self.peer_entry(name)
+        file = os.path.join(entry.directory, "config")
+        text = _config_text(file)
+        if path is not None:
+            text = set_key(text, "path", path)
+        if send is not None:
+            text = set_key(text, "send", "yes" if send else "no")
+        config = parse_peer(text, file)
+        fsio.write_atomic(file, os.fsencode(text), durable=True)
+        return PeerEntry(entry.name, config, entry.directory)
+
+    def remove_peer_entry(self, name: str) -> PeerEntry:
+        """Forget a peer; what its journal brought stays. Raises NoSuchPeer."""
+        self.writable()
+        entry = self.peer_entry(name)
+        fsio.unlink(os.path.join(entry.directory, "config"))
+        if not os.listdir(entry.directory):
+            fsio.rmdir(entry.directory)
+        fsio.fsync_dir(self.volume)
+        return entry
+
+    # --- config and life --------------------------------------------------------------------
+
+    def change_config(self, key: str, value: str) -> None:
+        """Set one key of this node's config, on disk and here. Raises BadConfig."""
+        self.writable()
+        path = os.path.join(self.directory, "config")
+        text = set_key(_config_text(path), key, value)
+        config = parse_node(text, path)
+        fsio.write_atomic(path, os.fsencode(text), durable=True)
+        if config.uuid != self.config.uuid:
+            fsio.mkdirs(os.path.join(self.upstream(config.uuid), "updates"))
+        self._configure(replace(config))
+
+    def catch_up(self, emit: Emit = ignore) -> None:
+        """Bring the index up to what lies in `upstream/`."""
+        from globofs.store.catchup import catch_up
+
+        catch_up(self, emit=emit)
+
+    def operation(self, verb: str, args: Sequence[str] = ()) -> Operation:
+        """An operation to commit versions with: `with node.operation("add", args) as op: ...`"""
+        from globofs.store.commit import Operation
+
+        return Operation(self, verb, tuple(args))
+
+    def finish(self) -> None:
+        """Explode staged blocks, build `root/`, acknowledge: what the end of a command does."""
+        from globofs.store.commit import finish
+
+        finish(self)
+
+    def clean_tmp(self, older_than_seconds: float = 3600.0) -> int:
+        """Delete temporary files that nobody writes any more; returns how many."""
+        before = self.clock.now_ns() - int(older_than_seconds * limits.SECOND_NS)
+        count = 0
+        try:
+            entries = list(os.scandir(self.tmp()))
+        except FileNotFoundError:
+            return 0
+        for entry in entries:
+            try:
+                info = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < before:
+                count += fsio.remove(entry.path)
+        return count
+
+    def close(self) -> None:
+        """Make pulled blocks durable, close the index. May be called twice."""
+        try:
+            if self.blocks.sync_due and not self.readonly:
+                self.blocks.sync_pending()
+        finally:
+            self.index.close()
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _raise_or_keep(error: errors.BadConfig, problems: list[errors.BadConfig] | None) -> None:
+    if problems is None:
+        raise error
+    problems.append(error)
