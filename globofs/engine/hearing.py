@@ -74,4 +74,4 @@ class Hearing:
 def is_noise(path: str) -> bool:
     """Whether a changed file says nothing: snapshots, temporary files."""
     name = os.path.basename(path)
-    return name.endswith(".json") or name.startswith((".", "tmp"))
+    return name.endswith(".json") or name.startswith((".", "tmp", "op-"))

@@ -1,14 +1,15 @@
 """Pulling in the background: what is wanted and not here, many at once, in the queue's order.
 
-One thread reads the wanted set from the index into the queue, a page at a time; up to sixteen
-move what is next. Both exist only while there is something to do.
+One thread reads the wanted set from the index into the queue, a page at a time; a few workers each
+take the next rows as a batch. Workers exist only while there is something to do; a bump makes them
+put a batch back unless it was bumped itself.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from globofs import errors, limits
@@ -16,7 +17,9 @@ from globofs.engine.queue import Item, Queue, Row
 from globofs.engine.work import Work
 from globofs.events import Emit
 
-WORKERS: Final = limits.PULLS_IN_FLIGHT
+WORKERS: Final = 4  # batches under way at once; each has sixteen blocks and more in flight
+BATCH_ROWS: Final = 64
+BATCH_BYTES: Final = 16 * limits.MIB
 IDLE_SECONDS: Final = 2.0  # a worker without work ends after so long
 PAGE: Final = 200  # items offered at once
 
@@ -145,7 +148,7 @@ class Pulls:
     # --- moving ---
 
     def _staff(self) -> None:
-        """Have as many workers as there is work, at most sixteen."""
+        """Have as many workers as there is work, up to `WORKERS`."""
         with self._condition:
             wanted = min(WORKERS, self._queue.waiting) if self._enabled else 0
             for _ in range(max(0, min(wanted - self._idle, WORKERS - self._workers))):
@@ -155,52 +158,58 @@ class Pulls:
 
     def _pull(self) -> None:
         try:
-            while True:
-                row = self._next()
-                if row is None:
-                    return
-                self._move(row)
+            while batch := self._next():
+                self._move(batch)
         finally:
             with self._condition:
                 self._workers -= 1
 
-    def _next(self) -> Row | None:
+    def _next(self) -> list[Row]:
+        """The next rows to move together; none when there was nothing for a while."""
         until = time.monotonic() + IDLE_SECONDS
         while True:
             with self._condition:
                 if self._stopped:
-                    return None
-                row = self._queue.take(time.monotonic()) if self._enabled else None
-                if row is not None:
-                    if self._queue.wants_more():
-                        self._condition.notify_all()
-                    return row
+                    return []
+                if self._enabled:
+                    batch = self._queue.take(time.monotonic(), BATCH_ROWS, BATCH_BYTES)
+                    if batch:
+                        if self._queue.wants_more():
+                            self._condition.notify_all()
+                        return batch
                 left = until - time.monotonic()
                 if left <= 0:
-                    return None
+                    return []
                 self._idle += 1
                 self._condition.wait(min(left, 0.5))
                 self._idle -= 1
 
-    def _move(self, row: Row) -> None:
-        item = row.item
-        if item is None:
-            return
+    def _move(self, batch: list[Row]) -> None:
+        items = [row.item for row in batch if row.item is not None]
+        bumped = batch[0].order[0] < 0
+        paused = False
 
         def cancelled() -> bool:
-            return self._stopped or not self._enabled or self._queue.is_paused(item.path)
+            nonlocal paused
+            if self._stopped or not self._enabled:
+                return True
+            paused = paused or any(self._queue.is_paused(item.path) for item in items)
+            return paused or (not bumped and self._queue.urgent)
 
+        reasons: Mapping[str, str] = {}
+        trouble = ""
         try:
-            self._work.fetch(item, self._emit, cancelled)
+            reasons = self._work.fetch(items, self._emit, cancelled)
         except errors.Interrupted:
-            self._queue.finish(row.key, time.monotonic(), again=True)
+            pass
         except errors.GlobofsError as error:
-            self._queue.finish(row.key, time.monotonic(), error=error.message)
+            trouble = error.message
         except OSError as error:
-            reason = errors.from_os_error(error).message
-            self._queue.finish(row.key, time.monotonic(), error=reason)
+            trouble = errors.from_os_error(error).message
         except Exception as error:  # our own mistake must not end all pulling
-            reason = f"{type(error).__name__}: {error}"
-            self._queue.finish(row.key, time.monotonic(), error=reason)
-        else:
-            self._queue.finish(row.key, time.monotonic(), again=cancelled() and not self._stopped)
+            trouble = f"{type(error).__name__}: {error}"
+        stopped = cancelled()
+        for row in batch:
+            reason = reasons.get(row.key, trouble)
+            again = stopped and (bool(reason) or row.done < row.total)
+            self._queue.finish(row.key, time.monotonic(), error=reason, again=again)

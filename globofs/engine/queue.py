@@ -29,6 +29,7 @@ RETRY_MAX_SECONDS: Final = 300.0
 READ_QUIET_SECONDS: Final = 1.5  # a read that moved nothing for so long is over
 ROW_RATE_SECONDS: Final = 2.0
 SAMPLE_SECONDS: Final = 0.05
+STRETCH_QUIET_SECONDS: Final = 10.0  # after so long a rest the overall line begins anew
 
 NORMAL: Final = 0
 BUMPED: Final = -1
@@ -111,6 +112,7 @@ class Queue:
         self._rest = (0, 0)  # items and bytes that wait in the index
         self._growing = False
         self._sampled = 0.0  # monotonic
+        self._quiet_since = 0.0  # monotonic: nothing has moved since then
         self.serial = 0  # rises with every change
 
     # --- what is wanted ---
@@ -183,19 +185,38 @@ class Queue:
 
     # --- what moves ---
 
-    def take(self, now: float) -> Row | None:
-        """The next row to move, now among the moving ones; None when nothing is due."""
+    def take(self, now: float, rows: int = 1, size: int = 0) -> list[Row]:
+        """The next rows, now moving: one at least, up to `rows` while they stay below `size` bytes
+        and are equally urgent. None when nothing is due."""
+        taken: list[Row] = []
         with self._lock:
             self._due(now)
-            while self._heap:
-                order, key = heapq.heappop(self._heap)
+            while self._heap and len(taken) < rows:
+                order, key = self._heap[0]
                 row = self._queued.get(key)
                 if row is None or row.order != order:
-                    continue  # bumped, paused or forgotten since
-                del self._queued[key]
+                    heapq.heappop(self._heap)  # bumped, paused or forgotten since
+                    continue
+                if taken and (size < row.total or order[0] != taken[0].order[0]):
+                    break
+                heapq.heappop(self._heap)
+                size -= row.total
                 self._begin(row, now)
-                return row
-            return None
+                del self._queued[key]
+                taken.append(row)
+        return taken
+
+    @property
+    def urgent(self) -> bool:
+        """Whether something bumped waits for a worker."""
+        with self._lock:
+            while self._heap:
+                order, key = self._heap[0]
+                row = self._queued.get(key)
+                if row is not None and row.order == order:
+                    return order[0] < 0
+                heapq.heappop(self._heap)
+            return False
 
     def due(self, now: float) -> int:
         """Queue what failed long enough ago; the number of rows that wait now."""
@@ -211,14 +232,15 @@ class Queue:
     def _begin(self, row: Row, now: float) -> None:
         row.state, row.reason, row.touched, row.rate = "moving", "", now, 0.0
         if not self._moving:
-            self._maybe_new_stretch()
+            self._maybe_new_stretch(now)
         self._moving[row.key] = row
         self._by_path[row.path] = row
         self._stretch_had += row.had
         self.serial += 1
 
-    def _maybe_new_stretch(self) -> None:
-        if not self._queued and not self._rest[0]:
+    def _maybe_new_stretch(self, now: float) -> None:
+        """After a pause in all moving the overall line begins anew."""
+        if now - self._quiet_since > STRETCH_QUIET_SECONDS:
             self._stretch_done = self._stretch_had = 0
 
     def finish(self, key: str, now: float, *, error: str = "", again: bool = False) -> None:
@@ -231,8 +253,12 @@ class Queue:
             if self._by_path.get(row.path) is row:
                 del self._by_path[row.path]
             self.serial += 1
+            if not self._moving:
+                self._quiet_since = now
             if again:
-                row.done = 0
+                kept = min(row.done, row.total)
+                row.had, row.total, row.done = row.had + kept, row.total - kept, 0
+                row.seen_done = 0
                 self._wait(row)
             elif error:
                 row.tries += 1

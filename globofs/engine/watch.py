@@ -76,8 +76,12 @@ class Watcher:
         poll_seconds: float,
         ignored: Callable[[str], bool] = lambda path: False,
         polling_only: str = "",
+        also: Iterable[str] = (),
     ) -> None:
+        """`also`: watched for the probe's sake, its changes are not told. The probe directory
+        should be on the file system of `paths`, or the probe says nothing about them."""
         self._paths = [os.fspath(path) for path in paths]
+        self._also = tuple(os.path.join(path, "") for path in also)
         self._on_change = on_change
         self._probe = os.path.join(probe_directory, f".probe-{os.getpid()}-{id(self):x}")
         self._poll = poll_seconds
@@ -141,7 +145,7 @@ class Watcher:
         from watchfiles._rust_notify import RustNotify  # lazily: commands need no watcher
 
         # force_polling off: our own polling opens files, which works where theirs (stat) lies.
-        return RustNotify(self._paths, False, False, 0, True, False)
+        return RustNotify([*self._paths, *self._also], False, False, 0, True, False)
 
     def _listen(self, native: RustNotify) -> None:
         while not self._stop.is_set():
@@ -154,7 +158,11 @@ class Watcher:
             if any(path.startswith(self._probe) for path in paths):
                 self._probed.set()
             wanted = frozenset(
-                path for path in paths if ".probe-" not in path and not self._ignored(path)
+                path
+                for path in paths
+                if ".probe-" not in path
+                and not path.startswith(self._also)
+                and not self._ignored(path)
             )
             if wanted and not self._stop.is_set():
                 self._on_change(wanted)

@@ -7,7 +7,7 @@ touch this node's own directory at most.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -97,9 +97,11 @@ class Work(Protocol):
     def wanted_totals(self) -> tuple[int, int] | None:
         """Blocks and bytes of that as the index counts them; None when only iterating tells."""
 
-    def fetch(self, item: Item, emit: Emit, cancelled: Callable[[], bool]) -> None:
-        """Pull the missing blocks of one item. May wait for peers. Raises ContentMissing and
-        other `GlobofsError`s."""
+    def fetch(
+        self, items: Sequence[Item], emit: Emit, cancelled: Callable[[], bool]
+    ) -> Mapping[str, str]:
+        """Pull the missing blocks of some items, many at once; reasons by the keys of those that
+        could not be had. May wait for peers. Ends early when cancelled."""
 
     def upkeep(self, emit: Emit, cancelled: Callable[[], bool]) -> None:
         """What a node does now and then: a cacheonly one lets go of what it need not keep."""
