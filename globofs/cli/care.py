@@ -1,0 +1,128 @@
+"""`verify`, `prune`, `doctor`: looking after what is stored, and after where it is stored."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from globofs.cli.context import DONE, FAILED, Context
+from globofs.cli.output import operation_id
+from globofs.cli.syncing import plain
+from globofs.errors import GlobofsError, Interrupted, UsageError, printable
+from globofs.speech import parse_span, plural, safe, size_words
+
+
+def parse_share(text: str | None) -> float | None:
+    """`5%` or `0.05`: a share between 0 and 1. Raises `UsageError`."""
+    if text is None:
+        return None
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise UsageError(f"{printable(text)}: not a share; try 5%")
+    return share
+
+
+def verify(context: Context) -> int:
+    """Read and check; 1 while damage remains. Blocks that are merely not held are no damage."""
+    args = context.args
+    result = context.volume.verify(
+        repair=args.repair, sample=parse_share(args.sample), **context.listening
+    )
+    if context.out.as_json:
+        context.out.document(plain(result))
+    else:
+        context.out.problems(result.problems)
+        read = f"{plural(result.checked, 'block')} read, {size_words(result.bytes)}"
+        found = f"{result.damaged:,} damaged, {result.repaired:,} of them repaired"
+        here = f"{result.missing:,} not here" if result.missing else "none missing"
+        context.out.say(f"globofs: {read}; {found}; {here}")
+    if result.interrupted or context.cancelled():
+        raise Interrupted()
+    return FAILED if result.remaining else DONE
+
+
+def prune(context: Context) -> int:
+    """Let old versions go by a policy, then collect what nothing uses."""
+    from globofs.sync.results import Policy
+
+    args = context.args
+    counts = {
+        f"keep_{word}": getattr(args, f"keep_{word}")
+        for word in ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+    }
+    for option, count in counts.items():
+        if count < 0:
+            raise UsageError(f"--{option.replace('_', '-')} wants a number that is not negative")
+    within = 0 if args.keep_within is None else parse_span(args.keep_within)
+    if not within and not any(counts.values()):
+        raise UsageError("say what to keep: --keep-last, --keep-daily, ..., or --keep-within")
+    policy = Policy(
+        **counts, keep_within_seconds=float(within), paths=tuple(context.paths(args.path))
+    )
+    result = context.volume.prune(policy, args.dry_run, **context.listening)
+    if context.out.as_json:
+        made = plain(result)
+        made["operation"] = operation_id(result.operation)
+        context.out.document(made)
+    else:
+        context.out.problems(result.problems)
+        verb = "would be pruned" if args.dry_run else "pruned"
+        kept = f"{result.kept:,} kept"
+        context.out.say(f"globofs: {plural(result.versions, 'version')} {verb}, {kept}")
+        unused = f"{plural(result.blocks, 'block')}, {size_words(result.bytes)}"
+        context.out.say(f"globofs: {unused} without a version, set aside")
+        if result.deleted_blocks:
+            gone = f"{plural(result.deleted_blocks, 'block')}, {size_words(result.deleted_bytes)}"
+            context.out.say(f"globofs: {gone} deleted")
+        for sentence in result.waiting:
+            context.out.say(f"globofs: deletion waits: {safe(sentence)}")
+    return context.finish(result.problems)
+
+
+# --- doctor -----------------------------------------------------------------------------------
+
+
+def doctor(context: Context) -> int:
+    """What works here and what does not, for the volume and each peer, or for one directory.
+    1 when something GloboFS needs does not work."""
+    from globofs.sync.examine import examine
+
+    if context.args.directory is not None:
+        places = [("", os.path.abspath(context.args.directory))]
+    else:
+        node = context.volume.node
+        places = [("this node", node.directory)]
+        places += [(peer.name, peer.config.path) for peer in node.peer_entries([])]
+    status = DONE
+    documents: list[dict[str, Any]] = []
+    for name, place in places:
+        try:
+            findings = examine(place)
+        except GlobofsError as error:
+            findings = None
+            reason = error.message
+        if findings is None:
+            documents.append({"name": name, "path": printable(place), "error": reason})
+            context.out.say(f"globofs: {safe(reason)}")
+            status = FAILED
+            continue
+        if any(one.needed and one.works is False for one in findings):
+            status = FAILED
+        documents.append(
+            {"name": name, "path": printable(place), "findings": [plain(one) for one in findings]}
+        )
+        if not context.out.as_json:
+            context.out.line(f"{safe(name)}: {safe(place)}" if name else safe(place))
+            context.out.table([("  " + _mark(one.works), one.what, safe(one.detail)) for one in findings])
+    if context.out.as_json:
+        context.out.document(documents)
+    return status
+
+
+def _mark(works: bool | None) -> str:
+    return {True: "yes", False: "no", None: "?"}[works]
+
+
