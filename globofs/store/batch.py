@@ -35,12 +35,12 @@ class _Large(NamedTuple):
 class BlockBatch:
     """Blocks on their way in. `add` and `held` from any thread; the rest from the one that made it.
 
-        with store.batch() as batch:
-            new = [block for block in ids if block not in batch.held(ids)]
-            batch.add(...)
-            batch.seal()
-            ...append the records...
-        store.explode()
+    with store.batch() as batch:
+        new = [block for block in ids if block not in batch.held(ids)]
+        batch.add(...)
+        batch.seal()
+        ...append the records...
+    store.explode()
     """
 
     def __init__(self, store: BlockStore) -> None:
@@ -217,6 +217,9 @@ class BlockBatch:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()

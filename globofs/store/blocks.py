@@ -23,10 +23,16 @@ from globofs.store.locks import Locks
 from globofs.store.staged import STORED_MAX, StagedReader
 
 if TYPE_CHECKING:
+    from globofs.format.config import Compression
     from globofs.store.batch import BlockBatch
     from globofs.store.index_blocks import StagedAt
 
-SUFFIXES: Final = (".zst", ".gz", "")
+SUFFIXES: Final = (".zst", "", ".gz")
+_METHODS: Final[dict[str, tuple[Compression, int]]] = {
+    ".zst": ("zstd", limits.ZSTD_LEVEL_DEFAULT),
+    ".gz": ("gzip", limits.GZIP_LEVEL_DEFAULT),
+    "": ("none", 0),
+}
 _PENDING_ROWS = 256
 _PENDING_SECONDS = 0.25
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -206,9 +212,7 @@ class BlockStore:
             return raw.data, raw.suffix
         raise BlockAbsent(block.hex())
 
-    def get_many(
-        self, blocks: Sequence[tuple[bytes, int]]
-    ) -> Iterator[tuple[bytes, bytes | None]]:
+    def get_many(self, blocks: Sequence[tuple[bytes, int]]) -> Iterator[tuple[bytes, bytes | None]]:
         """Id and plain bytes of every different one of `blocks`, in the order they lie on disk.
 
         None for the bytes of a block that is absent or damaged. Small blocks come sequentially
@@ -234,9 +238,7 @@ class BlockStore:
         for block in sorted(sizes.keys() - where.keys()):
             yield block, self._quietly(block, sizes[block])
 
-    def _from_staged(
-        self, block: bytes, size: int, fd: int | None, at: StagedAt
-    ) -> bytes | None:
+    def _from_staged(self, block: bytes, size: int, fd: int | None, at: StagedAt) -> bytes | None:
         if fd is not None:
             data = fsio.pread_all(fd, at.offset, at.length)
             with suppress(errors.Damaged):
@@ -330,6 +332,17 @@ class BlockStore:
             raise
         if blocks:
             self.index.mark_synced(blocks)
+
+    def keep_manifest(self, manifest: bytes, text: bytes) -> None:
+        """Keep a manifest that is too large for its record as a block, durable on return."""
+        from globofs.format import codec
+
+        with self.batch() as batch:
+            if manifest not in batch.held([manifest]):
+                method, level = _METHODS[self._suffixes[0]]
+                stored, suffix = codec.compress(text, method, level)
+                batch.add(manifest, len(text), stored, suffix)
+            batch.seal()
 
     def batch(self) -> BlockBatch:
         """New blocks of one commit. Shares the lock `adders` until it is closed, by this thread."""

@@ -11,7 +11,7 @@ import heapq
 import os
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -100,7 +100,7 @@ class Journal:
 
     # --- our own ----------------------------------------------------------------------------
 
-    def append(self, frames: bytes, last: Last | None = None) -> None:
+    def append(self, frames: Sequence[bytes], last: Last | None = None) -> None:
         """Append whole frames to the own journal: durable when this returns.
 
         `last` is the newest of them, where the caller knows it. An `OSError` means that none of
@@ -108,7 +108,7 @@ class Journal:
         """
         directory = self.directory_of(self.own)
         path = f"{directory}/{LATEST}"
-        data = BEFORE_APPEND + frames
+        data = BEFORE_APPEND + b"".join(frames)
         self._cached = None
         try:
             fd, start = fsio.open_append(path)
@@ -183,9 +183,8 @@ class Journal:
         except FileNotFoundError:
             info = None
         known = self._cached
-        if known is not None and info is not None:
-            if (known.inode, known.size) == (info.st_ino, info.st_size):
-                return known.last
+        if known is not None and info is not None and known[:2] == (info.st_ino, info.st_size):
+            return known.last
         found = None if info is None else _last_in(path, self.own)
         if found is None:
             closed = (_last_in(f"{directory}/{name}", self.own) for name in _newest(directory))
@@ -249,9 +248,9 @@ class Journal:
                     if item.record.origin != origin:
                         yield JournalDamage(path, item.offset, "a record of another node")
                         continue
-                    if before is not None and item.record.seq == before.record.seq + 1:
-                        if item.record.prev != before.id:
-                            yield JournalDamage(path, item.offset, "does not follow the one before")
+                    follows = before is not None and item.record.seq == before.record.seq + 1
+                    if follows and before is not None and item.record.prev != before.id:
+                        yield JournalDamage(path, item.offset, "does not follow the one before")
                     before = item
             except FileNotFoundError:
                 continue

@@ -162,9 +162,7 @@ class Lock:
         while True:
             waited = time.monotonic() - began
             if waited >= timeout:
-                raise errors.Locked(
-                    path=self.path, holder=self.holder(), seconds=round(timeout, 1)
-                )
+                raise errors.Locked(path=self.path, holder=self.holder(), seconds=round(timeout, 1))
             if say is not None and not said and waited >= limits.LOCK_SAY_AFTER_SECONDS:
                 said = True
                 say(f"waiting for {self.holder()}, which holds the {self.name} lock")

@@ -8,154 +8,48 @@ import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from globofs import errors, limits
 from globofs.events import Emit, ignore
 from globofs.format.config import (
     NodeConfig,
     PeerConfig,
-    parse_foreign,
     parse_node,
-    parse_peer,
     render_node,
-    render_peer,
     set_key,
 )
-from globofs.store import fsio
+from globofs.store import fsio, peer_entries
 from globofs.store.blocks import BlockStore
 from globofs.store.clock import SYSTEM, Clock
+from globofs.store.find import (
+    check_entry_name,
+    config_text,
+    find_node_directory,
+    find_volume,
+    locate,
+    read_config,
+)
 from globofs.store.index import Index
 from globofs.store.journal import Journal
 from globofs.store.locks import Locks
+from globofs.store.peer_entries import PeerEntry
 from globofs.store.state import State
 
 if TYPE_CHECKING:
     from globofs.store.commit import Operation
 
 SUFFIX_OF: Final = {"zstd": ".zst", "gzip": ".gz", "none": ""}
-_TELLING: Final = ("root", "hashes", "upstream")
+__all__ = [
+    "Node",
+    "PeerEntry",
+    "create_node",
+    "find_node_directory",
+    "find_volume",
+    "locate",
+    "open_node",
+]
 _MAKING: Final = ".globofs-init-"
-
-
-class PeerEntry(NamedTuple):
-    """A peer as this volume names it: the directory beside ours, and its config."""
-
-    name: str
-    config: PeerConfig
-    directory: str
-
-
-# --- finding ------------------------------------------------------------------------------------
-
-
-def _is_node_directory(path: str) -> bool:
-    """Whether `path` has a `config` and something only a node's own directory has."""
-    if not os.path.isfile(f"{path}/config"):
-        return False
-    return any(os.path.isdir(f"{path}/{name}") for name in _TELLING)
-
-
-def _candidates(volume: str) -> list[str]:
-    """The children of `volume` that look like a node's own directory, by name."""
-    with os.scandir(volume) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
-    paths = [os.path.join(volume, name) for name in sorted(names) if name[:1] != "."]
-    return [path for path in paths if _is_node_directory(path)]
-
-
-def find_node_directory(volume: str) -> str:
-    """The one child of `volume` with `config` and one of `root/`, `hashes/`, `upstream/`.
-
-    Raises NoVolume where there is no such directory `volume`, NotAVolume where none or several of
-    its children qualify.
-    """
-    try:
-        found = _candidates(volume)
-    except FileNotFoundError:
-        raise errors.NoVolume(path=volume) from None
-    except NotADirectoryError:
-        raise errors.NotAVolume(path=volume, reason="it is not a directory") from None
-    except OSError as error:
-        raise errors.from_os_error(error, volume) from error
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        reason = "no directory in it has a config and one of root/, hashes/ and upstream/"
-    else:
-        names = ", ".join(os.path.basename(path) for path in found)
-        reason = f"several directories in it look like this node's own: {names}"
-    raise errors.NotAVolume(path=volume, reason=reason)
-
-
-def find_volume(start: str) -> str:
-    """The nearest volume at or above the directory `start`. Raises NoVolume."""
-    place = os.path.abspath(start)
-    while True:
-        try:
-            found = [path for path in _candidates(place) if _names_a_uuid(path)]
-        except OSError:
-            found = []
-        if found:
-            return place
-        above = os.path.dirname(place)
-        if above == place:
-            raise errors.NoVolume(path=start)
-        place = above
-
-
-def _names_a_uuid(directory: str) -> bool:
-    """Whether a directory's config is one of ours: many programs call a file `config`."""
-    try:
-        parse_foreign(_config_text(f"{directory}/config"))
-    except (OSError, errors.GlobofsError):
-        return False
-    return True
-
-
-def _config_text(path: str) -> str:
-    return fsio.read_file(path, limits.CONFIG_BYTES).decode("utf-8", "surrogateescape")
-
-
-def locate(where: str) -> tuple[str, str]:
-    """Volume directory and node directory that `where` means.
-
-    `where` is a volume, a node's own directory, or a config file: the one in a node's directory,
-    or any other whose `path=` names the volume.
-    """
-    place = os.path.abspath(where)
-    if os.path.isfile(place):
-        directory = os.path.dirname(place)
-        if os.path.basename(place) == "config" and _is_node_directory(directory):
-            return os.path.dirname(directory), directory
-        return _from_config(place)
-    if _is_node_directory(place):
-        return os.path.dirname(place), place
-    return place, find_node_directory(place)
-
-
-def _from_config(path: str) -> tuple[str, str]:
-    try:
-        config = parse_foreign(_config_text(path), path)
-    except OSError as error:
-        raise errors.from_os_error(error, path) from error
-    if not config.path:
-        raise errors.BadConfig(path=path, line=1, reason="path= is missing: which volume is it?")
-    volume = os.path.abspath(config.path)
-    directory = find_node_directory(volume)
-    there = _read_config(directory).uuid
-    if there != config.uuid:
-        reason = f"{path} expects the node {config.uuid}, there lies {there}"
-        raise errors.NotAVolume(path=volume, reason=reason)
-    return volume, directory
-
-
-def _read_config(directory: str) -> NodeConfig:
-    path = os.path.join(directory, "config")
-    try:
-        return parse_node(_config_text(path), path)
-    except OSError as error:
-        raise errors.from_os_error(error, path) from error
 
 
 # --- opening and making -------------------------------------------------------------------------
@@ -168,7 +62,7 @@ def open_node(where: str, readonly: bool = False, clock: Clock = SYSTEM) -> Node
     """
     volume, directory = locate(where)
     reason = "asked for" if readonly else _why_not_writable(directory)
-    return Node(volume, directory, _read_config(directory), clock, reason)
+    return Node(volume, directory, read_config(directory), clock, reason)
 
 
 def _why_not_writable(directory: str) -> str:
@@ -245,15 +139,6 @@ def _clear_leftovers(volume: str) -> None:
             for below in directories:
                 fsio.rmdir(os.path.join(place, below))
         fsio.rmdir(os.path.join(volume, name))
-
-
-def check_entry_name(name: str) -> None:
-    """UsageError unless `name` can be the directory of a node in a volume."""
-    encoded = os.fsencode(name)
-    bad = not name or name[0] in ".-" or "/" in name or len(encoded) > limits.NAME_BYTES
-    if bad or not name.isprintable():
-        shown = errors.printable(name)
-        raise errors.UsageError(f"{shown!r}: not a name for a node's directory; try server01")
 
 
 class Node:
@@ -344,82 +229,26 @@ class Node:
     # --- peers ------------------------------------------------------------------------------
 
     def peer_entries(self, problems: list[errors.BadConfig] | None = None) -> list[PeerEntry]:
-        """The peers this volume names, by name.
-
-        An entry whose config is bad raises BadConfig, or goes into `problems` where given.
-        """
-        found: list[PeerEntry] = []
-        for name in sorted(os.listdir(self.volume)):
-            directory = os.path.join(self.volume, name)
-            path = os.path.join(directory, "config")
-            if name[:1] == "." or directory == self.directory:
-                continue
-            try:
-                config = parse_peer(_config_text(path), path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except OSError as error:
-                bad = errors.BadConfig(path=path, line=1, reason=error.strerror or str(error))
-                _raise_or_keep(bad, problems)
-                continue
-            except errors.BadConfig as error:
-                _raise_or_keep(error, problems)
-                continue
-            found.append(PeerEntry(name, config, directory))
-        return found
+        """The peers this volume names, by name; see `peer_entries.entries`."""
+        return peer_entries.entries(self, problems)
 
     def peer_entry(self, name: str) -> PeerEntry:
         """The peer of that name or uuid. Raises NoSuchPeer."""
-        entries = self.peer_entries([])
-        for entry in entries:
-            if name in (entry.name, entry.config.uuid):
-                return entry
-        known = ", ".join(entry.name for entry in entries) or "none"
-        raise errors.NoSuchPeer(name=name, known=known)
+        return peer_entries.entry(self, name)
 
     def add_peer_entry(self, name: str, config: PeerConfig) -> PeerEntry:
         """Name a peer. Raises PeerExists for a name or node that is there, UsageError for us."""
-        self.writable()
-        check_entry_name(name)
-        if config.uuid == self.uuid:
-            raise errors.UsageError(f"{errors.printable(config.path)}: that is this node itself")
-        for entry in self.peer_entries([]):
-            if entry.config.uuid == config.uuid:
-                raise errors.PeerExists(name=entry.name)
-        directory = os.path.join(self.volume, name)
-        if os.path.lexists(directory):
-            raise errors.PeerExists(name=name)
-        text = render_peer(config)
-        fsio.mkdir(directory)
-        fsio.write_atomic(os.path.join(directory, "config"), os.fsencode(text), durable=True)
-        fsio.fsync_dir(self.volume)
-        return PeerEntry(name, config, directory)
+        return peer_entries.add(self, name, config)
 
     def set_peer_entry(
         self, name: str, *, path: str | None = None, send: bool | None = None
     ) -> PeerEntry:
         """Change a peer's entry; comments in its config stay. Raises NoSuchPeer, BadConfig."""
-        self.writable()
-        entry = self.peer_entry(name)
-        file = os.path.join(entry.directory, "config")
-        text = _config_text(file)
-        if path is not None:
-            text = set_key(text, "path", path)
-        if send is not None:
-            text = set_key(text, "send", "yes" if send else "no")
-        config = parse_peer(text, file)
-        fsio.write_atomic(file, os.fsencode(text), durable=True)
-        return PeerEntry(entry.name, config, entry.directory)
+        return peer_entries.change(self, name, path=path, send=send)
 
     def remove_peer_entry(self, name: str) -> PeerEntry:
         """Forget a peer; what its journal brought stays. Raises NoSuchPeer."""
-        self.writable()
-        entry = self.peer_entry(name)
-        fsio.unlink(os.path.join(entry.directory, "config"))
-        if not os.listdir(entry.directory):
-            fsio.rmdir(entry.directory)
-        fsio.fsync_dir(self.volume)
-        return entry
+        return peer_entries.remove(self, name)
 
     # --- config and life --------------------------------------------------------------------
 
@@ -427,7 +256,7 @@ class Node:
         """Set one key of this node's config, on disk and here. Raises BadConfig."""
         self.writable()
         path = os.path.join(self.directory, "config")
-        text = set_key(_config_text(path), key, value)
+        text = set_key(config_text(path), key, value)
         config = parse_node(text, path)
         fsio.write_atomic(path, os.fsencode(text), durable=True)
         if config.uuid != self.config.uuid:
@@ -440,17 +269,19 @@ class Node:
 
         catch_up(self, emit=emit)
 
-    def operation(self, verb: str, args: Sequence[str] = ()) -> Operation:
+    def operation(
+        self, verb: str, args: Sequence[str | bytes] = (), *, emit: Emit = ignore
+    ) -> Operation:
         """An operation to commit versions with: `with node.operation("add", args) as op: ...`"""
         from globofs.store.commit import Operation
 
-        return Operation(self, verb, tuple(args))
+        return Operation(self, verb, args, emit=emit)
 
-    def finish(self) -> None:
+    def finish(self, *, emit: Emit = ignore) -> None:
         """Explode staged blocks, build `root/`, acknowledge: what the end of a command does."""
         from globofs.store.commit import finish
 
-        finish(self)
+        finish(self, emit=emit)
 
     def clean_tmp(self, older_than_seconds: float = 3600.0) -> int:
         """Delete temporary files that nobody writes any more; returns how many."""
@@ -481,12 +312,9 @@ class Node:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _raise_or_keep(error: errors.BadConfig, problems: list[errors.BadConfig] | None) -> None:
-    if problems is None:
-        raise error
-    problems.append(error)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, cast
 
 from globofs import limits
 from globofs.format.text import escape, unescape
@@ -142,7 +142,7 @@ def parse_entry(line: str) -> SourceEntry:
     if kind not in ("file", "directory", "symlink", "deleted"):
         raise ValueError(kind)
     return SourceEntry(
-        kind,  # type: ignore[arg-type]  # narrowed by the line above
+        cast(Kind, kind),
         int(size),
         int(mtime),
         int(ctime),
@@ -218,8 +218,8 @@ class State:
             kind, _, value = key.partition(":")
             if kind == "version":
                 found.append(Wanted("version", id=bytes.fromhex(value)))
-            elif kind == "mirror" or kind == "history":  # noqa: PLR1714  (each narrows the type)
-                found.append(Wanted(kind, unescape(value)))
+            elif kind in ("mirror", "history"):
+                found.append(Wanted(cast(WantedKind, kind), unescape(value)))
         return found
 
     def want(self, wishes: Iterable[Wanted]) -> None:

@@ -1,0 +1,111 @@
+"""The peers a volume names: one directory beside the node's own each, with a `config`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from globofs import errors
+from globofs.format.config import PeerConfig, parse_peer, render_peer, set_key
+from globofs.store import fsio
+from globofs.store.find import check_entry_name, config_text
+
+if TYPE_CHECKING:
+    from globofs.store.node import Node
+
+
+class PeerEntry(NamedTuple):
+    """A peer as this volume names it: the directory beside ours, and its config."""
+
+    name: str
+    config: PeerConfig
+    directory: str
+
+
+def entries(node: Node, problems: list[errors.BadConfig] | None = None) -> list[PeerEntry]:
+    """The peers this volume names, by name.
+
+    An entry whose config is bad raises BadConfig, or goes into `problems` where given.
+    """
+    found: list[PeerEntry] = []
+    for name in sorted(os.listdir(node.volume)):
+        directory = os.path.join(node.volume, name)
+        path = os.path.join(directory, "config")
+        if name[:1] == "." or directory == node.directory:
+            continue
+        try:
+            config = parse_peer(config_text(path), path)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            bad = errors.BadConfig(path=path, line=1, reason=error.strerror or str(error))
+            _raise_or_keep(bad, problems)
+            continue
+        except errors.BadConfig as error:
+            _raise_or_keep(error, problems)
+            continue
+        found.append(PeerEntry(name, config, directory))
+    return found
+
+
+def entry(node: Node, name: str) -> PeerEntry:
+    """The peer of that name or uuid. Raises NoSuchPeer."""
+    entries = entries(node, [])
+    for entry in entries:
+        if name in (entry.name, entry.config.uuid):
+            return entry
+    known = ", ".join(entry.name for entry in entries) or "none"
+    raise errors.NoSuchPeer(name=name, known=known)
+
+
+def add(node: Node, name: str, config: PeerConfig) -> PeerEntry:
+    """Name a peer. Raises PeerExists for a name or node that is there, UsageError for us."""
+    node.writable()
+    check_entry_name(name)
+    if config.uuid == node.uuid:
+        raise errors.UsageError(f"{errors.printable(config.path)}: that is this node itnode")
+    for entry in entries(node, []):
+        if entry.config.uuid == config.uuid:
+            raise errors.PeerExists(name=entry.name)
+    directory = os.path.join(node.volume, name)
+    if os.path.lexists(directory):
+        raise errors.PeerExists(name=name)
+    text = render_peer(config)
+    fsio.mkdir(directory)
+    fsio.write_atomic(os.path.join(directory, "config"), os.fsencode(text), durable=True)
+    fsio.fsync_dir(node.volume)
+    return PeerEntry(name, config, directory)
+
+
+def change(
+    node: Node, name: str, *, path: str | None = None, send: bool | None = None
+) -> PeerEntry:
+    """Change a peer's entry; comments in its config stay. Raises NoSuchPeer, BadConfig."""
+    node.writable()
+    entry = entry(node, name)
+    file = os.path.join(entry.directory, "config")
+    text = config_text(file)
+    if path is not None:
+        text = set_key(text, "path", path)
+    if send is not None:
+        text = set_key(text, "send", "yes" if send else "no")
+    config = parse_peer(text, file)
+    fsio.write_atomic(file, os.fsencode(text), durable=True)
+    return PeerEntry(entry.name, config, entry.directory)
+
+
+def remove(node: Node, name: str) -> PeerEntry:
+    """Forget a peer; what its journal brought stays. Raises NoSuchPeer."""
+    node.writable()
+    entry = entry(node, name)
+    fsio.unlink(os.path.join(entry.directory, "config"))
+    if not os.listdir(entry.directory):
+        fsio.rmdir(entry.directory)
+    fsio.fsync_dir(node.volume)
+    return entry
+
+
+def _raise_or_keep(error: errors.BadConfig, problems: list[errors.BadConfig] | None) -> None:
+    if problems is None:
+        raise error
+    problems.append(error)
