@@ -50,11 +50,11 @@ def entries(node: Node, problems: list[errors.BadConfig] | None = None) -> list[
 
 def entry(node: Node, name: str) -> PeerEntry:
     """The peer of that name or uuid. Raises NoSuchPeer."""
-    entries = entries(node, [])
-    for entry in entries:
-        if name in (entry.name, entry.config.uuid):
-            return entry
-    known = ", ".join(entry.name for entry in entries) or "none"
+    known_ones = entries(node, [])
+    for one in known_ones:
+        if name in (one.name, one.config.uuid):
+            return one
+    known = ", ".join(one.name for one in known_ones) or "none"
     raise errors.NoSuchPeer(name=name, known=known)
 
 
@@ -64,9 +64,9 @@ def add(node: Node, name: str, config: PeerConfig) -> PeerEntry:
     check_entry_name(name)
     if config.uuid == node.uuid:
         raise errors.UsageError(f"{errors.printable(config.path)}: that is this node itnode")
-    for entry in entries(node, []):
-        if entry.config.uuid == config.uuid:
-            raise errors.PeerExists(name=entry.name)
+    for known in entries(node, []):
+        if known.config.uuid == config.uuid:
+            raise errors.PeerExists(name=known.name)
     directory = os.path.join(node.volume, name)
     if os.path.lexists(directory):
         raise errors.PeerExists(name=name)
@@ -82,8 +82,8 @@ def change(
 ) -> PeerEntry:
     """Change a peer's entry; comments in its config stay. Raises NoSuchPeer, BadConfig."""
     node.writable()
-    entry = entry(node, name)
-    file = os.path.join(entry.directory, "config")
+    found = entry(node, name)
+    file = os.path.join(found.directory, "config")
     text = config_text(file)
     if path is not None:
         text = set_key(text, "path", path)
@@ -91,18 +91,18 @@ def change(
         text = set_key(text, "send", "yes" if send else "no")
     config = parse_peer(text, file)
     fsio.write_atomic(file, os.fsencode(text), durable=True)
-    return PeerEntry(entry.name, config, entry.directory)
+    return PeerEntry(found.name, config, found.directory)
 
 
 def remove(node: Node, name: str) -> PeerEntry:
     """Forget a peer; what its journal brought stays. Raises NoSuchPeer."""
     node.writable()
-    entry = entry(node, name)
-    fsio.unlink(os.path.join(entry.directory, "config"))
-    if not os.listdir(entry.directory):
-        fsio.rmdir(entry.directory)
+    found = entry(node, name)
+    fsio.unlink(os.path.join(found.directory, "config"))
+    if not os.listdir(found.directory):
+        fsio.rmdir(found.directory)
     fsio.fsync_dir(node.volume)
-    return entry
+    return found
 
 
 def _raise_or_keep(error: errors.BadConfig, problems: list[errors.BadConfig] | None) -> None:
