@@ -69,12 +69,12 @@ class Version:
         return held_word(self.blocks, self.missing)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One row of the tree, at present or at a moment.
 
     A directory's `size`, `blocks`, `missing`, `files`, `conflicts` are totals of the live things
     below it; `versions` counts its own versions for a file, those below for a directory.
+    A named tuple because a directory may have 100,000 of them.
     """
 
     path: bytes
@@ -94,6 +94,7 @@ class Entry:
     files: int = 0
     conflicts: int = 0
     missing_bytes: int = 0
+    below: int = 0  # versions of things below it: not 0 for a deleted directory
 
     @property
     def name(self) -> bytes:

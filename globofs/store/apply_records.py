@@ -1,0 +1,192 @@
+"""Which records of a batch are new, what is known of each journal, and records that are no version.
+
+The chain of `prev` hashes shows a fork: two different records of one origin with one number, or a
+record that names another predecessor than the one we have. Both branches are applied; the fork is
+said loudly, once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from globofs.events import Problem
+from globofs.format import kinds
+from globofs.format.record import FIRST_PREV, Record
+
+if TYPE_CHECKING:
+    from globofs.store.apply import Item
+
+Gaps = tuple[tuple[int, int], ...]
+
+
+class Seen(NamedTuple):
+    """What is known of one origin's journal: the newest record, and the numbers missing below."""
+
+    received: int  # 0: nothing
+    hash: bytes
+    gaps: Gaps
+    forked: bool
+
+
+NOTHING_SEEN = Seen(0, FIRST_PREV, (), False)
+
+
+def pack_gaps(gaps: Gaps) -> str:
+    """Ranges as text for the index."""
+    return ",".join(f"{low}-{high}" for low, high in gaps)
+
+
+def unpack_gaps(text: str) -> Gaps:
+    """Undo `pack_gaps`."""
+    pairs = [piece.partition("-") for piece in text.split(",") if piece]
+    return tuple([(int(low), int(high)) for low, _, high in pairs])
+
+
+def load_seen(db: sqlite3.Connection, origin: str) -> Seen:
+    """What is known of a journal."""
+    sql = "SELECT received, hash, gaps, forked FROM seen WHERE origin = ?"
+    found = db.execute(sql, (origin,)).fetchone()
+    if found is None:
+        return NOTHING_SEEN
+    return Seen(found[0], found[1], unpack_gaps(found[2]), bool(found[3]))
+
+
+class Positions:
+    """Takes the records of a batch into the table `record`, and keeps `seen`."""
+
+    def __init__(self, db: sqlite3.Connection, problems: list[Problem]) -> None:
+        self.db = db
+        self.problems = problems
+
+    def admit(self, batch: Sequence[Item]) -> list[Item]:
+        """Those of the batch that were not known, each once, in their order."""
+        by_origin: dict[str, list[Item]] = {}
+        for item in batch:
+            by_origin.setdefault(item.record.origin, []).append(item)
+        fresh: list[Item] = []
+        for origin, items in by_origin.items():
+            fresh += self._admit(origin, items)
+        return fresh
+
+    def _admit(self, origin: str, items: list[Item]) -> list[Item]:
+        seen = load_seen(self.db, origin)
+        low = min(item.record.seq for item in items)
+        high = max(item.record.seq for item in items)
+        known: dict[int, dict[bytes, bytes]] = {}
+        if low <= seen.received + 1:
+            sql = "SELECT seq, id, prev FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
+            for seq, record, prev in self.db.execute(sql, (origin, low - 1, high + 1)):
+                known.setdefault(seq, {})[record] = prev
+        fresh: list[Item] = []
+        forked: int | None = None
+        for item in items:
+            record = item.record
+            there = known.get(record.seq)
+            if there is None:
+                known[record.seq] = {item.id: record.prev}
+            elif item.id in there:
+                continue
+            else:
+                there[item.id] = record.prev
+                forked = record.seq
+            fresh.append(item)
+        if not fresh:
+            return fresh
+        if forked is None:
+            forked = _break(fresh, known)
+        self.db.executemany(
+            "INSERT INTO record VALUES(?, ?, ?, ?)",
+            [(origin, item.record.seq, item.id, item.record.prev) for item in fresh],
+        )
+        self._advance(origin, seen, fresh, forked)
+        return fresh
+
+    def _advance(self, origin: str, seen: Seen, fresh: list[Item], forked: int | None) -> None:
+        received, digest, gaps = seen.received, seen.hash, list(seen.gaps)
+        for item in fresh:
+            seq = item.record.seq
+            if seq > received:
+                if seq > received + 1:
+                    gaps.append((received + 1, seq - 1))
+                received, digest = seq, item.id
+            elif seq < received:
+                gaps = fill_gap(gaps, seq)
+        if forked is not None and not seen.forked:
+            name = self.db.execute("SELECT name FROM node WHERE uuid = ?", (origin,)).fetchone()
+            who = f"{name[0]} ({origin})" if name and name[0] else origin
+            reason = (
+                f"the journal of {who} continues in two ways at record {forked}: the node was"
+                " copied or restored from a backup; both continuations are kept"
+            )
+            self.problems.append(Problem(b"", reason))
+        self.db.execute("INSERT OR IGNORE INTO node(uuid) VALUES(?)", (origin,))
+        self.db.execute(
+            "INSERT OR REPLACE INTO seen(origin, received, hash, gaps, forked) VALUES(?,?,?,?,?)",
+            (origin, received, digest, pack_gaps(tuple(gaps)), seen.forked or forked is not None),
+        )
+
+
+def _break(fresh: list[Item], known: dict[int, dict[bytes, bytes]]) -> int | None:
+    """The first new record that does not continue, or is not continued by, its neighbours."""
+    for item in fresh:
+        seq = item.record.seq
+        before = known.get(seq - 1)
+        if before is not None and item.record.prev not in before:
+            return seq
+        after = known.get(seq + 1)
+        if after is not None and item.id not in after.values():
+            return seq + 1
+        if seq == 1 and item.record.prev != FIRST_PREV:
+            return seq
+    return None
+
+
+def fill_gap(gaps: list[tuple[int, int]], seq: int) -> list[tuple[int, int]]:
+    """`gaps` without the number `seq`."""
+    left: list[tuple[int, int]] = []
+    for low, high in gaps:
+        if low <= seq <= high:
+            if low < seq:
+                left.append((low, seq - 1))
+            if seq < high:
+                left.append((seq + 1, high))
+        else:
+            left.append((low, high))
+    return left
+
+
+def store_event(db: sqlite3.Connection, record: Record, op: int) -> None:
+    """A record that is no version: its effect, and its fields for whoever asks later.
+
+    Raises FormatError for one that breaks its kind's rules; unknown kinds are left alone.
+    """
+    if record.kind == "close":
+        close = kinds.CloseRecord.parse(record)
+        args = "\n".join(value for key, value in record.fields if key == "arg")
+        db.execute("UPDATE op SET verb = ?, args = ?, closed = 1 WHERE no = ?", (close.verb, args, op))
+        return
+    if record.kind == "node":
+        node = kinds.NodeRecord.parse(record)
+        db.execute(
+            "UPDATE node SET name = ?, cacheonly = ?, told = ? WHERE uuid = ? AND told < ?",
+            (node.name, node.cacheonly, record.seq, record.origin, record.seq),
+        )
+    elif record.kind == "retire":
+        retired = kinds.RetireRecord.parse(record).node
+        db.execute("INSERT OR IGNORE INTO node(uuid) VALUES(?)", (retired,))
+        db.execute("UPDATE node SET retired = 1 WHERE uuid = ?", (retired,))
+    elif record.kind == "prune":
+        versions = [(version,) for version in kinds.PruneRecord.parse(record).versions]
+        db.executemany("INSERT OR IGNORE INTO prune VALUES(?)", versions)
+        db.executemany("UPDATE version SET pruned = 1 WHERE id = ?", versions)
+    elif record.kind == "prune-ok":
+        kinds.PruneOkRecord.parse(record)
+    elif record.kind != "note":
+        return
+    fields = "\n".join(f"{key}={value}" for key, value in record.fields)
+    db.execute(
+        "INSERT OR REPLACE INTO event VALUES(?, ?, ?, ?, ?, ?)",
+        (record.origin, record.seq, record.kind, record.time, op, fields),
+    )

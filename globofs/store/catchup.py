@@ -1,0 +1,328 @@
+"""Reading what lies in `upstream/` into the index, and acknowledging it.
+
+Every journal file has a cursor: how far it was read, and a print of its first bytes, because
+`latest` gets another name when it is closed. When nothing is new this costs a listing and a
+`stat` an origin. What was read is made durable before it is applied, and acknowledged last.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from globofs import limits
+from globofs.errors import FormatError
+from globofs.events import Emit, Note, Problem, ignore
+from globofs.format import applied
+from globofs.format.record import Damage, Found, Tail, scan
+from globofs.format.text import parse_uuid
+from globofs.store import fsio
+from globofs.store.apply import Item, apply_items
+from globofs.store.apply_pending import complete_pending
+from globofs.store.apply_records import load_seen, unpack_gaps
+
+if TYPE_CHECKING:
+    from globofs.store.node import Node
+
+LATEST: Final = "latest"
+PRINT_BYTES: Final = 96
+"""Enough for the first record's marker, length and checksum: no two files share them."""
+CHUNK_BYTES: Final = 2 * limits.SEGMENT_BYTES
+OVERLAP_BYTES: Final = limits.RECORD_BYTES + 1024
+
+
+class Cursor(NamedTuple):
+    """How far a journal file was read, and what `stat` said of it then."""
+
+    name: str
+    print: bytes
+    offset: int
+    size: int
+    mtime: int
+
+
+class _Shrunk(Exception):
+    """A journal is shorter than what was read of it: the index tells of things that are gone."""
+
+
+def catch_up(node: Node, *, emit: Emit = ignore) -> int:
+    """Bring the index up to what lies in `upstream/`; the number of records that were new.
+
+    A lost, damaged or outdated index is filled again. Announces what changed, and as problems
+    what was skipped. OSErrors of the own directory pass through.
+    """
+    index = node.index
+    index.on_damage = lambda: _rebuild(node)
+    index.read_block = lambda block: _read_block(node, block)
+    try:
+        return _catch_up(node, emit)
+    except _Shrunk:
+        pass
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError:
+        pass
+    index.reset()
+    return _catch_up(node, emit)
+
+
+def catch_up_own(node: Node, *, emit: Emit = ignore) -> None:
+    """Under the lock `journal`: apply what other clients of this node have written."""
+    index = node.index
+    if index.on_damage is None or index.meta("held") is None:
+        catch_up(node, emit=emit)
+    known = load_seen(index.db, node.uuid)
+    if node.journal.last()[0] > known.received:
+        with node.locks.apply.exclusive():
+            _Reader(node, emit).origin(node.uuid)
+
+
+def _rebuild(node: Node) -> None:
+    with contextlib.suppress(_Shrunk):
+        _catch_up(node, ignore)
+
+
+def _read_block(node: Node, block: bytes) -> bytes | None:
+    size = node.index.block_size(block)
+    if size is None or not node.index.is_held(block):
+        return None
+    found: bytes | None
+    for _, found in node.blocks.get_many([(block, size)]):
+        return found
+    return None
+
+
+def _catch_up(node: Node, emit: Emit) -> int:
+    index = node.index
+    index.refresh()
+    if index.meta("held") is None:
+        node.blocks.rescan()
+        index.set_meta("held", 1)
+    reader = _Reader(node, emit)
+    news = [origin for origin in _origins(node) if reader.has_news(origin)]
+    count = 0
+    if news:
+        if node.readonly:
+            index.to_memory()
+            reader = _Reader(node, emit)
+            return sum(reader.origin(origin) for origin in news)
+        with node.locks.apply.exclusive(say=lambda text: emit(Note(text))):
+            reader = _Reader(node, emit)
+            for origin in news:
+                count += reader.origin(origin)
+        write_applied(node)
+    complete_pending(index)
+    return count
+
+
+def _origins(node: Node) -> list[str]:
+    """The nodes whose journals lie here, by uuid."""
+    found: list[str] = []
+    try:
+        names = os.listdir(node.upstream())
+    except FileNotFoundError:
+        return found
+    for name in sorted(names):
+        with contextlib.suppress(FormatError):
+            found.append(parse_uuid(name))
+    return found
+
+
+class _Reader:
+    """Reads the files of `upstream/` from their cursors."""
+
+    def __init__(self, node: Node, emit: Emit) -> None:
+        self.node = node
+        self.emit = emit
+        self._cursors: dict[str, dict[bytes, Cursor]] = {}
+        sql = "SELECT directory, name, print, offset, size, mtime FROM cursor"
+        for directory, *rest in node.index.db.execute(sql):
+            cursor = Cursor(*rest)
+            self._cursors.setdefault(directory, {})[cursor.print] = cursor
+
+    def _directories(self, origin: str) -> list[tuple[str, str]]:
+        """Where records of an origin lie: directory below `upstream/`, and who writes there."""
+        found = [(os.path.join(origin, "updates"), origin)]
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for via in sorted(os.listdir(os.path.join(self.node.upstream(), origin, "via"))):
+                with contextlib.suppress(FormatError):
+                    where = os.path.join(origin, "via", parse_uuid(via), "updates")
+                    found.append((where, via))
+        return found
+
+    def _news(self, directory: str) -> list[tuple[str, os.stat_result]]:
+        """The files of a directory that are not as they were when last read, oldest first."""
+        path = os.path.join(self.node.upstream(), directory)
+        try:
+            names = os.listdir(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        known = {cursor.name: cursor for cursor in self._cursors.get(directory, {}).values()}
+        found: list[tuple[str, os.stat_result]] = []
+        for name in sorted(names, key=lambda name: (name == LATEST, name)):
+            cursor = known.get(name)
+            if name != LATEST and cursor is not None and cursor.offset == cursor.size:
+                continue
+            try:
+                status = os.stat(os.path.join(path, name), follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if cursor is None or (status.st_size, status.st_mtime_ns) != cursor[3:]:
+                found.append((name, status))
+        return found
+
+    def has_news(self, origin: str) -> bool:
+        """Whether anything of an origin is to be read."""
+        return any(self._news(directory) for directory, _ in self._directories(origin))
+
+    def origin(self, origin: str) -> int:
+        """Read and apply what is new of an origin; the number of new records."""
+        count = 0
+        for directory, writer in self._directories(origin):
+            for name, status in self._news(directory):
+                try:
+                    count += self._file(origin, writer, directory, name, status)
+                except OSError as error:
+                    where = os.path.join("upstream", directory, name)
+                    self.emit(Problem(b"", f"{where} cannot be read: {error.strerror}"))
+        return count
+
+    def _file(
+        self, origin: str, writer: str, directory: str, name: str, status: os.stat_result
+    ) -> int:
+        path = os.path.join(self.node.upstream(), directory, name)
+        begin = fsio.read_range(path, 0, PRINT_BYTES)
+        if len(begin) < PRINT_BYTES:
+            return 0
+        cursor = self._cursors.get(directory, {}).get(begin)
+        offset = cursor.offset if cursor else 0
+        if status.st_size < offset:
+            raise _Shrunk
+        if not self.node.readonly:
+            if cursor is None:
+                fsio.fsync_dir(os.path.dirname(path))
+            fsio.fdatasync_file(path)
+        run = _Run(self, path, origin, writer, offset, name != LATEST)
+        done = apply_items(self.node.index, run.items(), emit=self.emit)
+        made = Cursor(name, begin, run.offset, run.read_to, status.st_mtime_ns)
+        self._keep(directory, made)
+        return done.records
+
+    def _keep(self, directory: str, cursor: Cursor) -> None:
+        self._cursors.setdefault(directory, {})[cursor.print] = cursor
+        with self.node.index.transaction() as db:
+            db.execute(
+                "DELETE FROM cursor WHERE directory = ? AND name = ?", (directory, cursor.name)
+            )
+            db.execute(
+                "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
+                " VALUES(?, ?, ?, ?, ?, ?)",
+                (directory, *cursor),
+            )
+
+
+class _Run:
+    """One reading of one file, from `offset` to its end, in pieces of bounded size."""
+
+    def __init__(
+        self, reader: _Reader, path: str, origin: str, writer: str, offset: int, closed: bool
+    ) -> None:
+        self.emit = reader.emit
+        self.path = path
+        self.origin = origin
+        self.writer = writer
+        self.closed = closed
+        self.offset = offset  # where to go on reading next time
+        self.read_to = offset  # the size of what was looked at
+        self._refused = 0
+        self._shown = os.path.relpath(path, reader.node.directory)
+
+    def items(self) -> Iterator[Item]:
+        """The records of the directory's own origin, in their order in the file."""
+        while True:
+            data = fsio.read_range(self.path, self.offset, CHUNK_BYTES)
+            base = self.offset
+            last = len(data) < CHUNK_BYTES
+            self.read_to = base + len(data)
+            self.offset = self.read_to
+            for found in scan(data, base, final=last and self.closed):
+                if isinstance(found, Found):
+                    if found.record.origin == self.origin:
+                        yield Item(found.record, found.id)
+                    else:
+                        self._refuse(found)
+                elif isinstance(found, Damage):
+                    self._damaged(found)
+                elif isinstance(found, Tail):
+                    self.offset = found.offset
+            if last:
+                return
+            if self.offset == base:
+                # More than any record's length without a record: only its end may be one.
+                self.offset = base + len(data) - OVERLAP_BYTES
+                self._damaged(Damage(base, self.offset, "bytes that are no record"))
+
+    def _damaged(self, damage: Damage) -> None:
+        size = damage.end - damage.offset
+        text = f"{self._shown}: {size} bytes at {damage.offset} skipped: {damage.reason}"
+        self.emit(Problem(b"", text, warning=True))
+
+    def _refuse(self, found: Found) -> None:
+        self._refused += 1
+        if self._refused == 1:
+            text = (
+                f"{self._shown}: a record of {found.record.origin} stands in the journal of"
+                f" {self.origin}, written by {self.writer}: refused"
+            )
+            self.emit(Problem(b"", text))
+
+
+def write_applied(node: Node) -> None:
+    """Write `upstream/applied` if it says something else than the index knows.
+
+    Our own line is what peers may read of our journal: only records whose blocks stand under
+    `hashes/`, which is what `own_ready` (kept by `finish`) says.
+    """
+    if node.readonly:
+        return
+    with node.locks.apply.exclusive():
+        text = applied.encode(positions(node))
+        path = os.path.join(node.upstream(), "applied")
+        try:
+            if fsio.read_file(path, limits.APPLIED_BYTES) == text:
+                return
+        except OSError:
+            pass
+        fsio.mkdirs(node.upstream())
+        fsio.write_atomic(path, text)
+
+
+def positions(node: Node) -> applied.Applied:
+    """What this node has received and built of every origin's journal."""
+    index = node.index
+    built = dict(index.rows("SELECT origin, seq FROM built"))
+    found: applied.Applied = {}
+    for origin, received, digest, gaps in index.rows("SELECT origin, received, hash, gaps FROM seen"):
+        position = applied.Position(
+            received, digest, unpack_gaps(gaps), min(built.get(origin, 0), received)
+        )
+        if origin == node.uuid:
+            position = _own(node, position)
+        found[origin] = position
+    return found
+
+
+def _own(node: Node, position: applied.Position) -> applied.Position:
+    ready = int(node.index.meta("own_ready") or 0)
+    if ready >= position.received:
+        return position
+    sql = "SELECT id FROM record WHERE origin = ? AND seq = ? ORDER BY id"
+    found = node.index.one(sql, (node.uuid, ready))
+    digest = found[0] if found else bytes(32)
+    if not found:
+        ready = 0
+    gaps = tuple(gap for gap in position.gaps if gap[1] < ready)
+    return applied.Position(ready, digest, gaps, min(position.built, ready))

@@ -1,0 +1,315 @@
+"""Writing to the volume: operations, drafts of versions, and what follows a commit.
+
+A batch of drafts is committed under the lock `journal`: our own journal is caught up first, so
+that parents and times are settled on what any client of this node has written; then one append
+makes the records durable, and they are applied to the index. Blocks must be durable before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from globofs import limits
+from globofs.events import Emit, Note, ignore
+from globofs.format import kinds
+from globofs.format.manifest import Block, Kind, Manifest, content_of, encode
+from globofs.format.record import encode_record
+from globofs.store import apply
+from globofs.store.catchup import catch_up_own
+from globofs.store.index import HeadInfo, PathInfo, chunks, marks
+from globofs.store.running import mark_running, unmark_running
+from globofs.store.views import OperationKey
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from globofs.store.node import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A version to be made.
+
+    `parents` are the versions the writer had in hand; `None` means it had none and takes the
+    heads of the moment. With `if_changed` nothing is written when kind, mode, target and blocks
+    are those of the only parent.
+    """
+
+    path: bytes
+    kind: Kind
+    size: int = 0
+    mode: int = 0
+    mtime: int = 0
+    target: bytes = b""
+    blocks: tuple[Block, ...] = ()
+    parents: tuple[bytes, ...] | None = None
+    from_path: bytes | None = None
+    from_id: bytes | None = None
+    source: str = ""
+    if_changed: bool = True
+
+
+class Committed(NamedTuple):
+    """What became of a draft. When `skipped`, the version is the one it equals."""
+
+    draft: Draft
+    version_id: bytes
+    time: int
+    row: int
+    skipped: bool
+
+
+class Verbatim(NamedTuple):
+    """A manifest to be journaled as it is: hand-made, or issued again after a fork.
+
+    `parents` are what the record names; `None`: what the manifest says.
+    """
+
+    text: bytes
+    manifest: Manifest
+    parents: tuple[bytes, ...] | None = None
+    source: str = ""
+
+
+_NO_PATH = PathInfo(0, ())
+
+
+class Operation:
+    """One command or action that writes. Use as a context manager, or call `close`.
+
+    Its number is that of its first record, so an operation that wrote nothing leaves no trace.
+    """
+
+    def __init__(
+        self, node: Node, verb: str, args: Sequence[str | bytes] = (), *, emit: Emit = ignore
+    ) -> None:
+        node.writable()
+        self.node = node
+        self.verb = verb
+        self.args = tuple(os.fsencode(arg) if isinstance(arg, str) else arg for arg in args)
+        self.number = 0
+        self.versions = 0
+        self.bytes = 0
+        self._emit = emit
+        self._closed = False
+
+    @property
+    def key(self) -> OperationKey | None:
+        """Its name, once it wrote something."""
+        return OperationKey(self.node.uuid, self.number) if self.number else None
+
+    def __enter__(self) -> Operation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.close()
+            return
+        # What was committed stays, so the operation is closed with it; the first error counts.
+        with contextlib.suppress(Exception):
+            self.close()
+
+    # --- writing ----------------------------------------------------------------------------
+
+    def commit(self, drafts: Iterable[Draft]) -> list[Committed]:
+        """Make versions of `drafts`, durable when this returns. In batches of one append each.
+
+        OSErrors of the journal pass through: then nothing of that batch was committed.
+        """
+        done: list[Committed] = []
+        for batch in chunks(drafts, limits.BATCH_RECORDS):
+            with self._journal():
+                done += self._commit(batch)
+        return done
+
+    def commit_verbatim(self, manifests: Iterable[Verbatim]) -> int:
+        """Journal manifests as they are; the number written."""
+        count = 0
+        for batch in chunks(manifests, limits.BATCH_RECORDS):
+            with self._journal():
+                entries: list[tuple[kinds.VersionRecord, Manifest]] = []
+                for item in batch:
+                    parents = item.manifest.parents if item.parents is None else item.parents
+                    node = item.manifest.node or self.node.uuid
+                    made = replace(item.manifest, parents=parents, node=node)
+                    entry = kinds.VersionRecord.of(made, item.text, item.source)
+                    entries.append((entry, made))
+                    self._keep_large(entry, item.text)
+                self._write(entries)
+                count += len(batch)
+        return count
+
+    def record(self, *entries: kinds.Entry) -> int:
+        """Journal records that are no versions (node, prune, note, ...); the last one's number."""
+        with self._journal():
+            return self._append([(entry, None, None) for entry in entries])[-1].record.seq
+
+    def close(self) -> None:
+        """Write the closing record, then do what a command does before it exits (`finish`)."""
+        if self._closed:
+            return
+        self._closed = True
+        if not self.number:
+            return
+        self.record(kinds.CloseRecord(self.verb, self.args, self.versions, self.bytes))
+        unmark_running(self.node, self.number)
+        finish(self.node, emit=self._emit)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _journal(self) -> Iterator[None]:
+        def say(text: str) -> None:
+            self._emit(Note(text))
+
+        with self.node.locks.journal.exclusive(say=say):
+            catch_up_own(self.node, emit=self._emit)
+            yield
+
+    def _commit(self, drafts: Sequence[Draft]) -> list[Committed]:
+        index = self.node.index
+        infos = index.path_infos([draft.path for draft in drafts])
+        bases = self._bases(drafts, infos)
+        now = self.node.clock.now_ns()
+        plan: list[tuple[Draft, bytes, int, HeadInfo | None]] = []
+        entries: list[tuple[kinds.VersionRecord, Manifest]] = []
+        for draft in drafts:
+            info = infos.get(draft.path, _NO_PATH)
+            same = _same(draft, info, bases)
+            if same is not None:
+                plan.append((draft, same.id, same.time, same))
+                continue
+            made = self._manifest(draft, info, now)
+            text = encode(made)
+            entry = kinds.VersionRecord.of(made, text, draft.source)
+            self._keep_large(entry, text)
+            entries.append((entry, made))
+            plan.append((draft, entry.manifest, made.version, None))
+            infos[draft.path] = _after(info, made, entry.manifest)
+        rows = self._write(entries) if entries else {}
+        return [
+            Committed(draft, version, time, same.row or rows.get(version, 0), True)
+            if same is not None
+            else Committed(draft, version, time, rows[version], False)
+            for draft, version, time, same in plan
+        ]
+
+    def _manifest(self, draft: Draft, info: PathInfo, now: int) -> Manifest:
+        parents = draft.parents
+        if parents is None:
+            parents = tuple(head.id for head in info.heads[-limits.PARENTS_MAX :])
+        return Manifest(
+            *(draft.kind, draft.path, max(now, info.newest + 1), self.node.uuid, parents),
+            *(draft.size, draft.mode, draft.mtime, draft.target, draft.from_path),
+            *(draft.from_id, draft.blocks),
+        )
+
+    def _bases(
+        self, drafts: Sequence[Draft], infos: dict[bytes, PathInfo]
+    ) -> dict[bytes, HeadInfo]:
+        """The given parents that are no longer heads, to see whether a draft equals its base."""
+        heads = {head.id for info in infos.values() for head in info.heads}
+        wanted = {
+            draft.parents[0]
+            for draft in drafts
+            if draft.parents is not None and len(draft.parents) == 1
+        } - heads
+        found: dict[bytes, HeadInfo] = {}
+        for chunk in chunks(wanted):
+            sql = (
+                "SELECT id, row, time, kind, mode, mtime, content FROM version "
+                f"WHERE id IN ({marks(chunk)})"
+            )
+            for row in self.node.index.db.execute(sql, chunk):
+                found[row[0]] = HeadInfo(*row)
+        return found
+
+    def _keep_large(self, entry: kinds.VersionRecord, text: bytes) -> None:
+        """A manifest over 1 MiB is a block; it must be durable before its record."""
+        if entry.length > limits.MANIFEST_INLINE_BYTES:
+            self.node.blocks.keep_manifest(entry.manifest, text)
+
+    def _write(self, entries: Sequence[tuple[kinds.VersionRecord, Manifest]]) -> dict[bytes, int]:
+        items = self._append([(entry, entry, manifest) for entry, manifest in entries])
+        done = apply.apply_items(self.node.index, items, emit=self._emit)
+        self.versions += len(entries)
+        self.bytes += sum(manifest.size for _, manifest in entries)
+        return done.rows
+
+    def _append(
+        self,
+        entries: Sequence[tuple[kinds.Entry, kinds.VersionRecord | None, Manifest | None]],
+    ) -> list[apply.Item]:
+        """Encode and append records; they are durable when this returns."""
+        node = self.node
+        seq, prev = node.journal.last()
+        number = self.number or seq + 1
+        now = node.clock.now_ns()
+        items: list[apply.Item] = []
+        frames: list[bytes] = []
+        for entry, version, manifest in entries:
+            seq += 1
+            record = kinds.make_record(seq, node.uuid, prev, number, now, entry)
+            frame, prev = encode_record(record)
+            frames.append(frame)
+            items.append(apply.Item(record, prev, version, manifest))
+        if not self.number:
+            mark_running(node, number)
+        node.journal.append(frames)
+        self.number = number
+        if items and items[0].version is None:
+            apply.apply_items(node.index, items, emit=self._emit)
+        return items
+
+
+def _same(draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo]) -> HeadInfo | None:
+    """The version a draft would merely repeat, if there is one."""
+    if not draft.if_changed:
+        return None
+    if draft.parents is None:
+        if not info.heads:
+            return _NOTHING if draft.kind == "deleted" else None
+        base = info.heads[0] if len(info.heads) == 1 else None
+    elif len(draft.parents) == 1:
+        known = {head.id: head for head in info.heads}
+        base = known.get(draft.parents[0]) or bases.get(draft.parents[0])
+    else:
+        base = None
+    if base is None or base.kind != draft.kind:
+        return None
+    content = content_of(draft.kind, draft.mode, draft.target, draft.blocks)
+    return base if content == base.content else None
+
+
+_NOTHING = HeadInfo(b"", 0, 0, "deleted", 0, 0, b"")
+"""What the deletion of something that never was repeats."""
+
+
+def _after(info: PathInfo, made: Manifest, version: bytes) -> PathInfo:
+    """What is known of a path once `made` is committed; for a later draft of the same batch."""
+    kept = tuple(head for head in info.heads if head.id not in made.parents)
+    head = HeadInfo(version, 0, made.version, made.kind, made.mode, made.mtime, made.content)
+    return PathInfo(made.version, (*kept, head))
+
+
+def finish(node: Node, *, emit: Emit = ignore) -> None:
+    """What every writing command does before it exits: blocks and tree into their places.
+
+    Nothing of it is needed for what was committed to be safe; whoever comes next makes up for
+    what a killed command left.
+    """
+    from globofs.store.catchup import write_applied
+    from globofs.store.tree import build_tree
+
+    node.blocks.explode()
+    build_tree(node, emit=emit)
+    write_applied(node)

@@ -1,0 +1,311 @@
+"""The index: one SQLite file that answers every question about the tree, and can be thrown away.
+
+One connection a thread, WAL mode, any number of processes. Writers go through `transaction()`,
+which SQLite keeps exclusive between processes as well. What is asked of blocks is in
+`index_blocks`, the tables are in `index_schema`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from globofs.store import fsio, index_schema
+from globofs.store.index_blocks import BlockTable
+
+T = TypeVar("T")
+SELECT_CHUNK = 900
+"""Values in one `IN (...)`: below SQLite's historical limit of 999 variables."""
+
+
+class HeadInfo(NamedTuple):
+    """One head of a path, as a commit needs it to settle parents and to skip what is the same."""
+
+    id: bytes
+    row: int
+    time: int
+    kind: str
+    mode: int
+    mtime: int
+    content: bytes
+
+
+class PathInfo(NamedTuple):
+    """What is known of a path when something is committed to it."""
+
+    newest: int  # the largest version time of the path, 0 if it has none
+    heads: tuple[HeadInfo, ...]
+
+
+class NodeInfo(NamedTuple):
+    """A node of the volume as its journal announced it."""
+
+    uuid: str
+    name: str
+    cacheonly: bool
+    retired: bool
+
+
+def chunks(values: Iterable[T], size: int = SELECT_CHUNK) -> Iterator[list[T]]:
+    """`values` in lists of at most `size`."""
+    chunk: list[T] = []
+    for value in values:
+        chunk.append(value)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def marks(values: Sequence[object]) -> str:
+    """The `?,?,?` for an `IN (...)` over `values`."""
+    return ",".join("?" * len(values))
+
+
+class Index(BlockTable):
+    """The index of one node. Open it once a process; every thread may use it."""
+
+    def __init__(self, path: str, *, readonly: bool = False) -> None:
+        self.path = path
+        self.readonly = readonly
+        self.on_damage: Callable[[], None] | None = None
+        """Called after a damaged index was thrown away, to fill the new one."""
+        self._threads: dict[int, tuple[int, sqlite3.Connection]] = {}
+        self._lock = threading.RLock()
+        self._opened: list[sqlite3.Connection] = []
+        self._generation = 0
+        self._inode = 0
+        self._memory: sqlite3.Connection | None = None
+        self.read_block: Callable[[bytes], bytes | None] | None = None
+        """Reads a held block: large manifests are blocks. Set by the node."""
+        self.overlays: dict[Any, Any] = {}
+        """The tree at recent moments (see `overlay`)."""
+        self.serial = 0
+        """Rises with every transaction of this process, and when the index is replaced."""
+
+    # --- connections ------------------------------------------------------------------------
+
+    @property
+    def db(self) -> sqlite3.Connection:
+        """This thread's connection; made, and the file with it, when first asked for.
+
+        Kept by the system's number of the thread: a thread that Python did not start (of a FUSE
+        library) has no `threading.local` that outlives one call.
+        """
+        thread = threading.get_ident()
+        found = self._threads.get(thread)
+        if found is not None and found[0] == self._generation:
+            return found[1]
+        with self._lock:
+            connection = self._open()
+            self._threads[thread] = (self._generation, connection)
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        if self._memory is not None:
+            return self._memory
+        try:
+            return self._open_file()
+        except sqlite3.OperationalError:
+            if not self.readonly and os.access(os.path.dirname(self.path) or ".", os.W_OK):
+                raise
+        # A volume that may not be written, without an index of ours: one in memory serves.
+        self._memory = index_schema.connect(":memory:")
+        index_schema.create(self._memory)
+        return self._memory
+
+    def _open_file(self) -> sqlite3.Connection:
+        for last in (False, True):
+            try:
+                connection = index_schema.connect(self.path, readonly=self.readonly)
+                try:
+                    self._check(connection)
+                except BaseException:
+                    connection.close()
+                    raise
+            except sqlite3.OperationalError:
+                raise
+            except sqlite3.DatabaseError:
+                if last or self.readonly:
+                    raise sqlite3.OperationalError("the index is damaged") from None
+                self._remove()
+                continue
+            self._opened.append(connection)
+            self._inode = os.stat(self.path).st_ino
+            return connection
+        raise AssertionError
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Make the tables of a new file; raise `DatabaseError` for one that is not ours."""
+        found = index_schema.number(connection)
+        if found == index_schema.SCHEMA_NUMBER:
+            connection.execute("SELECT value FROM meta WHERE key = 'built'").fetchone()
+            connection.execute("SELECT no FROM path WHERE no = 1").fetchone()
+            return
+        if self.readonly:
+            raise sqlite3.OperationalError("the index is of another version")
+        empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if not empty:
+            raise sqlite3.DatabaseError("an index of another version")
+        try:
+            index_schema.create(connection)
+        except sqlite3.OperationalError:
+            # Another client made it between our look and our lock.
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            if index_schema.number(connection) != index_schema.SCHEMA_NUMBER:
+                raise
+
+    def _remove(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                fsio.unlink(self.path + suffix)
+
+    def reset(self) -> None:
+        """Throw the index away; the next question finds an empty one, to be filled again."""
+        with self._lock:
+            self._generation += 1
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
+            self._close_all()
+            if not self.readonly:
+                self._remove()
+            self.serial += 1
+
+    def to_memory(self) -> None:
+        """Go on with a copy in memory: what a reader may not write it can still know."""
+        with self._lock:
+            if self._memory is not None:
+                return
+            source = self.db
+            if self._memory is not None:
+                return
+            copy = index_schema.connect(":memory:")
+            source.backup(copy)
+            self._generation += 1
+            self._close_all()
+            self._memory = copy
+            self.serial += 1
+
+    def refresh(self) -> None:
+        """Notice that another process replaced the file: one `stat`."""
+        if self._memory is not None or not self._inode:
+            return
+        try:
+            inode = os.stat(self.path).st_ino
+        except FileNotFoundError:
+            inode = -1
+        if inode != self._inode:
+            with self._lock:
+                self._generation += 1
+                self._close_all()
+                self._inode = 0
+
+    def _close_all(self) -> None:
+        for connection in self._opened:
+            with contextlib.suppress(sqlite3.Error):
+                connection.close()
+        self._opened.clear()
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._lock:
+            self._generation += 1
+            self._close_all()
+            if self._memory is not None:
+                self._memory.close()
+                self._memory = None
+
+    # --- asking and writing -----------------------------------------------------------------
+
+    def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
+        """All rows of a query. A damaged index is rebuilt once and asked again."""
+        try:
+            return self.db.execute(sql, args).fetchall()
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            if self.on_damage is None:
+                raise
+        self.reset()
+        self.on_damage()
+        return self.db.execute(sql, args).fetchall()
+
+    def one(self, sql: str, args: Sequence[Any] = ()) -> Any:
+        """The first row of a query, or `None`."""
+        found = self.rows(sql, args)
+        return found[0] if found else None
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Everything or nothing, one writer at a time among all clients of the node.
+
+        Nested use joins the transaction that is open in this thread.
+        """
+        db = self.db
+        # The index in memory has one connection for all threads: they take turns here.
+        with self._lock if self._memory is not None else contextlib.nullcontext():
+            if db.in_transaction:
+                yield db
+                return
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):
+                    db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+        self.serial += 1
+
+    def change_mark(self) -> tuple[int, int, int]:
+        """A value that differs after any process changed the index (for caches)."""
+        data = self.db.execute("PRAGMA data_version").fetchone()[0]
+        return self._generation, self.serial, int(data)
+
+    def meta(self, key: str) -> Any:
+        """A value kept beside the tables, or `None`."""
+        found = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if found is None else found[0]
+
+    def set_meta(self, key: str, value: Any) -> None:
+        """Keep a value beside the tables."""
+        with self.transaction() as db:
+            db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))
+
+    # --- what a commit asks -----------------------------------------------------------------
+
+    def path_infos(self, paths: Sequence[bytes]) -> dict[bytes, PathInfo]:
+        """Newest time and heads of every path of `paths` that is known."""
+        known: dict[int, tuple[bytes, int]] = {}
+        for chunk in chunks(paths):
+            sql = f"SELECT no, path, newest FROM path WHERE path IN ({marks(chunk)})"
+            for no, path, newest in self.db.execute(sql, chunk):
+                known[no] = (path, newest)
+        found: dict[int, list[HeadInfo]] = {no: [] for no in known}
+        for numbers in chunks([no for no, (_, newest) in known.items() if newest]):
+            sql = (
+                "SELECT path, id, row, time, kind, mode, mtime, content FROM version "
+                f"WHERE path IN ({marks(numbers)}) AND head = 1 ORDER BY path, time, id"
+            )
+            for no, *rest in self.db.execute(sql, numbers):
+                found[no].append(HeadInfo(*rest))
+        return {path: PathInfo(new, tuple(found[no])) for no, (path, new) in known.items()}
+
+    # --- nodes ------------------------------------------------------------------------------
+
+    def nodes(self) -> list[NodeInfo]:
+        """Every node that has written or was named, by uuid."""
+        sql = "SELECT uuid, name, cacheonly, retired FROM node ORDER BY uuid"
+        return [NodeInfo(u, n, bool(c), bool(r)) for u, n, c, r in self.rows(sql)]
+
+    def node_name(self, uuid: str) -> str:
+        """The announced name of a node; the start of its uuid while it announced none."""
+        found = self.one("SELECT name FROM node WHERE uuid = ?", (uuid,))
+        return str(found[0]) if found and found[0] else uuid[:8]

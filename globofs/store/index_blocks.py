@@ -1,0 +1,228 @@
+"""What the index knows of blocks: held or not, synced or not, where staged, when last used.
+
+"Held" is a fact about the disk that the block store tells; the counts of missing blocks of
+versions and directories follow from it here, in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from globofs.store.totals import PathRows
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+CHUNK = 900
+BATCH = 5000
+
+
+class StagedAt(NamedTuple):
+    """Where a staged block lies: a file below `staged/`, and the bytes in it."""
+
+    file: str
+    offset: int
+    length: int
+    suffix: str
+
+
+def _chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+class BlockTable:
+    """The part of `Index` that speaks of blocks."""
+
+    if TYPE_CHECKING:
+        db: sqlite3.Connection
+        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+    # --- held -------------------------------------------------------------------------------
+
+    def is_held(self, block: bytes) -> bool:
+        """Whether a block is on this node, as far as the index knows."""
+        found = self.db.execute("SELECT held FROM block WHERE id = ?", (block,)).fetchone()
+        return found is not None and bool(found[0])
+
+    def held(self, blocks: Iterable[bytes]) -> set[bytes]:
+        """Those of `blocks` that are on this node."""
+        return self._those(blocks, "held = 1")
+
+    def synced(self, blocks: Iterable[bytes]) -> set[bytes]:
+        """Those of `blocks` that are on this node and known to be on the disk itself."""
+        return self._those(blocks, "held = 1 AND synced = 1")
+
+    def _those(self, blocks: Iterable[bytes], condition: str) -> set[bytes]:
+        found: set[bytes] = set()
+        for chunk in _chunks(list(blocks)):
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT id FROM block WHERE id IN ({marks}) AND {condition}"
+            found.update(row[0] for row in self.db.execute(sql, chunk))
+        return found
+
+    def mark_held(
+        self, blocks: Iterable[tuple[bytes, int] | bytes], *, synced: bool = False
+    ) -> None:
+        """Blocks are on this node now: ids, or pairs of id and plain size (-1: not known).
+
+        Versions that list them, the paths that show those, and the directories above are
+        counted anew, in one transaction for every 5,000 blocks.
+        """
+        pairs = [(b, -1) if isinstance(b, bytes) else (b[0], b[1]) for b in blocks]
+        for batch in _chunks(pairs, BATCH):
+            with self.transaction() as db:
+                changed = _set_held(db, batch, synced)
+                _recount(db, changed, -1)
+
+    def mark_missing(self, blocks: Iterable[bytes]) -> None:
+        """Blocks are no longer on this node; the counts follow."""
+        for batch in _chunks(list(blocks), BATCH):
+            with self.transaction() as db:
+                changed: list[int] = []
+                for chunk in _chunks(batch):
+                    marks = ",".join("?" * len(chunk))
+                    sql = f"SELECT no FROM block WHERE id IN ({marks}) AND held = 1"
+                    changed += [row[0] for row in db.execute(sql, chunk)]
+                db.executemany(
+                    "UPDATE block SET held = 0, synced = 0 WHERE no = ?", [(n,) for n in changed]
+                )
+                _recount(db, changed, 1)
+
+    def mark_synced(self, blocks: Iterable[bytes] | None = None) -> None:
+        """Held blocks (all of them by default) are known to be on the disk itself."""
+        with self.transaction() as db:
+            if blocks is None:
+                db.execute("UPDATE block SET synced = 1 WHERE held = 1 AND synced = 0")
+            else:
+                sql = "UPDATE block SET synced = 1 WHERE id = ? AND held = 1"
+                db.executemany(sql, [(block,) for block in blocks])
+
+    def unsynced(self, limit: int = -1) -> list[bytes]:
+        """Held blocks that are not known to be on the disk itself."""
+        sql = "SELECT id FROM block WHERE held = 1 AND synced = 0 LIMIT ?"
+        return [row[0] for row in self.db.execute(sql, (limit,))]
+
+    def held_blocks(self) -> Iterator[bytes]:
+        """Every block on this node, in no order, read in portions."""
+        last = 0
+        while True:
+            sql = "SELECT no, id FROM block WHERE no > ? AND held = 1 ORDER BY no LIMIT 10000"
+            rows = self.db.execute(sql, (last,)).fetchall()
+            if not rows:
+                return
+            last = rows[-1][0]
+            for _, block in rows:
+                yield block
+
+    def block_size(self, block: bytes) -> int | None:
+        """The plain size of a block, `None` when the index has not heard it."""
+        found = self.db.execute("SELECT size FROM block WHERE id = ?", (block,)).fetchone()
+        return None if found is None or found[0] < 0 else int(found[0])
+
+    # --- last use ---------------------------------------------------------------------------
+
+    def touch(self, blocks: Iterable[bytes], now: int) -> None:
+        """Blocks were used at `now` (nanoseconds): eviction goes by this, not by atime."""
+        with self.transaction() as db:
+            sql = "UPDATE block SET last_use = ?1 WHERE id = ?2 AND last_use < ?1"
+            db.executemany(sql, [(now, block) for block in blocks])
+
+    # --- staged -----------------------------------------------------------------------------
+
+    def staged_add(self, file: str, rows: Iterable[tuple[bytes, int, int, str]]) -> None:
+        """Blocks (id, offset, stored length, suffix) lie in a staged file."""
+        with self.transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO staged(id, file, offset, length, suffix) VALUES(?,?,?,?,?)",
+                [(block, file, offset, length, sfx) for block, offset, length, sfx in rows],
+            )
+
+    def staged_find(self, block: bytes) -> StagedAt | None:
+        """Where a block lies in a staged file, if it does."""
+        sql = "SELECT file, offset, length, suffix FROM staged WHERE id = ?"
+        found = self.db.execute(sql, (block,)).fetchone()
+        return None if found is None else StagedAt(*found)
+
+    def staged_locate(self, blocks: Iterable[bytes]) -> dict[bytes, StagedAt]:
+        """Where blocks lie in staged files, those that do."""
+        found: dict[bytes, StagedAt] = {}
+        for chunk in _chunks(list(blocks)):
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT id, file, offset, length, suffix FROM staged WHERE id IN ({marks})"
+            for block, *rest in self.db.execute(sql, chunk):
+                found[block] = StagedAt(*rest)
+        return found
+
+    def staged_drop(self, file: str) -> None:
+        """A staged file is gone."""
+        with self.transaction() as db:
+            db.execute("DELETE FROM staged WHERE file = ?", (file,))
+
+    def staged_files(self) -> set[str]:
+        """The staged files the index knows."""
+        return {row[0] for row in self.db.execute("SELECT DISTINCT file FROM staged")}
+
+
+def _set_held(
+    db: sqlite3.Connection, pairs: Sequence[tuple[bytes, int]], synced: bool
+) -> list[int]:
+    """Mark blocks held; the numbers of those that were known and were not held before."""
+    known: dict[bytes, tuple[int, int]] = {}
+    for chunk in _chunks([pair[0] for pair in pairs]):
+        marks = ",".join("?" * len(chunk))
+        for no, block, held in db.execute(
+            f"SELECT no, id, held FROM block WHERE id IN ({marks})", chunk
+        ):
+            known[block] = (no, held)
+    new = {block: size for block, size in pairs if block not in known}
+    db.executemany(
+        "INSERT INTO block(id, size, held, synced) VALUES(?, ?, 1, ?)",
+        [(block, size, synced) for block, size in new.items()],
+    )
+    changed = list({known[block][0] for block, _ in pairs if known.get(block, (0, 1))[1] == 0})
+    db.executemany("UPDATE block SET held = 1 WHERE no = ?", [(no,) for no in changed])
+    if synced:
+        rows = [(known[block][0],) for block, _ in pairs if block in known]
+        db.executemany("UPDATE block SET synced = 1 WHERE no = ?", rows)
+    return changed
+
+
+def _recount(db: sqlite3.Connection, blocks: Sequence[int], sign: int) -> None:
+    """Add what `blocks` weigh (times `sign`) to the missing of all that use them."""
+    weights: dict[int, list[int]] = {}
+    for chunk in _chunks(blocks):
+        marks = ",".join("?" * len(chunk))
+        sql = (
+            "SELECT u.version, u.times, u.bytes FROM use u "
+            f"WHERE u.block IN ({marks})"
+        )
+        for row, times, size in db.execute(sql, chunk):
+            weight = weights.setdefault(row, [0, 0])
+            weight[0] += times * sign
+            weight[1] += size * sign
+    if not weights:
+        return
+    db.executemany(
+        "UPDATE version SET missing = missing + ?, lacking = lacking + ? WHERE row = ?",
+        [(missing, lacking, row) for row, (missing, lacking) in weights.items()],
+    )
+    rows = PathRows(db)
+    shown: dict[int, int] = {}
+    for versions in _chunks(list(weights)):
+        marks = ",".join("?" * len(versions))
+        sql = (
+            "SELECT p.no, v.row FROM version v JOIN path p ON p.no = v.path "
+            f"WHERE v.row IN ({marks}) AND p.shown = v.row"
+        )
+        shown.update(db.execute(sql, versions))
+    rows.load_numbers(shown)
+    for no, row in shown.items():
+        path = rows.by_number[no]
+        missing, lacking = weights[row]
+        rows.change(path)
+        path.missing += missing
+        path.lacking += lacking
+    rows.flush()

@@ -1,0 +1,132 @@
+"""The tables of `index.sqlite`, and how a connection to it is opened.
+
+The index is a cache: journals, `hashes/` and `staged/` hold everything in it. Whatever looks
+wrong with it (another schema, damage, a foreign file) is answered by deleting and rebuilding it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+SCHEMA_NUMBER: Final = 5
+"""Raised with every change below; an index of another number is rebuilt."""
+
+BUSY_MILLISECONDS: Final = 60_000
+CACHE_KIB: Final = 32 * 1024
+
+TOTALS: Final = ("files", "bytes", "versions", "conflicts", "blocks", "missing", "lacking", "live")
+"""What a directory sums up over everything below it, as columns `d_<name>` of `path`."""
+
+SCHEMA: Final = (
+    """
+CREATE TABLE meta(key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE node(
+    no INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, name TEXT NOT NULL DEFAULT '',
+    cacheonly INTEGER NOT NULL DEFAULT 0, told INTEGER NOT NULL DEFAULT 0,
+    retired INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE path(
+    no INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, parent INTEGER, name BLOB NOT NULL,
+    shown INTEGER NOT NULL DEFAULT 0, version BLOB NOT NULL DEFAULT x'',
+    kind TEXT NOT NULL DEFAULT '', size INTEGER NOT NULL DEFAULT 0,
+    mode INTEGER NOT NULL DEFAULT 0, mtime INTEGER NOT NULL DEFAULT 0,
+    time INTEGER NOT NULL DEFAULT 0, node TEXT NOT NULL DEFAULT '',
+    target BLOB NOT NULL DEFAULT x'', newest INTEGER NOT NULL DEFAULT 0,
+    nversions INTEGER NOT NULL DEFAULT 0, conflict INTEGER NOT NULL DEFAULT 0,
+    blocks INTEGER NOT NULL DEFAULT 0, missing INTEGER NOT NULL DEFAULT 0,
+    lacking INTEGER NOT NULL DEFAULT 0, """
+    + ", ".join(f"d_{name} INTEGER NOT NULL DEFAULT 0" for name in TOTALS)
+    + """);
+CREATE UNIQUE INDEX path_children ON path(parent, name);
+CREATE INDEX path_conflict ON path(no) WHERE conflict > 0;
+CREATE TABLE version(
+    row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, path INTEGER NOT NULL,
+    time INTEGER NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL, size INTEGER NOT NULL,
+    mode INTEGER NOT NULL, mtime INTEGER NOT NULL, target BLOB NOT NULL, parents BLOB NOT NULL,
+    from_path BLOB, from_id BLOB, content BLOB NOT NULL, blocks INTEGER NOT NULL,
+    missing INTEGER NOT NULL, lacking INTEGER NOT NULL, head INTEGER NOT NULL,
+    pruned INTEGER NOT NULL DEFAULT 0, op INTEGER NOT NULL, source TEXT NOT NULL,
+    origin TEXT NOT NULL, seq INTEGER NOT NULL, list BLOB NOT NULL, extra TEXT,
+    pending INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX version_path ON version(path, time);
+CREATE INDEX version_time ON version(time);
+CREATE INDEX version_op ON version(op);
+CREATE INDEX version_head ON version(path) WHERE head = 1;
+CREATE INDEX version_source ON version(source) WHERE source <> '';
+CREATE INDEX version_from ON version(from_id) WHERE from_id IS NOT NULL;
+CREATE TABLE orphan(parent BLOB NOT NULL, path INTEGER NOT NULL, PRIMARY KEY(parent, path))
+    WITHOUT ROWID;
+CREATE TABLE prune(version BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE block(
+    no INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, size INTEGER NOT NULL DEFAULT -1,
+    held INTEGER NOT NULL DEFAULT 0, synced INTEGER NOT NULL DEFAULT 0,
+    last_use INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX block_unsynced ON block(no) WHERE held = 1 AND synced = 0;
+CREATE TABLE use(
+    block INTEGER NOT NULL, version INTEGER NOT NULL, times INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY(block, version)) WITHOUT ROWID;
+CREATE TABLE staged(
+    id BLOB PRIMARY KEY, file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+    suffix TEXT NOT NULL, exploded INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE INDEX staged_file ON staged(file);
+CREATE TABLE op(
+    no INTEGER PRIMARY KEY, node TEXT NOT NULL, number INTEGER NOT NULL,
+    verb TEXT NOT NULL DEFAULT '', args TEXT NOT NULL DEFAULT '', time INTEGER NOT NULL,
+    last INTEGER NOT NULL, versions INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0, closed INTEGER NOT NULL DEFAULT 0, UNIQUE(node, number));
+CREATE INDEX op_last ON op(last, no);
+CREATE TABLE record(
+    origin TEXT NOT NULL, seq INTEGER NOT NULL, id BLOB NOT NULL, prev BLOB NOT NULL,
+    PRIMARY KEY(origin, seq, id)) WITHOUT ROWID;
+CREATE TABLE seen(
+    origin TEXT PRIMARY KEY, received INTEGER NOT NULL, hash BLOB NOT NULL,
+    gaps TEXT NOT NULL DEFAULT '', forked INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+CREATE TABLE cursor(
+    directory TEXT NOT NULL, print BLOB NOT NULL, name TEXT NOT NULL, offset INTEGER NOT NULL,
+    size INTEGER NOT NULL, mtime INTEGER NOT NULL, PRIMARY KEY(directory, print)) WITHOUT ROWID;
+CREATE INDEX version_pending ON version(row) WHERE pending = 1;
+CREATE TABLE built(origin TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE again(row INTEGER PRIMARY KEY);
+CREATE TABLE event(
+    origin TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL,
+    op INTEGER NOT NULL, fields TEXT NOT NULL, PRIMARY KEY(origin, seq, kind)) WITHOUT ROWID;
+"""
+)
+
+
+def connect(path: str, *, readonly: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode with this program's settings. Raises `sqlite3.Error`."""
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    try:
+        db.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+        db.execute("PRAGMA temp_store=MEMORY")
+        if readonly:
+            db.execute("PRAGMA query_only=ON")
+        else:
+            db.execute("PRAGMA synchronous=NORMAL")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def create(db: sqlite3.Connection) -> None:
+    """Make the tables in an empty database, whole or not at all."""
+    if not path_is_memory(db):
+        db.execute("PRAGMA journal_mode=WAL")
+    db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
+    db.execute("INSERT INTO path(no, path, parent, name) VALUES(1, x'', NULL, x'')")
+    db.execute(f"PRAGMA user_version={SCHEMA_NUMBER}")
+    db.execute("COMMIT")
+
+
+def path_is_memory(db: sqlite3.Connection) -> bool:
+    """Whether the database lives in memory alone (a volume that may not be written)."""
+    return not db.execute("PRAGMA database_list").fetchone()[2]
+
+
+def number(db: sqlite3.Connection) -> int:
+    """The schema number of an open database, 0 for an empty one."""
+    return int(db.execute("PRAGMA user_version").fetchone()[0])

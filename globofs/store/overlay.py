@@ -1,0 +1,70 @@
+"""The tree at a moment: the rows of `path` that differ from now, directory totals included.
+
+The rule is the one of the present (`heads`), applied to the versions not after the moment. Only
+paths that have a later version are looked at; the work is that of the change since then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from globofs.store.apply import Candidate, show
+from globofs.store.heads import heads
+from globofs.store.index import chunks, marks
+from globofs.store.totals import PathRow, PathRows
+from globofs.store.versions import split_ids
+
+if TYPE_CHECKING:
+    from globofs.store.index import Index
+
+Overlay = dict[bytes, PathRow]
+KEPT: Final = 4
+"""Overlays kept for stepping to and fro."""
+
+
+def overlay_at(index: Index, at: int) -> Overlay:
+    """What differs at the moment `at`, by path. Kept while the index does not change."""
+    mark = index.change_mark()
+    kept = index.overlays
+    found = kept.get((at, mark))
+    if found is None:
+        found = _work_out(index, at)
+        for key in [key for key in kept if key[1] != mark] or list(kept)[: -(KEPT - 1) or None]:
+            if len(kept) >= KEPT or key[1] != mark:
+                kept.pop(key, None)
+        kept[at, mark] = found
+    return found
+
+
+def _work_out(index: Index, at: int) -> Overlay:
+    db = index.db
+    sql = "SELECT DISTINCT path FROM version WHERE time > ?"
+    numbers = [row[0] for row in db.execute(sql, (at,))]
+    rows = PathRows(db)
+    for chunk in chunks(numbers):
+        rows.load_numbers(chunk)
+        versions: dict[int, list[Candidate]] = {no: [] for no in chunk}
+        query = (
+            "SELECT path, id, time, node, kind, content, row, size, mode, mtime, target,"
+            f" blocks, missing, lacking, parents FROM version WHERE path IN ({marks(chunk)})"
+            " AND time <= ?"
+        )
+        for no, *values in db.execute(query, (*chunk, at)):
+            values[-1] = split_ids(values[-1])
+            versions[no].append(Candidate(*values))
+        for no, known in versions.items():
+            _set(rows, rows.by_number[no], known)
+    rows.settle()
+    return {row.path: row for row in rows.by_number.values()}
+
+
+def _set(rows: PathRows, path: PathRow, known: list[Candidate]) -> None:
+    rows.change(path)
+    path.nversions = len(known)
+    path.newest = max((version.time for version in known), default=0)
+    if known:
+        show(path, heads(known))
+        return
+    path.shown = path.size = path.mode = path.mtime = path.time = path.conflict = 0
+    path.blocks = path.missing = path.lacking = 0
+    path.version, path.kind, path.node, path.target = b"", "", "", b""

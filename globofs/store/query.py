@@ -1,0 +1,276 @@
+"""The tree as the faces see it: now, or at a moment. Asks the index only; any thread.
+
+The present is read straight from the table `path`. At a moment, only paths with a version later
+than it are worked out again (`overlay`); everything else is as it is now.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from globofs.format.names import ancestors
+from globofs.format.text import format_time
+from globofs.store import history, versions
+from globofs.store.overlay import Overlay, overlay_at
+from globofs.store.totals import PathRow
+from globofs.store.views import Block, Entry, Kind, Operation, OperationKey, Version
+
+if TYPE_CHECKING:
+    from globofs.store.node import Node
+
+DIRECTORY_MODE: Final = 0o755
+"""Of a directory that no version names."""
+
+_ENTRY: Final = (
+    "SELECT path, CASE WHEN d_live > 0 THEN 'directory' WHEN kind = '' THEN 'deleted' ELSE kind END,"
+    " CASE WHEN d_live > 0 THEN d_bytes ELSE size END,"
+    f" CASE WHEN d_live = 0 OR kind = 'directory' THEN mode ELSE {DIRECTORY_MODE} END,"
+    " CASE WHEN d_live = 0 OR kind = 'directory' THEN mtime ELSE 0 END,"
+    " CASE WHEN d_live = 0 OR kind = 'directory' THEN time ELSE 0 END,"
+    " CASE WHEN d_live = 0 OR kind = 'directory' THEN node ELSE '' END,"
+    " CASE WHEN d_live = 0 OR kind = 'directory' THEN version ELSE x'' END,"
+    " CASE WHEN d_live = 0 OR kind = 'directory' THEN shown ELSE 0 END,"
+    " CASE WHEN d_live > 0 OR kind IN ('directory', '') THEN d_versions ELSE nversions END,"
+    " CASE WHEN d_live > 0 THEN d_blocks ELSE blocks END,"
+    " CASE WHEN d_live > 0 THEN d_missing ELSE missing END, conflict > 0, target,"
+    " CASE WHEN d_live > 0 THEN d_files ELSE 0 END, d_conflicts,"
+    " CASE WHEN d_live > 0 THEN d_lacking ELSE lacking END, d_versions FROM path "
+)
+_LIVE: Final = "(d_live > 0 OR kind NOT IN ('', 'deleted'))"
+_THERE: Final = "(nversions > 0 OR d_versions > 0)"
+
+
+def _entries(rows: Sequence[Any]) -> list[Entry]:
+    new = cast(Any, tuple.__new__)
+    return [new(Entry, row) for row in rows]
+
+
+def entry_of(row: PathRow) -> Entry:
+    """The same as `_ENTRY`, of a row in memory."""
+    files, size, below, conflicts, blocks, missing, lacking, live = row.below
+    directory = live > 0
+    own = not directory or row.kind == "directory"
+    kind = "directory" if directory else (row.kind or "deleted")
+    sums = directory or row.kind in ("directory", "")
+    return Entry(
+        path=row.path,
+        kind=cast(Kind, kind),
+        size=size if directory else row.size,
+        mode=row.mode if own else DIRECTORY_MODE,
+        mtime=row.mtime if own else 0,
+        time=row.time if own else 0,
+        node=row.node if own else "",
+        version=row.version if own else b"",
+        row=row.shown if own else 0,
+        versions=below if sums else row.nversions,
+        blocks=blocks if directory else row.blocks,
+        missing=missing if directory else row.missing,
+        conflict=row.conflict > 0,
+        target=row.target,
+        files=files if directory else 0,
+        conflicts=conflicts,
+        missing_bytes=lacking if directory else row.lacking,
+        below=below,
+    )
+
+
+class View:
+    """The tree now (`at` is None), or as it was just after everything up to the time `at`.
+
+    A view of the present follows the index; a view at a moment is worked out when it is first
+    asked and stays as it is.
+    """
+
+    def __init__(self, node: Node, at: int | None = None) -> None:
+        self.node = node
+        self.index = node.index
+        self.at = at
+        self._overlay: Overlay | None = None
+
+    @property
+    def overlay(self) -> Overlay | None:
+        """The paths that differ from now; `None` for the present."""
+        if self.at is None:
+            return None
+        if self._overlay is None:
+            self._overlay = overlay_at(self.index, self.at)
+        return self._overlay
+
+    # --- the tree ---------------------------------------------------------------------------
+
+    def entry(self, path: bytes, deleted: bool = False) -> Entry | None:
+        """What is at a path; `None` if nothing is. `deleted`: also what was there once."""
+        overlay = self.overlay
+        if overlay is not None and path in overlay:
+            found = entry_of(overlay[path])
+            there = found.below > 0 or overlay[path].nversions > 0
+        else:
+            rows = self.index.rows(f"{_ENTRY} WHERE path = ? AND {_THERE}", (path,))
+            if not rows:
+                return self._root() if not path else None
+            found, there = _entries(rows)[0], True
+        if not path:
+            return found._replace(kind="directory")
+        if found.kind == "deleted" and not (deleted and there):
+            return None
+        return found
+
+    @staticmethod
+    def _root() -> Entry:
+        return Entry(b"", "directory", 0, DIRECTORY_MODE, 0, 0, "", b"", 0, 0)
+
+    def children(self, path: bytes = b"", deleted: bool = False) -> list[Entry]:
+        """What is in a directory, by name. `deleted`: also what was in it once.
+
+        A deleted directory has the kind "deleted" and `below` > 0.
+        """
+        condition = _THERE if deleted else _LIVE
+        overlay = self.overlay
+        if overlay:
+            return self._children_at(path, deleted, overlay)
+        sql = (
+            f"{_ENTRY} WHERE parent = (SELECT no FROM path WHERE path = ?) AND {condition}"
+            " ORDER BY name"
+        )
+        return _entries(self.index.rows(sql, (path,)))
+
+    def _children_at(self, path: bytes, deleted: bool, overlay: Overlay) -> list[Entry]:
+        sql = f"{_ENTRY} WHERE parent = (SELECT no FROM path WHERE path = ?) AND {_THERE}"
+        found: list[Entry] = []
+        for entry in _entries(self.index.rows(sql, (path,))):
+            row = overlay.get(entry[0])
+            if row is not None:
+                entry = entry_of(row)
+                if not row.nversions and not entry.below:
+                    continue
+            if deleted or entry.kind != "deleted":
+                found.append(entry)
+        found.sort()
+        return found
+
+    def walk(self, path: bytes = b"", deleted: bool = False) -> Iterator[Entry]:
+        """Everything at and below a path, depth first, by name; the root itself is left out.
+
+        Reads one directory at a time, so a volume of a million files is never in memory.
+        """
+        if path:
+            top = self.entry(path, deleted)
+            if top is None:
+                return
+            yield top
+        stack = [iter(self.children(path, deleted))]
+        while stack:
+            entry = next(stack[-1], None)
+            if entry is None:
+                stack.pop()
+                continue
+            yield entry
+            if entry.below:
+                stack.append(iter(self.children(entry.path, deleted)))
+
+    def changed_since(self, time: int) -> list[Entry]:
+        """Paths with a version later than `time` (and not later than this view), by path."""
+        sql = (
+            "SELECT path FROM path WHERE no IN"
+            " (SELECT path FROM version WHERE time > ? AND time <= ?) ORDER BY path"
+        )
+        limit = 2**62 if self.at is None else self.at
+        paths = [row[0] for row in self.index.rows(sql, (time, limit))]
+        found = [self.entry(path, deleted=True) for path in paths]
+        return [entry for entry in found if entry is not None]
+
+    def find(self, pattern: str, deleted: bool = True) -> list[Entry]:
+        """What is called like `pattern`: shell wildcards, or a part of the name in any case.
+
+        With a `/` the whole path is compared instead of the name.
+        """
+        wild = any(char in pattern for char in "*?[")
+        if wild:
+            text = fnmatch.translate(pattern.strip("/") if "/" in pattern else pattern)
+        else:
+            text = ".*" + re.escape(pattern.strip("/")) + ".*"
+        match = re.compile(os.fsencode(text), 0 if wild else re.IGNORECASE | re.DOTALL).match
+        column = "path" if "/" in pattern else "name"
+        sql = f"SELECT path, {column} FROM path WHERE no > 1 AND {_THERE}"
+        paths = [path for path, text in self.index.rows(sql) if match(text)]
+        found = [self.entry(path, deleted) for path in sorted(paths)]
+        return [entry for entry in found if entry is not None]
+
+    # --- time -------------------------------------------------------------------------------
+
+    def version(self, path: bytes) -> Version | None:
+        """The version that a path shows (a deletion, too); `None` if it has none."""
+        overlay = self.overlay
+        if overlay is not None and path in overlay:
+            row = overlay[path].shown
+        else:
+            found = self.index.one("SELECT shown FROM path WHERE path = ?", (path,))
+            row = found[0] if found else 0
+        made = versions.select(self.index, "WHERE v.row = ?", (row,)) if row else []
+        return made[0] if made else None
+
+    def history(self, path: bytes, follow: bool = True) -> list[Version]:
+        """Versions of a path, newest first, and before a rename those of its old path."""
+        return history.history(self.index, path, follow, self.at)
+
+    def history_below(
+        self, path: bytes = b"", limit: int = 200, before: int | None = None
+    ) -> list[Version]:
+        """Versions of everything at and below a path, newest first, older than `before`."""
+        return history.history_below(self.index, path, limit, before)
+
+    def operations(
+        self, limit: int = 200, before: int | None = None, below: bytes | None = None
+    ) -> list[Operation]:
+        """Operations, newest first; `before`: whose last version is older than that time."""
+        return history.operations(self.node, limit, before, below or b"")
+
+    moments = operations
+
+    def operation(self, key: OperationKey) -> Operation | None:
+        """One operation by its name."""
+        return history.operation(self.node, key)
+
+    def versions_of_operation(self, key: OperationKey) -> list[Version]:
+        """What an operation wrote, by path."""
+        return history.versions_of_operation(self.index, key)
+
+    def version_by_id(self, version: bytes) -> Version | None:
+        """A version by its id."""
+        return versions.by_ids(self.index, [version]).get(version)
+
+    def version_by_prefix(self, path: bytes, text: str) -> Version:
+        """The version of a path that a user means. Raises NoSuchVersion, AmbiguousVersion."""
+        return history.by_prefix(self.index, path, text)
+
+    def heads(self, path: bytes) -> list[Version]:
+        """The heads of a path as of now, the shown one first."""
+        return history.current_heads(self.index, path)
+
+    def conflicts(self) -> list[bytes]:
+        """Paths that are a conflict, as of now, by path."""
+        sql = "SELECT path FROM path WHERE conflict > 0 ORDER BY path"
+        return [row[0] for row in self.index.rows(sql)]
+
+    def blocks_of(self, version: Version | int) -> list[tuple[Block, bool]]:
+        """The blocks of a version (or its row) in order, and whether each is on this node."""
+        row = version if isinstance(version, int) else version.row
+        return versions.blocks_of(self.index, row)
+
+    def name_of(self, version: Version) -> str:
+        """What a version is called: its time, and eight digits of its id where two share it."""
+        text = format_time(version.time)
+        sql = "SELECT count(*) FROM version v JOIN path p ON p.no = v.path WHERE p.path = ? AND v.time = ?"
+        twins = self.index.one(sql, (version.path, version.time))[0]
+        return text if twins < 2 else f"{text}-{version.id.hex()[:8]}"
+
+    def parents_exist(self, path: bytes) -> bool:
+        """Whether every directory above a path is there (and no file stands in the way)."""
+        return all(
+            (entry := self.entry(above)) is not None and entry.kind == "directory"
+            for above in ancestors(path)
+        )

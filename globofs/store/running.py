@@ -1,0 +1,74 @@
+"""Which operations of this node are still being written: a small file each below `run/`.
+
+The file names the process and when it began, so that a number used again by the system is not
+taken for it. A killed operation leaves its file; it is then seen to be nobody's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+from globofs.store import fsio
+
+if TYPE_CHECKING:
+    from globofs.store.node import Node
+
+
+def _began(pid: int) -> str:
+    """When a process began, in the system's own ticks; "" when there is none or no way to know."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read(4096).rpartition(b")")[2].split()[19].decode()
+    except (OSError, IndexError):
+        return ""
+
+
+def _path(node: Node, number: int) -> str:
+    return os.path.join(node.run(), f"op-{number}")
+
+
+def mark_running(node: Node, number: int) -> None:
+    """This process begins an operation. Failing to say so is no reason not to write."""
+    text = f"{os.getpid()} {_began(os.getpid())}\n"
+    with contextlib.suppress(OSError):
+        fsio.mkdirs(node.run())
+        fsio.write_atomic(_path(node, number), text.encode())
+
+
+def unmark_running(node: Node, number: int) -> None:
+    """An operation ended."""
+    with contextlib.suppress(OSError):
+        fsio.unlink(_path(node, number))
+
+
+def running_operations(node: Node) -> set[int]:
+    """The numbers of this node's operations whose process lives. Cheap when there are none."""
+    found: set[int] = set()
+    try:
+        names = os.listdir(node.run())
+    except OSError:
+        return found
+    for name in names:
+        if not name.startswith("op-") or not name[3:].isdigit():
+            continue
+        try:
+            words = fsio.read_file(os.path.join(node.run(), name), 200).decode().split()
+            pid = int(words[0])
+        except (OSError, ValueError, IndexError):
+            continue
+        began = words[1] if len(words) > 1 else ""
+        if _alive(pid) and _began(pid) == began:
+            found.add(int(name[3:]))
+    return found
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True

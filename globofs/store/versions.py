@@ -1,0 +1,109 @@
+"""Versions and operations as the index answers with them: rows into `views`."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from globofs.errors import FormatError
+from globofs.format import manifest
+from globofs.format.manifest import Manifest
+from globofs.store.index import chunks, marks
+from globofs.store.views import Block, OperationKey, Version
+
+if TYPE_CHECKING:
+    from globofs.store.index import Index
+
+VERSION_COLUMNS: Final = (
+    "v.row, v.id, p.path, v.time, v.node, v.kind, v.size, v.mode, v.mtime, v.target, v.parents,"
+    " v.from_path, v.from_id, v.blocks, v.missing, v.content, o.node, o.number, v.head,"
+    " p.shown = v.row, v.pruned"
+)
+VERSION_TABLES: Final = " FROM version v JOIN path p ON p.no = v.path JOIN op o ON o.no = v.op "
+_SELECT: Final = f"SELECT {VERSION_COLUMNS}{VERSION_TABLES}"
+
+
+def split_ids(packed: bytes) -> tuple[bytes, ...]:
+    """Ids of 32 bytes that stand one behind the other."""
+    return tuple([packed[at : at + 32] for at in range(0, len(packed), 32)])
+
+
+def to_version(row: Sequence[Any]) -> Version:
+    """A row of `VERSION_COLUMNS` as a `Version`."""
+    return Version(
+        *row[:10],
+        split_ids(row[10]),
+        *row[11:16],
+        OperationKey(row[16], row[17]),
+        bool(row[18]),
+        bool(row[19]),
+        bool(row[20]),
+    )
+
+
+def select(index: Index, condition: str, args: Sequence[Any] = ()) -> list[Version]:
+    """The versions for which an SQL condition (with its ORDER and LIMIT) holds."""
+    return [to_version(row) for row in index.rows(_SELECT + condition, args)]
+
+
+def by_ids(index: Index, ids: Iterable[bytes]) -> dict[bytes, Version]:
+    """Versions by their ids, those that are known."""
+    found: dict[bytes, Version] = {}
+    for chunk in chunks(ids):
+        for version in select(index, f"WHERE v.id IN ({marks(chunk)})", chunk):
+            found[version.id] = version
+    return found
+
+
+def blocks_of(index: Index, row: int) -> list[tuple[Block, bool]]:
+    """The blocks of a version in their order, each with whether it is on this node."""
+    found = index.one("SELECT list FROM version WHERE row = ?", (row,))
+    if found is None:
+        return []
+    packed = array("I", found[0])
+    numbers = packed[0::2]
+    known: dict[int, tuple[bytes, bool]] = {}
+    for chunk in chunks(dict.fromkeys(numbers)):
+        sql = f"SELECT no, id, held FROM block WHERE no IN ({marks(chunk)})"
+        for no, block, held in index.db.execute(sql, chunk):
+            known[no] = (block, bool(held))
+    return [
+        (Block(known[no][0], size), known[no][1])
+        for no, size in zip(numbers, packed[1::2], strict=True)
+    ]
+
+
+def manifest_of(index: Index, row: int) -> Manifest | None:
+    """The manifest of a version as the index has it; `None` while a large one is not here."""
+    sql = (
+        "SELECT v.kind, p.path, v.time, v.node, v.parents, v.size, v.mode, v.mtime, v.target,"
+        " v.from_path, v.from_id, v.extra, v.pending FROM version v JOIN path p ON p.no = v.path"
+        " WHERE v.row = ?"
+    )
+    found = index.one(sql, (row,))
+    if found is None or found[12]:
+        return None
+    extra = [line.partition("=") for line in (found[11] or "").split("\n") if line]
+    return Manifest(
+        *found[:4],
+        split_ids(found[4]),
+        *found[5:11],
+        tuple([block for block, _ in blocks_of(index, row)]),
+        tuple([(key, value) for key, _, value in extra]),
+    )
+
+
+def rewritten_manifest(index: Index, row: int, version: bytes) -> bytes | None:
+    """The exact text of a manifest, made again from the index.
+
+    `None` where that is not what was written: a hand-made manifest is only in its journal.
+    """
+    made = manifest_of(index, row)
+    if made is None:
+        return None
+    try:
+        text = manifest.encode(made)
+    except FormatError:
+        return None
+    return text if manifest.manifest_id(text) == version else None
