@@ -14,6 +14,7 @@ from typing import Literal
 from globofs.events import Problem
 from globofs.store.views import Kind, OperationKey, Version
 
+VolumePath = bytes  # `bytes` is also a count in some results
 Cancelled = Callable[[], bool]
 
 
@@ -105,7 +106,7 @@ class RestoreResult:
     same: int = 0
     fetched_bytes: int = 0
     operation: OperationKey | None = None
-    missing: tuple[bytes, ...] = ()  # paths whose content no reachable peer holds (exit 3)
+    missing: tuple[VolumePath, ...] = ()  # paths whose content no reachable peer holds (exit 3)
     plan: RestorePlan | None = None
     problems: tuple[Problem, ...] = ()
 

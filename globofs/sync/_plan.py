@@ -1,0 +1,326 @@
+"""What a restore would do, found out from the index alone (and from the target, when it goes
+out of the volume): never by asking a peer."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from globofs.errors import NoSuchPath, UnsafeTarget, UsageError, printable
+from globofs.events import Problem
+from globofs.format import names
+from globofs.store.heads import winner
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.store.views import Block, Version
+from globofs.sync._versions import hint, live_at
+from globofs.sync.results import Action, PlanItem, RestorePlan
+
+Wanted = tuple[bytes, Version]
+
+
+def plan_restore(
+    node: Node,
+    paths: Sequence[bytes],
+    *,
+    version: Version | None = None,
+    at: int | None = None,
+    to: str | None = None,
+    delete: bool = False,
+    force: bool = False,
+) -> RestorePlan:
+    """The plan for `restore` with the same arguments (product.md's rules).
+
+    A path that cannot be restored is a problem; raises NoSuchPath, NoSuchVersion where it is the
+    only one, UsageError for `version` with several paths or with `at`.
+    """
+    if version is not None and (at is not None or len(paths) != 1):
+        raise UsageError("--version goes with one file, and not with --at")
+    asked = _Asked(node, View(node), version, at, to is not None)
+    problems: list[Problem] = []
+    found: list[tuple[bytes, list[Wanted]]] = []
+    for path in _outermost(paths):
+        try:
+            found.append((path, asked.wanted(path)))
+        except NoSuchPath as error:
+            if len(paths) == 1:
+                raise
+            problems.append(Problem(path, error.message.partition(": ")[2]))
+    if to is None:
+        items = [item for path, wanted in found for item in _inside(asked, path, wanted, delete)]
+    else:
+        base, placed = _places(to, found)
+        items = list(_outside(base, placed, delete, force))
+        to = base
+    return _total(asked, items, to, force, _words(paths, version, at, delete), problems)
+
+
+@dataclass
+class _Asked:
+    """The question: which moment, and the views to answer it from."""
+
+    node: Node
+    now: View
+    version: Version | None
+    at: int | None
+    out: bool
+    then: View = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.then = View(self.node, self.at) if self.at is not None else self.now
+
+    def wanted(self, path: bytes) -> list[Wanted]:
+        """What should be at `path` and below, in path order."""
+        if self.version is not None:
+            return [(path, self.version)]
+        try:
+            entries = live_at(self.then, path)
+        except NoSuchPath:
+            if self.at is not None:
+                raise
+            return self._last_life(path)
+        found = ((entry.path, self.then.version_by_id(entry.version)) for entry in entries)
+        return [(where, version) for where, version in found if version is not None]
+
+    def _last_life(self, path: bytes) -> list[Wanted]:
+        """What was at `path` and below before the operation that deleted it."""
+        newest = next(
+            (v for v in self.now.history_below(path, -1) if v.kind == "deleted" and v.head), None
+        )
+        if newest is None:
+            raise NoSuchPath(path=path, hint=hint(self.now, path))
+        found: list[Wanted] = []
+        for gone in self.now.versions_of_operation(newest.operation):
+            if gone.kind != "deleted" or not names.is_below(gone.path, path):
+                continue
+            before = [v for v in map(self.now.version_by_id, gone.parents) if v is not None]
+            alive = [v for v in before if v.kind != "deleted"]
+            if alive:
+                found.append((gone.path, winner(alive)))
+        if not found:
+            raise NoSuchPath(path=path, hint="; nothing is known of what it was")
+        return sorted(found, key=lambda pair: pair[0].split(b"/"))
+
+
+def _outermost(paths: Sequence[bytes]) -> list[bytes]:
+    """`paths` without doubles and without those that lie below another."""
+    unique = list(dict.fromkeys(paths))
+    return [p for p in unique if not any(q != p and names.is_below(p, q) for q in unique)]
+
+
+def _words(
+    paths: Sequence[bytes], version: Version | None, at: int | None, delete: bool
+) -> tuple[str, ...]:
+    words = [printable(path) or "/" for path in paths]
+    if version is not None:
+        words += ["--version", _number(version.time)]
+    if at is not None:
+        words += ["--at", _number(at)]
+    return (*words, "--delete") if delete else tuple(words)
+
+
+def _number(ns: int) -> str:
+    return f"{ns // 1_000_000_000}.{ns % 1_000_000_000:09d}"
+
+
+# --- in the volume ----------------------------------------------------------------------------
+
+
+def _inside(asked: _Asked, path: bytes, wanted: list[Wanted], delete: bool) -> Iterator[PlanItem]:
+    now = asked.now
+    own = now.entry(path) if path else None
+    current = {entry.path: entry for entry in now.walk(path)}
+    if own is not None:
+        current[path] = own
+    for where, version in wanted:
+        entry = current.get(where)
+        there = now.version_by_id(entry.version) if entry is not None and entry.version else None
+        yield _inside_item(where, version, there)
+    if not delete:
+        return
+    kept = {where for where, _ in wanted}
+    for where in sorted(current, key=lambda one: one.split(b"/"), reverse=True):
+        if where not in kept and current[where].version and current[where].kind != "deleted":
+            yield PlanItem(where, "delete", reason="was made later")
+
+
+def _inside_item(path: bytes, version: Version, there: Version | None) -> PlanItem:
+    if version.pruned:
+        return PlanItem(path, "skip", version, reason="that version was pruned")
+    absent = there is None or there.kind == "deleted"
+    if version.kind == "deleted":
+        return PlanItem(path, "same" if absent else "delete", version)
+    if there is not None and there.content == version.content:
+        return PlanItem(path, "same", version)
+    return PlanItem(path, "create" if absent else "replace", version)
+
+
+# --- out of the volume ------------------------------------------------------------------------
+
+
+def _places(
+    to: str, found: Sequence[tuple[bytes, list[Wanted]]]
+) -> tuple[str, list[tuple[str, Wanted]]]:
+    """The directory that is written below, and where in it each thing goes."""
+    single = len(found) == 1 and len(found[0][1]) == 1 and found[0][1][0][0] == found[0][0]
+    one_file = single and found[0][1][0][1].kind in ("file", "symlink")
+    target = os.path.abspath(to)
+    if one_file and not to.endswith("/") and not os.path.isdir(target):
+        return os.path.dirname(target), [(os.path.basename(target), found[0][1][0])]
+    if os.path.lexists(target) and not os.path.isdir(target):
+        raise UnsafeTarget(path=to, reason="is not a directory")
+    placed: list[tuple[str, Wanted]] = []
+    taken: dict[bytes, bytes] = {}
+    for path, wanted in found:
+        top = names.parent(path)
+        name = names.name(path)
+        if taken.setdefault(name, path) != path:
+            raise UsageError(
+                f"{printable(path)} and {printable(taken[name])} would both become "
+                f"{printable(name)} there; restore them one by one"
+            )
+        skip = len(top) + 1 if top else 0
+        placed += [(os.fsdecode(where[skip:]), (where, version)) for where, version in wanted]
+    return target, placed
+
+
+def _outside(
+    base: str, placed: Iterable[tuple[str, Wanted]], delete: bool, force: bool
+) -> Iterator[PlanItem]:
+    look = _Look(base)
+    kept: set[str] = set()
+    tops: dict[str, None] = {}
+    for relative, (path, version) in placed:
+        kept.add(relative)
+        target = os.path.join(base, relative)
+        if version.kind == "deleted":
+            yield PlanItem(path, "skip", version, target, "it is the record of a deletion")
+            continue
+        if version.pruned:
+            yield PlanItem(path, "skip", version, target, "that version was pruned")
+            continue
+        if version.kind == "directory":
+            tops.setdefault(relative.split("/")[0])
+        action, reason = look.at(relative, version, force)
+        yield PlanItem(path, action, version, target, reason)
+    if delete:
+        for top in tops:
+            yield from _extra(base, top, kept, force)
+
+
+class _Look:
+    """What lies in the target already; directories are looked at once."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._directories: dict[str, str] = {"": "there" if os.path.isdir(base) else "absent"}
+
+    def _directory(self, relative: str) -> str:
+        known = self._directories.get(relative)
+        if known is None:
+            above = self._directory(relative.rpartition("/")[0])
+            known = above if above != "there" else self._stat_directory(relative)
+            self._directories[relative] = known
+        return known
+
+    def _stat_directory(self, relative: str) -> str:
+        try:
+            mode = os.lstat(os.path.join(self._base, relative)).st_mode
+        except FileNotFoundError:
+            return "absent"
+        return "there" if stat.S_ISDIR(mode) else "unsafe"
+
+    def at(self, relative: str, version: Version, force: bool) -> tuple[Action, str]:
+        """What would happen to `relative`, and why where it is skipped."""
+        above = self._directory(relative.rpartition("/")[0])
+        if above == "unsafe":
+            return "skip", "a symlink or file lies where its directory goes"
+        if above == "absent":
+            return "create", ""
+        try:
+            info = os.lstat(os.path.join(self._base, relative))
+        except FileNotFoundError:
+            return "create", ""
+        return self._existing(info, version, force)
+
+    def _existing(self, info: os.stat_result, version: Version, force: bool) -> tuple[Action, str]:
+        directory = stat.S_ISDIR(info.st_mode)
+        if version.kind == "directory":
+            return ("same", "") if directory else ("skip", "a file lies where the directory goes")
+        if directory:
+            return "skip", "a directory lies where it goes"
+        if (
+            version.kind == "file"
+            and stat.S_ISREG(info.st_mode)
+            and (info.st_size, info.st_mtime_ns) == (version.size, version.mtime)
+            and not force
+        ):
+            return "same", "size and time are those of the version"
+        return ("replace", "") if force else ("skip", "exists already; --force overwrites it")
+
+
+def _extra(base: str, top: str, kept: set[str], force: bool) -> Iterator[PlanItem]:
+    """What lies below a restored directory and was not there then, deepest first."""
+    for directory, below, files in os.walk(os.path.join(base, top), topdown=False):
+        relative = os.path.relpath(directory, base)
+        for name in [*files, *below]:
+            inner = f"{relative}/{name}"
+            if inner in kept or any(one.startswith(inner + "/") for one in kept):
+                continue
+            action: Action = "delete" if force else "skip"
+            reason = "was not there then" if force else "was not there then; --force deletes it"
+            yield PlanItem(os.fsencode(inner), action, None, os.path.join(base, inner), reason)
+
+
+# --- the sums -----------------------------------------------------------------------------------
+
+
+def _total(
+    asked: _Asked,
+    items: list[PlanItem],
+    to: str | None,
+    force: bool,
+    words: tuple[str, ...],
+    problems: list[Problem],
+) -> RestorePlan:
+    active = [item for item in items if item.action in ("create", "replace", "delete")]
+    writes = [item for item in active if item.version is not None and item.action != "delete"]
+    lacking: dict[Block, str] = {}
+    if to is not None:
+        for item in writes:
+            version = item.version
+            if version is not None and version.missing:
+                for block, held in asked.now.blocks_of(version):
+                    if not held:
+                        lacking.setdefault(block, version.node)
+    problems += [
+        Problem(item.path, item.reason) for item in items if item.action == "skip" and item.reason
+    ]
+    outside = sum(item.action in ("replace", "delete") for item in active) if to else 0
+    return RestorePlan(
+        items=tuple(items),
+        files=sum(item.version is None or item.version.kind != "directory" for item in active),
+        bytes=sum(item.version.size for item in writes if item.version is not None),
+        fetch_blocks=len(lacking),
+        fetch_bytes=sum(block.size for block in lacking),
+        sources=_expected(asked.node, lacking),
+        outside_overwrites=outside,
+        to=to,
+        force=force,
+        args=(*words, "--to", printable(to)) if to is not None else words,
+        problems=tuple(problems),
+    )
+
+
+def _expected(node: Node, lacking: dict[Block, str]) -> tuple[tuple[str, int], ...]:
+    """Who should have the missing blocks: the node that wrote them, else a keeper."""
+    own = node.uuid
+    keepers = [n for n in node.index.nodes() if not n.cacheonly and not n.retired and n.uuid != own]
+    fallback = keepers[0].name or keepers[0].uuid[:8] if keepers else "nobody known"
+    sums: dict[str, int] = {}
+    for block, writer in lacking.items():
+        name = (node.index.node_name(writer) or writer[:8]) if writer != own else fallback
+        sums[name] = sums.get(name, 0) + block.size
+    return tuple(sorted(sums.items(), key=lambda pair: -pair[1]))

@@ -1,0 +1,148 @@
+"""Which folder on disk goes with which directory of the volume, and what it last had in hand.
+
+A source is named by both, after the trailing parts that they share are cut off: `/home/a/docs`
+that is added as `docs`, and `/home/a/docs/letters` that is added as `docs/letters`, are one
+source, `/home/a` with the volume's root.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from typing import Final, NamedTuple
+
+from globofs.format import names
+from globofs.store.index import chunks, marks
+from globofs.store.node import Node
+from globofs.store.state import Source, signature, source_key
+from globofs.sync.results import PlanItem
+
+ID_HEX: Final = 64
+_ADDING: Final = b"//adding"
+"""No volume path: stands in a source's file while an add of it runs, with the last record's
+number before it, so that what a killed one committed is known to have come from there."""
+
+
+class SourceName(NamedTuple):
+    """A source: a directory on disk, and the directory of the volume that it stands for."""
+
+    disk: str
+    path: bytes
+
+
+def source_name(disk: str, path: bytes) -> SourceName:
+    """The source by which `disk` (absolute) stands for `path`."""
+    while path:
+        above, name = os.path.split(disk)
+        if os.fsencode(name) != names.name(path) or above == disk:
+            break
+        disk, path = above, names.parent(path)
+    return SourceName(disk, path)
+
+
+class Memory:
+    """What one source had in hand, by volume path, while a verb works with it."""
+
+    def __init__(self, node: Node, name: SourceName) -> None:
+        """Read what is remembered, and what an add that was killed did not get to remember."""
+        self.node = node
+        self.name = name
+        self.key = source_key(*name)
+        self._source: Source = node.state.source(self.key)
+        self.lines = self._source.load()
+        self._changes: dict[bytes, str | None] = {}
+        mark = self.lines.pop(_ADDING, None)
+        self._began = mark is not None
+        if mark is not None and mark.isdigit():
+            self._recover(int(mark))
+
+    def _recover(self, after: int) -> None:
+        sql = (
+            "SELECT p.path, v.kind, v.id FROM version v JOIN path p ON p.no = v.path"
+            " WHERE v.source = ? AND v.origin = ? AND v.seq > ? ORDER BY v.seq"
+        )
+        for path, kind, version in self.node.index.rows(sql, (self.key, self.node.uuid, after)):
+            if kind == "deleted":
+                self.lines.pop(path, None)
+            else:
+                self.lines[path] = _line(f"{kind} -1 0 0 0 0", version)
+            self._changes[path] = self.lines.get(path)
+
+    def bases(self, paths: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The version that each path last had in this source, for those that had one.
+
+        Where nothing is remembered, the journal knows which versions came from here.
+        """
+        found = {p: bytes.fromhex(self.lines[p][-ID_HEX:]) for p in paths if p in self.lines}
+        lost = [path for path in paths if path not in found]
+        for chunk in chunks(lost):
+            sql = (
+                "SELECT p.path, v.id FROM version v JOIN path p ON p.no = v.path"
+                f" WHERE p.path IN ({marks(chunk)}) AND v.source = ? AND v.origin = ?"
+                " ORDER BY v.seq"
+            )
+            found.update(self.node.index.rows(sql, (*chunk, self.key, self.node.uuid)))
+        return found
+
+    def begin(self) -> None:
+        """Versions from this source are about to be committed."""
+        if not self._began:
+            self._began = True
+            self._source.name(*self.name)
+            self._source.change({_ADDING: str(self.node.journal.last()[0])})
+
+    def remember(
+        self, path: bytes, kind: str, info: os.stat_result, version: bytes, racy_after: int
+    ) -> None:
+        """What was found at `path`, and the version it is.
+
+        Anything changed after `racy_after` (ns) may change again without showing it, so it is
+        remembered without a ctime, and read again next time.
+        """
+        sign = signature(kind, info)
+        if kind == "file" and max(info.st_mtime_ns, info.st_ctime_ns) > racy_after:
+            words = sign.split(" ")
+            words[3] = "0"
+            sign = " ".join(words)
+        self._changes[path] = _line(sign, version)
+
+    def restored(self, path: bytes, kind: str, size: int, mtime: int, version: bytes) -> None:
+        """`version` was written to the source; its ctime is not known, so it is read again."""
+        self._changes[path] = _line(f"{kind} {size} {mtime} 0 0 0", version)
+
+    def forget(self, path: bytes) -> None:
+        """`path` is no longer in the source."""
+        self._changes[path] = None
+
+    def save(self) -> None:
+        """Write down what changed."""
+        changes = {p: line for p, line in self._changes.items() if self.lines.get(p) != line}
+        if self._began:
+            changes[_ADDING] = None
+        if not changes:
+            return
+        self._source.name(*self.name)
+        self._source.change(changes)
+        self._changes.clear()
+        self._began = False
+
+
+def _line(sign: str, version: bytes) -> str:
+    return f"{sign} {version.hex()}"
+
+
+def remember_restored(node: Node, items: Iterable[PlanItem]) -> None:
+    """Files were written to a folder: what is edited there later was made from these versions."""
+    memories: dict[SourceName, Memory] = {}
+    for item in items:
+        version, target = item.version, item.target
+        if version is None or target is None:
+            continue
+        path = item.path
+        name = source_name(target, path)
+        memory = memories.get(name)
+        if memory is None:
+            memory = memories[name] = Memory(node, name)
+        memory.restored(path, version.kind, version.size, version.mtime, version.id)
+    for memory in memories.values():
+        memory.save()

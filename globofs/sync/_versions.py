@@ -1,0 +1,92 @@
+"""Versions as verbs need them: by id, the heads of a path, and a draft that repeats one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from globofs.errors import NoSuchPath, ReadOnlyVolume
+from globofs.format import names
+from globofs.limits import BATCH_RECORDS
+from globofs.store.commit import Committed, Draft, Operation
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.store.views import Entry, Version
+
+
+def writable(node: Node) -> None:
+    """Raise ReadOnlyVolume unless this node may be written."""
+    if node.readonly:
+        raise ReadOnlyVolume(path=node.volume, reason="nothing can be changed in it")
+
+
+def batched(drafts: Iterable[Draft], size: int = BATCH_RECORDS) -> Iterator[list[Draft]]:
+    """`drafts` in lists of at most `size`."""
+    batch: list[Draft] = []
+    for draft in drafts:
+        batch.append(draft)
+        if len(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def commit_all(operation: Operation, drafts: Iterable[Draft]) -> list[Committed]:
+    """Commit any number of drafts in batches; what was skipped as equal is not returned."""
+    done: list[Committed] = []
+    for batch in batched(drafts):
+        done += [made for made in operation.commit(batch) if not made.skipped]
+    return done
+
+
+def draft_of(
+    view: View,
+    version: Version,
+    path: bytes | None = None,
+    *,
+    parents: tuple[bytes, ...] | None = None,
+    from_path: bytes | None = None,
+    from_id: bytes | None = None,
+) -> Draft:
+    """A draft with the content of `version`, for its own path or another; no data moves."""
+    blocks = tuple(block for block, _ in view.blocks_of(version)) if version.blocks else ()
+    return Draft(
+        path=version.path if path is None else path,
+        kind=version.kind,
+        size=version.size,
+        mode=version.mode,
+        mtime=version.mtime,
+        target=version.target,
+        blocks=blocks,
+        parents=parents,
+        from_path=from_path,
+        from_id=from_id,
+    )
+
+
+def deletion(path: bytes, parents: tuple[bytes, ...] | None = None) -> Draft:
+    """A draft that deletes `path`."""
+    return Draft(path=path, kind="deleted", parents=parents)
+
+
+def live_at(view: View, path: bytes) -> list[Entry]:
+    """The entry at `path` and everything live below it that a version names, in path order.
+
+    Raises NoSuchPath where nothing lives there.
+    """
+    found = list(view.walk(path))
+    if path and not found:
+        raise NoSuchPath(path=path, hint=hint(view, path))
+    return [entry for entry in found if entry.version]
+
+
+def hint(view: View, path: bytes) -> str:
+    """What to try instead of a path that is not there: words to append, or nothing."""
+    if view.entry(path, deleted=True) is not None:
+        return "; it was deleted, `globofs ls --deleted` shows it"
+    above = names.parent(path)
+    wanted = names.name(path).lower()
+    for entry in view.children(above):
+        if entry.name.lower() == wanted:
+            return f"; there is {entry.path.decode('utf-8', 'replace')}"
+    return ""

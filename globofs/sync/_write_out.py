@@ -1,0 +1,248 @@
+"""Carrying out a restore that leaves the volume: blocks in, files out, two at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+from globofs.errors import ContentMissing, GlobofsError, from_os_error
+from globofs.events import Emit, Problem, Progress
+from globofs.limits import KIB, MIB
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.store.views import Block, Version
+from globofs.sync._outside import Outside
+from globofs.sync.pull import Puller, Wanted
+from globofs.sync.results import Cancelled, PlanItem, RestorePlan
+
+WORKERS: Final = 2
+SMALL_BYTES: Final = 256 * KIB
+GROUP_FILES: Final = 64
+GROUP_BYTES: Final = 8 * MIB
+FETCH_BYTES: Final = 256 * MIB
+VolumePath = bytes
+FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
+
+@dataclass(slots=True)
+class Written:
+    """What was done so far; filled by both workers under `guard`."""
+
+    files: int = 0
+    bytes: int = 0
+    deleted: int = 0
+    fetched_bytes: int = 0
+    done: list[PlanItem] = field(default_factory=list)
+    missing: list[VolumePath] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+
+def write_out(
+    node: Node, puller: Puller, plan: RestorePlan, emit: Emit, cancelled: Cancelled
+) -> Written:
+    """Write what `plan` says below `plan.to`. What fails is a problem and keeps nothing else.
+
+    Raises DiskError where the disk itself is full or failing.
+    """
+    return _WriteOut(node, puller, plan, emit, cancelled).run()
+
+
+class _WriteOut:
+    def __init__(
+        self, node: Node, puller: Puller, plan: RestorePlan, emit: Emit, cancelled: Cancelled
+    ) -> None:
+        assert plan.to is not None
+        self._node = node
+        self._view = View(node)
+        self._puller = puller
+        self._plan = plan
+        self._base = plan.to
+        self._emit = emit
+        self._cancelled = cancelled
+        self._written = Written()
+        self._local = threading.local()
+        self._open: list[Outside] = []
+        self._stop = threading.Event()
+
+    def run(self) -> Written:
+        active = [item for item in self._plan.items if item.action in ("create", "replace")]
+        directories = [i for i in active if i.version is not None and i.version.kind == "directory"]
+        try:
+            with ThreadPoolExecutor(WORKERS, thread_name_prefix="restore") as pool:
+                for portion in _portions(active):
+                    self._fetch(portion)
+                    list(pool.map(self._group, _groups(portion)))
+                    if self._over():
+                        break
+            for item in reversed(directories):
+                if not self._over():
+                    self._one(item, self._finish_directory)
+            for item in self._plan.items:
+                if item.action == "delete" and not self._over():
+                    self._one(item, self._delete)
+        finally:
+            for outside in self._open:
+                outside.close()
+        return self._written
+
+    def _over(self) -> bool:
+        if not self._stop.is_set() and self._cancelled():
+            self._stop.set()
+        return self._stop.is_set()
+
+    def _outside(self) -> Outside:
+        outside: Outside | None = getattr(self._local, "outside", None)
+        if outside is None:
+            outside = Outside(self._base, force=self._plan.force)
+            self._local.outside = outside
+            with self._written.guard:
+                self._open.append(outside)
+        return outside
+
+    def _relative(self, item: PlanItem) -> str:
+        assert item.target is not None
+        return os.path.relpath(item.target, self._base)
+
+    def _fetch(self, portion: list[PlanItem]) -> None:
+        """Pull what `portion` lacks, many at once; what nobody has is found out when written."""
+        wanted = [
+            Wanted(block.id, block.size, item.path, item.version.node)
+            for item in portion
+            if item.version is not None and item.version.missing
+            for block, held in self._view.blocks_of(item.version)
+            if not held
+        ]
+        if wanted:
+            result = self._puller.fetch(wanted, cancelled=self._over, emit=self._emit)
+            self._written.fetched_bytes += result.bytes
+
+    # --- by the workers -----------------------------------------------------------------------
+
+    def _group(self, items: list[PlanItem]) -> None:
+        if self._over():
+            return
+        listed = {
+            item.path: [block for block, _ in self._view.blocks_of(item.version)]
+            for item in items
+            if item.version is not None and item.version.kind == "file"
+        }
+        small: dict[bytes, bytes | None] = {}
+        if len(items) > 1:
+            pairs = {block for blocks in listed.values() for block in blocks}
+            small = dict(self._node.blocks.get_many([(b.id, b.size) for b in pairs]))
+        for item in items:
+            if self._over():
+                return
+            self._one(item, lambda one: self._write(one, listed.get(one.path, []), small))
+        written = self._written
+        self._emit(
+            Progress(
+                "restore",
+                "writing",
+                files=written.files,
+                files_total=self._plan.files,
+                bytes=written.bytes,
+                bytes_total=self._plan.bytes,
+                path=items[-1].path,
+            )
+        )
+
+    def _one(self, item: PlanItem, act: Callable[[PlanItem], None]) -> None:
+        """Do one item; what keeps it from being done is noted, what keeps all from it raised."""
+        try:
+            act(item)
+        except ContentMissing as error:
+            with self._written.guard:
+                self._written.missing.append(item.path)
+            self._problem(item, error.message)
+        except GlobofsError as error:
+            if error.exit_code == 130:
+                self._stop.set()
+                return
+            self._problem(item, error.message)
+        except OSError as error:
+            if error.errno in FATAL:
+                self._stop.set()
+                raise from_os_error(error, item.target) from error
+            self._problem(item, error.strerror or str(error))
+
+    def _problem(self, item: PlanItem, reason: str) -> None:
+        problem = Problem(item.path, reason)
+        with self._written.guard:
+            self._written.problems.append(problem)
+        self._emit(problem)
+
+    def _write(self, item: PlanItem, blocks: list[Block], small: dict[bytes, bytes | None]) -> None:
+        version = item.version
+        assert version is not None
+        outside = self._outside()
+        relative = self._relative(item)
+        if version.kind == "directory":
+            outside.enter(relative)
+        elif version.kind == "symlink":
+            outside.symlink(relative, version)
+        else:
+            outside.file(relative, version, self._pieces(version, blocks, small))
+        with self._written.guard:
+            self._written.done.append(item)
+            if version.kind != "directory":
+                self._written.files += 1
+                self._written.bytes += version.size
+
+    def _pieces(
+        self, version: Version, blocks: Iterable[Block], small: dict[bytes, bytes | None]
+    ) -> Iterator[bytes]:
+        for block in blocks:
+            data = small.get(block.id)
+            if data is None:
+                data = self._puller.get(
+                    block.id, block.size, version.path, version.node, cancelled=self._over
+                )
+            yield data
+
+    def _finish_directory(self, item: PlanItem) -> None:
+        assert item.version is not None
+        self._outside().finish_directory(self._relative(item), item.version)
+
+    def _delete(self, item: PlanItem) -> None:
+        self._outside().delete(self._relative(item))
+        self._written.deleted += 1
+
+
+def _portions(items: Iterable[PlanItem]) -> Iterator[list[PlanItem]]:
+    """Items in lists that need at most `FETCH_BYTES` pulled (or are one item)."""
+    portion: list[PlanItem] = []
+    size = 0
+    for item in items:
+        portion.append(item)
+        if item.version is not None and item.version.missing:
+            size += item.version.size
+        if size >= FETCH_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
+
+
+def _groups(items: Iterable[PlanItem]) -> Iterator[list[PlanItem]]:
+    """Small files many at a time, in order; large ones each by itself."""
+    group: list[PlanItem] = []
+    size = 0
+    for item in items:
+        one = item.version.size if item.version is not None else 0
+        if one > SMALL_BYTES:
+            yield [item]
+            continue
+        group.append(item)
+        size += one
+        if len(group) >= GROUP_FILES or size >= GROUP_BYTES:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group

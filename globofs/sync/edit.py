@@ -1,0 +1,121 @@
+"""`rm` and `mv`: versions that say so. History stays, no data moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from globofs.errors import NoSuchPath, TargetExists, UsageError, printable
+from globofs.events import Emit, Problem, Progress, ignore
+from globofs.format import names
+from globofs.store.commit import Committed, Draft, Operation
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.store.views import Entry
+from globofs.sync._versions import batched, deletion, draft_of, hint, live_at, writable
+from globofs.sync.results import Cancelled, EditResult, never
+
+
+def rm(
+    node: Node, paths: Sequence[bytes], *, emit: Emit = ignore, cancelled: Cancelled = never
+) -> EditResult:
+    """Record `paths`, and everything below them, as deleted: one operation.
+
+    A path that is not there is a problem and does not keep the others; raises NoSuchPath where
+    it is the only one.
+    """
+    writable(node)
+    view = View(node)
+    doomed: dict[bytes, Entry] = {}
+    problems: list[Problem] = []
+    for path in paths:
+        if not path:
+            raise UsageError("the root of the volume cannot be removed; name what is in it")
+        try:
+            doomed.update((entry.path, entry) for entry in live_at(view, path))
+        except NoSuchPath as error:
+            if len(paths) == 1:
+                raise
+            problems.append(Problem(path, error.message.partition(": ")[2]))
+    if not doomed:
+        return EditResult(problems=tuple(problems))
+    args = tuple(map(printable, paths))
+    with node.operation("rm", args) as operation:
+        drafts = (deletion(path) for path in doomed)
+        made = _commit(operation, "rm", drafts, len(doomed), emit, cancelled)
+    return _result(operation, made, problems)
+
+
+def mv(
+    node: Node, old: bytes, new: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
+) -> EditResult:
+    """Rename the file or directory `old` to `new`: one operation, the timeline follows.
+
+    Raises NoSuchPath, TargetExists where anything lives at `new`, UsageError for a directory
+    that would go into itself.
+    """
+    writable(node)
+    if not old or not new:
+        raise UsageError("the root of the volume cannot be renamed")
+    names.check_path(new)
+    if names.is_below(new, old):
+        raise UsageError(f"{printable(new)}: lies within {printable(old)} itself")
+    view = View(node)
+    moved = live_at(view, old)
+    _check_free(view, new)
+    args = (printable(old), printable(new))
+    with node.operation("mv", args) as operation:
+        drafts = _moves(view, moved, old, new)
+        made = _commit(operation, "mv", drafts, 2 * len(moved), emit, cancelled)
+    return _result(operation, made, [])
+
+
+def _check_free(view: View, new: bytes) -> None:
+    entry = view.entry(new)
+    if entry is not None and entry.kind != "deleted":
+        where = printable(new)
+        raise TargetExists(f"{where}: exists already in the volume; rename it first", path=new)
+    for above in names.ancestors(new):
+        entry = view.entry(above)
+        if entry is not None and entry.kind not in ("directory", "deleted"):
+            where = printable(above)
+            raise TargetExists(f"{where}: is a {entry.kind}, not a directory", path=above)
+
+
+def _moves(view: View, moved: list[Entry], old: bytes, new: bytes) -> Iterator[Draft]:
+    """New names first, so that a killed `mv` leaves things twice rather than not at all."""
+    for entry in moved:
+        version = view.version_by_id(entry.version)
+        if version is None:
+            raise NoSuchPath(path=entry.path, hint=hint(view, entry.path))
+        target = new + entry.path[len(old) :]
+        yield draft_of(view, version, target, from_path=entry.path, from_id=version.id)
+    for entry in moved:
+        yield deletion(entry.path)
+
+
+def _commit(
+    operation: Operation,
+    verb: str,
+    drafts: Iterator[Draft],
+    total: int,
+    emit: Emit,
+    cancelled: Cancelled,
+) -> list[Committed]:
+    made: list[Committed] = []
+    done = 0
+    for batch in batched(drafts):
+        if cancelled():
+            break
+        made += [one for one in operation.commit(batch) if not one.skipped]
+        done += len(batch)
+        emit(Progress(verb, files=done, files_total=total, path=batch[-1].path))
+    return made
+
+
+def _result(operation: Operation, made: list[Committed], problems: list[Problem]) -> EditResult:
+    return EditResult(
+        versions=len(made),
+        operation=operation.key if made else None,
+        paths=tuple(one.draft.path for one in made),
+        problems=tuple(problems),
+    )

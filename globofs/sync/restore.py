@@ -1,0 +1,135 @@
+"""`restore`: old content made current again, or written out of the volume.
+
+In the volume it makes new versions that list the old blocks: no data moves, nothing is
+rewritten. Out of the volume it follows a plan (`_plan`) and writes by `_write_out`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from globofs.errors import TargetExists, UnsafeTarget
+from globofs.events import Emit, Progress, ignore
+from globofs.store.commit import Draft
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.store.views import Version
+from globofs.sync._plan import plan_restore
+from globofs.sync._sources import remember_restored
+from globofs.sync._versions import batched, deletion, draft_of, writable
+from globofs.sync._write_out import write_out
+from globofs.sync.pull import Puller
+from globofs.sync.results import Cancelled, PlanItem, RestorePlan, RestoreResult, never
+
+__all__ = ["plan_restore", "restore"]
+
+
+def restore(
+    node: Node,
+    puller: Puller,
+    paths: Sequence[bytes],
+    *,
+    version: Version | None = None,
+    at: int | None = None,
+    to: str | None = None,
+    delete: bool = False,
+    force: bool = False,
+    dry_run: bool = False,
+    plan: RestorePlan | None = None,
+    emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> RestoreResult:
+    """Restore `paths` as they were (product.md's rules), or carry out a `plan` made before.
+
+    With `dry_run` only the plan is made. A path that cannot be restored is a problem; raises
+    NoSuchPath, TargetExists, UnsafeTarget where it is the only one.
+    """
+    if plan is None:
+        plan = plan_restore(node, paths, version=version, at=at, to=to, delete=delete, force=force)
+    if dry_run:
+        return RestoreResult(
+            files=plan.files, bytes=plan.bytes, same=_same(plan), plan=plan, problems=plan.problems
+        )
+    if plan.to is None:
+        return _inside(node, plan, emit, cancelled)
+    _refuse_lone(plan)
+    return _outside(node, puller, plan, emit, cancelled)
+
+
+def _same(plan: RestorePlan) -> int:
+    return sum(item.action == "same" for item in plan.items)
+
+
+def _inside(node: Node, plan: RestorePlan, emit: Emit, cancelled: Cancelled) -> RestoreResult:
+    writable(node)
+    view = View(node)
+    total = sum(item.action in ("create", "replace", "delete") for item in plan.items)
+    files = size = versions = deleted = done = 0
+    with node.operation("restore", plan.args) as operation:
+        for batch in batched(_drafts(view, plan.items)):
+            if cancelled():
+                break
+            for made in operation.commit(batch):
+                if made.skipped:
+                    continue
+                versions += 1
+                if made.draft.kind == "deleted":
+                    deleted += 1
+                elif made.draft.kind != "directory":
+                    files += 1
+                    size += made.draft.size
+            done += len(batch)
+            emit(Progress("restore", files=done, files_total=total, path=batch[-1].path))
+    return RestoreResult(
+        files=files,
+        bytes=size,
+        versions=versions,
+        deleted=deleted,
+        same=_same(plan),
+        operation=operation.key,
+        plan=plan,
+        problems=plan.problems,
+    )
+
+
+def _drafts(view: View, items: Sequence[PlanItem]) -> Iterator[Draft]:
+    for item in items:
+        if item.action == "delete":
+            yield deletion(item.path)
+        elif item.action in ("create", "replace") and item.version is not None:
+            yield draft_of(view, item.version, item.path)
+
+
+def _refuse_lone(plan: RestorePlan) -> None:
+    """One thing that cannot be restored is an error, not a list with one problem."""
+    if len(plan.items) != 1 or plan.items[0].action != "skip" or plan.items[0].target is None:
+        return
+    item = plan.items[0]
+    if item.reason.startswith("exists"):
+        raise TargetExists(path=item.target)
+    raise UnsafeTarget(path=item.target, reason=item.reason)
+
+
+def _outside(
+    node: Node, puller: Puller, plan: RestorePlan, emit: Emit, cancelled: Cancelled
+) -> RestoreResult:
+    assert plan.to is not None
+    written = write_out(node, puller, plan, emit, cancelled)
+    if not node.readonly and not _within(plan.to, node.volume):
+        remember_restored(node, [item for item in written.done if item.target is not None])
+    return RestoreResult(
+        files=written.files,
+        bytes=written.bytes,
+        deleted=written.deleted,
+        same=_same(plan),
+        fetched_bytes=written.fetched_bytes,
+        missing=tuple(written.missing),
+        plan=plan,
+        problems=(*plan.problems, *written.problems),
+    )
+
+
+def _within(path: str, directory: str) -> bool:
+    real, top = os.path.realpath(path), os.path.realpath(directory)
+    return real == top or real.startswith(top + "/")
