@@ -214,6 +214,11 @@ class PeerReadOnly(PeerError):
     errno = _errno.EROFS
 
 
+class JoinVolumes(GlobofsError):
+    """{peer} is a volume of its own: {theirs} files there, {ours} here, no common history,
+    {clashes} paths on both sides{names}; if the two shall become one, say --yes"""
+
+
 class SyncFailed(GlobofsError):
     """{reason}"""
 

@@ -1,0 +1,161 @@
+"""Reading journals piecewise, and comparing what two nodes have acknowledged.
+
+Used by push, receive, relay and identity. Segments are read from the newest back to the one in
+which the first record looked for must lie, so the cost follows what is new, not the volume.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+from globofs import limits
+from globofs.errors import FormatError
+from globofs.format.applied import Applied, Position, decode
+from globofs.format.record import Found, Tail, scan
+from globofs.format.text import format_time
+from globofs.peerio.peer import Peer
+from globofs.store import fsio
+from globofs.store.node import Node
+from globofs.sync._spans import Spans
+
+PIECE_BYTES = limits.SEGMENT_BYTES
+_FRAME_MOST = limits.RECORD_BYTES + 1024
+_PEEK_BYTES = 64 * limits.KIB
+
+ReadAt = Callable[[int, int], bytes]
+"""`read(offset, limit)`: bytes of one segment, `b""` behind its end."""
+
+
+def local_applied_bytes(node: Node) -> bytes:
+    """Our own `upstream/applied` as it lies there; `b""` before the first."""
+    try:
+        return fsio.read_file(f"{node.directory}/upstream/applied", limits.APPLIED_BYTES)
+    except FileNotFoundError:
+        return b""
+
+
+def decode_or_empty(data: bytes) -> Applied:
+    """Acknowledgements, or none at all where the bytes are torn."""
+    if data:
+        try:
+            return decode(data)
+        except FormatError:
+            pass
+    return {}
+
+
+def has(position: Position | None) -> Spans:
+    """The records of one journal that a node acknowledges."""
+    if position is None:
+        return Spans()
+    whole = Spans([(1, position.received)])
+    return whole.minus(Spans(position.gaps)) if position.gaps else whole
+
+
+def lacked(theirs: Position | None, ours: Position | None) -> Spans:
+    """What is acknowledged in `ours` and not in `theirs`."""
+    if theirs is not None and ours is not None and not theirs.gaps:
+        if not ours.gaps:
+            return Spans([(theirs.received + 1, ours.received)])
+    return has(ours).minus(has(theirs))
+
+
+def records_in(read: ReadAt, offset: int = 0) -> Iterator[Found]:
+    """The whole records of one segment from `offset`; memory stays bounded whatever lies there."""
+    while True:
+        data = read(offset, PIECE_BYTES)
+        resume = offset + len(data)
+        for item in scan(data, offset):
+            if isinstance(item, Found):
+                yield item
+            elif isinstance(item, Tail):
+                resume = item.offset
+        if len(data) < PIECE_BYTES:
+            return
+        offset = max(resume, offset + PIECE_BYTES - _FRAME_MOST)
+
+
+class RemoteJournal:
+    """One journal as it lies at a peer: by its node (`via` None), or passed on by another."""
+
+    def __init__(self, peer: Peer, origin: str, via: str | None = None) -> None:
+        self.peer = peer
+        self.origin = origin
+        self.via = via
+        self.cursor = 0
+        """Where in `latest` the last reading ended: a hint for the next one."""
+
+    def read(self, name: str) -> ReadAt:
+        """A reader of one segment."""
+
+        def read_at(offset: int, limit: int) -> bytes:
+            return self.peer.read_updates(self.origin, self.via, name, offset, limit)
+
+        return read_at
+
+    def segments_from(self, first: int) -> list[str]:
+        """The segments that can hold record `first` and later ones, oldest first."""
+        names = self.peer.list_updates(self.origin, self.via)
+        at = len(names)
+        while at > 0:
+            at -= 1
+            starts = self._first_number(names[at])
+            if starts is not None and starts <= first:
+                break
+        return names[at:]
+
+    def _first_number(self, name: str) -> int | None:
+        data = self.peer.read_updates(self.origin, self.via, name, 0, _PEEK_BYTES)
+        for item in scan(data):
+            if isinstance(item, Found):
+                return item.record.seq
+        return None
+
+    def find(self, wanted: Spans) -> Iterator[Found]:
+        """Records of this origin whose numbers are in `wanted`, each once, until all are found.
+
+        First what follows the place where the last reading ended, then the segments.
+        """
+        left = wanted
+        if self.cursor:
+            seen = Spans()
+            yield from self._take("latest", self.cursor, left, seen)
+            left = left.minus(seen)
+        if not left:
+            return
+        for name in self.segments_from(left.first):
+            seen = Spans()
+            yield from self._take(name, 0, left, seen)
+            left = left.minus(seen)
+            if not left:
+                return
+
+    def _take(self, name: str, offset: int, wanted: Spans, seen: Spans) -> Iterator[Found]:
+        for found in records_in(self.read(name), offset):
+            record = found.record
+            if name == "latest":
+                self.cursor = found.end
+            if record.origin != self.origin or record.seq in seen:
+                continue
+            if record.seq in wanted:
+                seen.add(record.seq)
+                yield found
+
+
+def append_via(node: Node, origin: str, data: bytes, writer: str = "") -> None:
+    """Append frames of another node's journal to our own file of it, `via/<own uuid>`.
+
+    Not synced here: whoever acknowledges a record makes it durable first.
+    """
+    directory = node.updates(origin, writer or node.uuid)
+    latest = f"{directory}/latest"
+    try:
+        start = fsio.append(latest, data, durable=False)
+    except FileNotFoundError:
+        fsio.mkdirs(directory)
+        start = fsio.append(latest, data, durable=False)
+    if start + len(data) >= limits.SEGMENT_BYTES:
+        closed = f"{directory}/{format_time(node.clock.now_ns())}"
+        if not os.path.lexists(closed):
+            fsio.rename(latest, closed)

@@ -1,0 +1,174 @@
+"""What a peer lacks goes there: the part that push and relay have in common.
+
+The queue to a peer is a difference, not a file: what we acknowledge minus what it acknowledges,
+minus what already lies there unacknowledged. The latter is read from the peer at start, after
+any doubt (a failed append, a gap) and with growing back-off, so that a torn append, a lost
+acknowledgement or a restored backup heals, and a peer whose clients sleep is not sent the same
+records twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from globofs import limits
+from globofs.errors import FormatError
+from globofs.events import BlockMoved, Emit
+from globofs.format.applied import Position
+from globofs.format.kinds import VersionRecord
+from globofs.format.record import BEFORE_APPEND, Found
+from globofs.peerio.peer import Peer
+from globofs.store.node import Node
+from globofs.sync._journals import RemoteJournal
+from globofs.sync._spans import Spans
+
+_LOOK_FIRST_SECONDS = 4.0
+_LOOK_MOST_SECONDS = 600.0
+_SEND_BATCH = 256
+
+Cancelled = Callable[[], bool]
+
+
+@dataclass(slots=True)
+class Sent:
+    """What of one journal lies at a peer in our file, not yet acknowledged."""
+
+    spans: Spans = field(default_factory=Spans)
+    looked: bool = False
+    gaps: tuple[tuple[int, int], ...] = ()
+    look_at: float = 0.0
+    wait: float = _LOOK_FIRST_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What one pass appended; `waiting` records still lack an acknowledgement."""
+
+    records: int = 0
+    bytes: int = 0
+    waiting: int = 0
+
+
+def deliver(
+    node: Node,
+    peer: Peer,
+    origin: str,
+    theirs: Position | None,
+    lacking: Spans,
+    sent: Sent,
+    *,
+    emit: Emit,
+    cancelled: Cancelled,
+) -> Delivered:
+    """Append to our file of `origin`'s journal at `peer` what it lacks and does not lie there.
+
+    Raises `PeerError`; whatever was appended until then is remembered.
+    """
+    own = node.uuid
+    via = None if origin == own else own
+    if not lacking:
+        sent.spans, sent.wait, sent.looked = Spans(), _LOOK_FIRST_SECONDS, True
+        return Delivered()
+    sent.spans = sent.spans.both(lacking)
+    _look(node, peer, RemoteJournal(peer, origin, via), theirs, lacking, sent)
+    missing = lacking.minus(sent.spans)
+    records = total = 0
+    if missing:
+        for batch in _batches(node, origin, missing):
+            if cancelled():
+                break
+            if peer.send:
+                send_blocks(node, peer, batch, emit)
+            data = BEFORE_APPEND + b"".join([found.raw for found in batch])
+            try:
+                peer.append_updates(origin, via, data)
+            except BaseException:
+                sent.looked = False  # who knows how much of it lies there
+                raise
+            for found in batch:
+                sent.spans.add(found.record.seq)
+            records += len(batch)
+            total += len(data)
+            emit(BlockMoved(peer.name, "push", len(data)))
+        sent.wait = _LOOK_FIRST_SECONDS
+        sent.look_at = node.clock.monotonic() + sent.wait
+    return Delivered(records, total, lacking.count())
+
+
+def _look(
+    node: Node,
+    peer: Peer,
+    journal: RemoteJournal,
+    theirs: Position | None,
+    lacking: Spans,
+    sent: Sent,
+) -> None:
+    """Read, when it is time, which of the lacking records lie there already."""
+    gaps = theirs.gaps if theirs is not None else ()
+    now = node.clock.monotonic()
+    due = bool(sent.spans) and now >= sent.look_at
+    if sent.looked and gaps == sent.gaps and not due:
+        return
+    lying = Spans()
+    for found in journal.find(lacking):
+        lying.add(found.record.seq)
+    sent.spans, sent.looked, sent.gaps = lying, True, gaps
+    sent.look_at = now + sent.wait
+    sent.wait = min(sent.wait * 2, _LOOK_MOST_SECONDS)
+
+
+def _batches(node: Node, origin: str, missing: Spans) -> Iterator[list[Found]]:
+    """The missing records of a journal in order, in lists of at most one buffer."""
+    batch: list[Found] = []
+    size = 0
+    for low, high in missing:
+        for found in node.journal.read_from(origin, low - 1):
+            number = found.record.seq
+            if number > high:
+                break
+            if number < low:
+                continue
+            if batch and size + len(found.raw) > limits.PUSH_BUFFER_BYTES:
+                yield batch
+                batch, size = [], 0
+            batch.append(found)
+            size += len(found.raw)
+    if batch:
+        yield batch
+
+
+def send_blocks(node: Node, peer: Peer, batch: list[Found], emit: Emit) -> int:
+    """Write the blocks that versions in `batch` use and the peer lacks into its `hashes/`.
+
+    Blocks that are not here are left out: whoever holds them sends them. Returns bytes written.
+    """
+    blocks: dict[bytes, None] = {}
+    for found in batch:
+        if found.record.kind != VersionRecord.KIND:
+            continue
+        try:
+            version = VersionRecord.parse(found.record)
+            text = version.text
+            if version.length > limits.MANIFEST_INLINE_BYTES:
+                blocks[version.manifest] = None
+                text = node.blocks.get(version.manifest, version.length)
+            manifest = version.decode(found.record.origin, text)
+        except (FormatError, KeyError, OSError):
+            continue  # a record that means nothing to us may mean something to the peer
+        blocks.update((block.id, None) for block in manifest.blocks)
+    return write_blocks(node, peer, list(blocks), emit)
+
+
+def write_blocks(node: Node, peer: Peer, blocks: list[bytes], emit: Emit) -> int:
+    """Write those of `blocks` that are here and the peer lacks; returns bytes written."""
+    total = 0
+    for start in range(0, len(blocks), _SEND_BATCH):
+        for block in peer.lacks(blocks[start : start + _SEND_BATCH]):
+            if node.blocks.find(block) is None and not node.blocks.has(block):
+                continue
+            data, suffix = node.blocks.read_raw(block)
+            peer.write_block(block, data, suffix)
+            total += len(data)
+            emit(BlockMoved(peer.name, "push", len(data)))
+    return total

@@ -1,0 +1,356 @@
+"""Identity: a node takes its own records back, or, where it was cloned, a name of its own.
+
+A node restored from a backup finds that a peer holds more of its journal than it does itself:
+what is missing is taken back from there, verbatim, as long as it continues the chain. Where the
+chain does not continue (a copied volume, or a restored one that went on writing), two nodes use
+one uuid. The one that notices takes a new uuid and issues what it wrote since the fork again,
+manifests verbatim; the old journal is left to the other. Nothing is lost and nothing is silent.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid as uuids
+from collections.abc import Iterator
+from contextlib import suppress
+
+from globofs import limits
+from globofs.errors import FormatError, GlobofsError
+from globofs.events import Emit, Problem, ignore
+from globofs.format import kinds
+from globofs.format.applied import Applied, Position
+from globofs.format.record import BEFORE_APPEND, Found, Record
+from globofs.peerio.peer import Peer
+from globofs.store import fsio
+from globofs.store.commit import Operation, Verbatim
+from globofs.store.node import Node
+from globofs.sync._journals import RemoteJournal, append_via, records_in
+from globofs.sync._spans import Spans
+
+_guard = threading.Lock()
+"""One change of identity at a time in this process; the lock `journal` keeps others away."""
+
+_MARK = "fork"
+
+
+def settle(node: Node, peer: Peer, theirs: Applied, *, emit: Emit = ignore) -> bool:
+    """Compare our journal with what `peer` acknowledges of it; whether anything was changed.
+
+    After a change the node must catch up before the next round. Raises `PeerError`.
+    """
+    if node.readonly:
+        return False
+    with _guard:
+        if _mark_of(node) is not None:
+            finish_reissue(node, emit=emit)
+            return True
+        changed = _take_relayed(node, emit)
+        position = theirs.get(node.uuid)
+        if position is None or position.received == 0:
+            return changed
+        last, _ = _last(node)
+        if position.received > last:
+            return _take_back(node, peer, position, emit) or changed
+        if _is_ours(node, position):
+            return changed
+        _fork(node, peer, position, emit)
+        return True
+
+
+def _last(node: Node) -> tuple[int, bytes]:
+    number, digest = node.journal.last()
+    return number, digest
+
+
+def _is_ours(node: Node, position: Position) -> bool:
+    """Whether the record that the peer acknowledges last is one of our own journal."""
+    sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
+    known = node.index.rows(sql, (node.config.uuid, position.received))
+    if [row[0] for row in known] == [position.hash]:
+        return True
+    for found in own_records(node, position.received):
+        if found.record.seq == position.received:
+            return found.id == position.hash
+        if found.record.seq > position.received:
+            break
+    return True  # not found: a torn piece of our own; that is not the peer's doing
+
+
+# --- our own files --------------------------------------------------------------------------
+
+
+def own_records(node: Node, first: int = 1) -> Iterator[Found]:
+    """The records in our own journal's files (not what others passed on), from `first` on."""
+    yield from _local_records(node.updates(node.uuid), node.uuid, first)
+
+
+def _local_records(directory: str, origin: str, first: int) -> Iterator[Found]:
+    try:
+        names = sorted(
+            (name for name in os.listdir(directory) if name[:1].isdigit()),
+            key=lambda name: (len(name), name),
+        )
+    except FileNotFoundError:
+        return
+    paths = [os.path.join(directory, name) for name in [*names, "latest"]]
+    at = len(paths)
+    while at > 0:
+        at -= 1
+        start = next(iter(_in_file(paths[at])), None)
+        if start is not None and start.record.seq <= first:
+            break
+    for path in paths[at:]:
+        for found in _in_file(path):
+            if found.record.origin == origin and found.record.seq >= first:
+                yield found
+
+
+def _in_file(path: str) -> Iterator[Found]:
+    def read(offset: int, limit: int) -> bytes:
+        try:
+            return fsio.read_range(path, offset, limit)
+        except FileNotFoundError:
+            return b""
+
+    return records_in(read)
+
+
+# --- restored from a backup -----------------------------------------------------------------
+
+
+def _take_back(node: Node, peer: Peer, position: Position, emit: Emit) -> bool:
+    """Append the records of ours that `peer` has and we have not; a fork where they do not fit."""
+    last, _ = _last(node)
+    wanted = Spans([(last + 1, position.received)])
+    count, fits = 0, True
+    ways: list[str | None] = [None, *peer.list_writers(node.uuid)]
+    for via in ways:
+        found = RemoteJournal(peer, node.uuid, via).find(wanted)
+        count, fits = _append_own(node, found)
+        if count or not fits:
+            break
+    if not fits:
+        _fork(node, peer, position, emit)
+        return True
+    if count:
+        node.catch_up(emit=emit)
+        text = (
+            f"this node's journal was behind {peer.name}'s copy of it (restored from a backup?):"
+            f" {count} records were taken back"
+        )
+        emit(Problem(b"", text, warning=True))
+    return count > 0
+
+
+def _take_relayed(node: Node, emit: Emit) -> bool:
+    """Take back records of ours that a peer, which we may not be able to read, passed on."""
+    directory = f"{node.upstream(node.uuid)}/via"
+    try:
+        writers = sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    total = 0
+    for writer in writers:
+        last, _ = _last(node)
+        place = node.updates(node.uuid, writer)
+        count, fits = _append_own(node, _local_records(place, node.uuid, last + 1))
+        total += count
+        if not fits:
+            emit(Problem(b"", f"records passed on by {writer} as ours continue another journal"))
+    if total:
+        node.catch_up(emit=emit)
+        emit(Problem(b"", f"{total} records of this node were taken back from relays", True))
+    return total > 0
+
+
+def _append_own(node: Node, found: Iterator[Found]) -> tuple[int, bool]:
+    """Append records to our own journal as far as they continue it; how many, and whether all
+    that were new did."""
+    count = 0
+    batch: list[Found] = []
+    size = 0
+    for item in found:
+        batch.append(item)
+        size += len(item.raw)
+        if size >= limits.PUSH_BUFFER_BYTES:
+            done, fits = _append_batch(node, batch)
+            count += done
+            if not fits:
+                return count, False
+            batch, size = [], 0
+    done, fits = _append_batch(node, batch)
+    return count + done, fits
+
+
+def _append_batch(node: Node, batch: list[Found]) -> tuple[int, bool]:
+    if not batch:
+        return 0, True
+    with node.locks.journal.exclusive():
+        number, digest = _last(node)
+        frames: list[bytes] = []
+        fits = True
+        for item in sorted(batch, key=lambda found: found.record.seq):
+            if item.record.seq <= number:
+                continue
+            fits = item.record.seq == number + 1 and item.record.prev == digest
+            if not fits:
+                fits = item.record.seq != number + 1  # a hole only means "not yet"
+                break
+            number, digest = item.record.seq, item.id
+            frames.append(item.raw)
+        if frames:
+            node.journal.append(frames)
+    return len(frames), fits
+
+
+# --- a fork ---------------------------------------------------------------------------------
+
+
+def _fork(node: Node, peer: Peer, position: Position, emit: Emit) -> None:
+    """Become another node: keep the common part as the other's, issue the rest again."""
+    common = _common(node, peer, position)
+    old, new = node.uuid, str(uuids.uuid4())
+    text = (
+        f"{peer.name} knows another continuation of this node's journal after record {common}:"
+        f" the volume was copied, or restored and used. This node is {new} from now on; what it"
+        " wrote since is issued again under that name. Where other nodes name this one as a peer,"
+        " correct the uuid there."
+    )
+    emit(Problem(b"", text))
+    mark = f"{old} {new} {common}\n".encode()
+    state = os.path.join(node.directory, "state")
+    fsio.mkdirs(state)
+    fsio.write_atomic(os.path.join(state, _MARK), mark, durable=True)
+    finish_reissue(node, emit=emit)
+
+
+def _common(node: Node, peer: Peer, position: Position) -> int:
+    """The last record that both continuations share."""
+    ours = {found.record.seq: found.id for found in own_records(node)}
+    last = max(ours, default=0)
+    wanted = Spans([(1, min(last, position.received))])
+    shared = 0
+    for via in [None, *peer.list_writers(node.uuid)]:
+        for found in RemoteJournal(peer, node.uuid, via).find(wanted):
+            if ours.get(found.record.seq) == found.id:
+                shared = max(shared, found.record.seq)
+        if shared:
+            break
+    return shared
+
+
+def _mark_of(node: Node) -> tuple[str, str, int] | None:
+    """A change of identity that was begun: old uuid, new uuid, last common record."""
+    try:
+        data = fsio.read_file(os.path.join(node.directory, "state", _MARK), 1024)
+        old, new, common = data.decode("ascii").split()
+        return old, new, int(common)
+    except (OSError, ValueError):
+        return None
+
+
+def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
+    """Do what the mark of a begun change says, from wherever it was stopped; no mark: nothing."""
+    mark = _mark_of(node)
+    if mark is None:
+        return
+    old, new, common = mark
+    directory = node.updates(old)
+    if node.uuid == old:
+        _keep_common(node, directory, old, new, common)
+        node.change_config("uuid", new)
+    if node.uuid != new:
+        raise FormatError(what="state/fork", reason="it speaks of another node")
+    _issue_again(node, directory, old, common, emit)
+    if os.path.isdir(directory):
+        aside = os.path.join(node.upstream(new), f"was-{old}")
+        if os.path.lexists(aside):
+            aside += f"-{uuids.uuid4().hex[:8]}"
+        fsio.rename(directory, aside)
+    node.index.reset()
+    node.catch_up(emit=emit)
+    with suppress(FileNotFoundError):
+        fsio.unlink(os.path.join(node.directory, "state", _MARK))
+
+
+def _keep_common(node: Node, directory: str, old: str, new: str, common: int) -> None:
+    """Keep the part that is the other's as well, as a journal passed on by us."""
+    pieces: list[bytes] = []
+    size = 0
+    for found in _local_records(directory, old, 1):
+        if found.record.seq > common:
+            break
+        pieces.append(found.raw)
+        size += len(found.raw)
+        if size >= limits.PUSH_BUFFER_BYTES:
+            append_via(node, old, BEFORE_APPEND + b"".join(pieces), writer=new)
+            pieces, size = [], 0
+    if pieces:
+        append_via(node, old, BEFORE_APPEND + b"".join(pieces), writer=new)
+    latest = os.path.join(node.updates(old, new), "latest")
+    with suppress(FileNotFoundError):
+        fsio.fdatasync_file(latest)
+
+
+def _issue_again(node: Node, directory: str, old: str, common: int, emit: Emit) -> None:
+    """Write everything after the fork into the new journal, operation by operation."""
+    done: set[bytes] = set()
+    for found in own_records(node):
+        manifest = found.record.get("manifest")
+        if manifest is not None:
+            done.add(bytes.fromhex(manifest))
+    group: list[Record] = []
+    for found in _local_records(directory, old, common + 1):
+        record = found.record
+        if group and record.op != group[0].op:
+            _issue_operation(node, group, done, emit)
+            group = []
+        group.append(record)
+    if group:
+        _issue_operation(node, group, done, emit)
+
+
+def _issue_operation(node: Node, group: list[Record], done: set[bytes], emit: Emit) -> None:
+    verb, args = "reissue", ()  # type: str, tuple[bytes, ...]
+    manifests: list[Verbatim] = []
+    others: list[kinds.Entry] = []
+    for record in group:
+        try:
+            if record.kind == kinds.VersionRecord.KIND:
+                entry = kinds.VersionRecord.parse(record)
+                if entry.manifest not in done:
+                    manifests.append(_verbatim(node, entry, record.origin))
+            elif record.kind == kinds.CloseRecord.KIND:
+                closing = kinds.CloseRecord.parse(record)
+                verb, args = closing.verb, closing.args
+            elif record.kind in _CARRIED:
+                others.append(_CARRIED[record.kind].parse(record))
+        except (GlobofsError, KeyError) as error:
+            emit(Problem(b"", f"record {record.seq} could not be issued again: {error}"))
+    if not manifests and not others:
+        return
+    with Operation(node, verb, args, emit=emit) as operation:
+        operation.commit_verbatim(manifests)
+        if others:
+            operation.record(*others)
+
+
+_CARRIED = {
+    kind.KIND: kind
+    for kind in (
+        kinds.NodeRecord,
+        kinds.PruneRecord,
+        kinds.PruneOkRecord,
+        kinds.RetireRecord,
+        kinds.NoteRecord,
+    )
+}
+
+
+def _verbatim(node: Node, entry: kinds.VersionRecord, origin: str) -> Verbatim:
+    text = entry.text
+    if entry.length > limits.MANIFEST_INLINE_BYTES:
+        text = node.blocks.get(entry.manifest, entry.length)
+    manifest = entry.decode(origin, text)
+    return Verbatim(text, manifest, entry.parents, entry.source)

@@ -1,0 +1,491 @@
+"""Pull: blocks that are not here come from a peer that has them, verified before anyone sees them.
+
+A block on its way is a `_Flight`, shared by everybody who waits for it, so each is read once
+however many ask. Peers are asked in the order: the version's node, keepers, whoever answered
+last, the quicker. One that is slow for itself is overtaken by the next; a wrong copy is reported
+with its peer's name and pulled elsewhere. Safe from any thread; nothing here holds a lock while
+it waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from typing import NamedTuple
+
+from globofs import limits
+from globofs.errors import (
+    ContentMissing,
+    Damaged,
+    FormatError,
+    GlobofsError,
+    Interrupted,
+    PeerError,
+)
+from globofs.events import BlockMoved, Emit, Problem, ignore
+from globofs.peerio.peer import Peer
+from globofs.peerio.peers import Peers
+from globofs.peerio.pool import Call
+from globofs.store.node import Node
+from globofs.store.versions import blocks_of
+from globofs.store.views import Version
+from globofs.sync.results import Cancelled, never
+
+_HEDGE_LEAST_SECONDS = 0.25
+_HEDGE_UNKNOWN_SECONDS = 1.0
+_HEDGE_TIMES = 4.0
+_CHUNK = 512
+_READER_BLOCKS = 4
+_WAIT_SECONDS = 0.1  # the longest a cancelled caller waits
+
+Pulled = tuple[bytes, str, bytes]
+
+
+class Wanted(NamedTuple):
+    """A block to pull: its id and plain size, and for whom: the path and the writing node."""
+
+    id: bytes
+    size: int
+    path: bytes = b""
+    node: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PullResult:
+    """What `fetch` brought; `missing` are blocks nobody reachable holds."""
+
+    blocks: int = 0
+    bytes: int = 0
+    already: int = 0
+    missing: tuple[Wanted, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class _Flight:
+    """One block on its way. `step` may be called by anybody who waits for it."""
+
+    def __init__(self, wanted: Wanted, candidates: list[Peer]) -> None:
+        self.wanted = wanted
+        self.candidates = candidates
+        self.calls: list[tuple[Peer, Call[Pulled | None]]] = []
+        self.events: list[threading.Event] = []
+        self.interest = 0
+        self.lock = threading.Lock()
+        self.done = False
+        self.plain: bytes | None = None
+        self.reasons: list[str] = []
+        self.hedge_at = 0.0
+
+
+class Puller:
+    """Pulls blocks for one node from all its peers."""
+
+    def __init__(self, node: Node, peers: Peers, emit: Emit = ignore) -> None:
+        self.node = node
+        self.peers = peers
+        self.emit = emit
+        self.paused: Callable[[str], bool] = lambda name: False
+        """Whether a peer of that name is to be left alone; the engine sets it."""
+        self._lock = threading.Lock()
+        self._flights: dict[bytes, _Flight] = {}
+        self._bytes = 0
+        self._answered = ""  # uuid of the peer that answered last
+
+    # --- one block --------------------------------------------------------------------------
+
+    def get(
+        self,
+        block: bytes,
+        size: int,
+        path: bytes = b"",
+        node: str = "",
+        *,
+        cancelled: Cancelled = never,
+    ) -> bytes:
+        """The plain bytes of a block, from here or from a peer; kept once pulled.
+
+        Raises `ContentMissing` when nobody reachable holds it, `Interrupted` when cancelled.
+        """
+        held = self.held(block, size)
+        if held is not None:
+            return held
+        with self.driver(cancelled) as driver:
+            return driver.bytes_of(driver.start(Wanted(block, size, path, node)))
+
+    def held(self, block: bytes, size: int) -> bytes | None:
+        """The plain bytes if they are here and undamaged; a damaged copy counts as missing."""
+        try:
+            return self.node.blocks.get(block, size)
+        except (KeyError, FileNotFoundError):
+            return None
+        except Damaged as error:
+            self.emit(Problem(b"", error.message, warning=True))
+            return None
+
+    def driver(self, cancelled: Cancelled = never) -> Driver:
+        """Something that waits for blocks; close it (or use it with `with`)."""
+        return Driver(self, cancelled)
+
+    # --- many blocks ------------------------------------------------------------------------
+
+    def fetch(
+        self, wanted: Iterable[Wanted], *, cancelled: Cancelled = never, emit: Emit | None = None
+    ) -> PullResult:
+        """Pull every block of `wanted` that is not here, 16 and more at once.
+
+        Missing ones do not stop the others. Durable when this returns. Resumable: what is here
+        is not pulled again. Ends early, with what it has, when cancelled.
+        """
+        tell = emit or self.emit
+        queue = _Queue(self, wanted)
+        blocks = total = 0
+        missing: list[Wanted] = []
+        problems: list[Problem] = []
+        active: list[_Flight] = []
+        with self.driver(cancelled) as driver:
+            while not cancelled():
+                while self._room(len(active)) and (item := queue.next()) is not None:
+                    active.append(driver.start(item))
+                if not active:
+                    break
+                for flight in driver.wait(active):
+                    active.remove(flight)
+                    if flight.plain is not None:
+                        blocks += 1
+                        total += flight.wanted.size
+                    else:
+                        missing.append(flight.wanted)
+                    for text in flight.reasons:
+                        problems.append(Problem(flight.wanted.path, text, True))
+                        tell(problems[-1])
+        self.settle()
+        return PullResult(blocks, total, queue.already, tuple(missing), tuple(problems))
+
+    def settle(self) -> None:
+        """Make what was pulled durable, and known as held."""
+        if not self.node.readonly:
+            self.node.blocks.sync_pending()
+
+    def iter_version(self, version: Version, cancelled: Cancelled = never) -> Iterator[bytes]:
+        """The content of a version, block by block, pulling what is missing, reading ahead.
+
+        Raises `ContentMissing` where nobody reachable holds a block.
+        """
+        with FileReader(self, version, cancelled) as reader:
+            yield from reader
+
+    def pread(self, version: Version, offset: int, size: int) -> bytes:
+        """Some bytes of a version; a `FileReader` does it cheaper when there are more."""
+        with FileReader(self, version) as reader:
+            return reader.pread(offset, size)
+
+    def close(self) -> None:
+        """Make what was pulled durable. Waits for no peer."""
+        if self.node.blocks.sync_due:
+            self.settle()
+
+    def missing(self, wanted: Wanted, count: int = 1) -> ContentMissing:
+        """The error for content nobody reachable holds, naming who should have it."""
+        name = self.node.index.node_name(wanted.node) if wanted.node else ""
+        holder = name or wanted.node or "the node that wrote it"
+        shown = wanted.path or b"block " + wanted.id.hex().encode()
+        return ContentMissing(path=shown, count=count, holder=holder)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _room(self, active: int) -> bool:
+        if active == 0:
+            return True
+        most = max(limits.PULLS_IN_FLIGHT, limits.PULLS_IN_FLIGHT * min(4, len(self.peers)))
+        return active < most and self._bytes < limits.PULL_BYTES_IN_FLIGHT
+
+    def _candidates(self, writer: str) -> list[Peer]:
+        def order(peer: Peer) -> tuple[bool, bool, bool, bool, float]:
+            facts = peer.facts
+            keeper = facts is not None and not facts.cacheonly
+            return (
+                not peer.reachable,
+                peer.uuid != writer,
+                not keeper,
+                peer.uuid != self._answered,
+                peer.latency_seconds or 0.0,
+            )
+
+        return sorted((peer for peer in self.peers if not self.paused(peer.name)), key=order)
+
+    def join(self, wanted: Wanted, event: threading.Event) -> _Flight:
+        """The flight of a block, a new one if nobody waits for it yet."""
+        with self._lock:
+            flight = self._flights.get(wanted.id)
+            if flight is None:
+                flight = self._flights[wanted.id] = _Flight(wanted, self._candidates(wanted.node))
+                self._bytes += wanted.size
+            flight.interest += 1
+        with flight.lock:
+            flight.events.append(event)
+            for _, call in flight.calls:
+                call.watch(event)
+            if flight.done:
+                event.set()
+        return flight
+
+    def leave(self, flight: _Flight) -> None:
+        """One less waits for it; the last one lets it go."""
+        with self._lock:
+            flight.interest -= 1
+            if flight.interest == 0 and self._flights.get(flight.wanted.id) is flight:
+                del self._flights[flight.wanted.id]
+                self._bytes -= flight.wanted.size
+
+    def step(self, flight: _Flight) -> bool:
+        """Take a flight as far as it goes without waiting; whether it has ended."""
+        with flight.lock:
+            if flight.done:
+                return True
+            for entry in list(flight.calls):
+                peer, call = entry
+                if call.done():
+                    flight.calls.remove(entry)
+                    if self._land(flight, peer, call):
+                        break
+                else:
+                    peer.pool.sweep()
+            if not flight.done:
+                self._launch(flight)
+            if not flight.done:
+                return False
+            for event in flight.events:
+                event.set()
+            return True
+
+    def _land(self, flight: _Flight, peer: Peer, call: Call[Pulled | None]) -> bool:
+        """Judge an answer; whether it was the block."""
+        name = flight.wanted.id.hex()[:16]
+        try:
+            pulled = peer.finish_block(call)
+        except FormatError as error:
+            flight.reasons.append(f"{peer.name} has a wrong copy of block {name}: {error.message}")
+            return False
+        except PeerError:
+            return False  # its state says it; somebody else may have the block
+        except GlobofsError as error:
+            flight.reasons.append(f"{peer.name}: block {name}: {error.message}")
+            return False
+        if pulled is None:
+            return False
+        data, suffix, plain = pulled
+        self._answered = peer.uuid
+        self._keep(flight.wanted, data, suffix)
+        self.emit(BlockMoved(peer.name, "pull", len(data), flight.wanted.path))
+        flight.plain, flight.done = plain, True
+        return True
+
+    def _launch(self, flight: _Flight) -> None:
+        """Ask the next peer when none is being asked, or when those asked take too long."""
+        now = self.node.clock.monotonic()
+        while flight.candidates and (not flight.calls or now >= flight.hedge_at):
+            peer = flight.candidates.pop(0)
+            call = peer.start_block(flight.wanted.id, flight.wanted.size)
+            if call.done():
+                if self._land(flight, peer, call):
+                    return
+                continue
+            for event in flight.events:
+                call.watch(event)
+            flight.calls.append((peer, call))
+            known = peer.latency_seconds
+            wait = _HEDGE_UNKNOWN_SECONDS if known is None else known * _HEDGE_TIMES
+            flight.hedge_at = now + max(_HEDGE_LEAST_SECONDS, wait)
+        if not flight.calls and not flight.candidates:
+            flight.done = True
+
+    def _keep(self, wanted: Wanted, data: bytes, suffix: str) -> None:
+        if self.node.readonly:
+            return
+        self.node.blocks.put(wanted.id, data, suffix, wanted.size)
+
+
+class Driver:
+    """One caller that waits for flights. Not for several threads."""
+
+    def __init__(self, puller: Puller, cancelled: Cancelled = never) -> None:
+        self.puller = puller
+        self.cancelled = cancelled
+        self._event = threading.Event()
+        self._joined: list[_Flight] = []
+
+    def __enter__(self) -> Driver:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def start(self, wanted: Wanted) -> _Flight:
+        """Begin to pull a block and return at once."""
+        flight = self.puller.join(wanted, self._event)
+        self._joined.append(flight)
+        self.puller.step(flight)
+        return flight
+
+    def wait(self, flights: list[_Flight]) -> list[_Flight]:
+        """Those of `flights` that ended, after a moment of waiting if none had."""
+        ended = [flight for flight in flights if self.puller.step(flight)]
+        if not ended:
+            self._event.wait(_WAIT_SECONDS)
+            self._event.clear()
+            ended = [flight for flight in flights if self.puller.step(flight)]
+        for flight in ended:
+            self._release(flight)
+        return ended
+
+    def bytes_of(self, flight: _Flight) -> bytes:
+        """Wait for one block. Raises `ContentMissing` or `Interrupted`."""
+        while not self.puller.step(flight):
+            if self.cancelled():
+                raise Interrupted()
+            self._event.wait(_WAIT_SECONDS)
+            self._event.clear()
+        self._release(flight)
+        if flight.plain is None:
+            for text in flight.reasons:
+                self.puller.emit(Problem(flight.wanted.path, text, warning=True))
+            raise self.puller.missing(flight.wanted)
+        return flight.plain
+
+    def drop(self, flight: _Flight) -> None:
+        """Stop waiting for one block."""
+        self._release(flight)
+
+    def close(self) -> None:
+        """Stop waiting. What is on its way for others goes on."""
+        for flight in list(self._joined):
+            self._release(flight)
+        if not self.puller.node.readonly:
+            self.puller.node.blocks.flush()
+
+    def _release(self, flight: _Flight) -> None:
+        if flight in self._joined:
+            self._joined.remove(flight)
+            self.puller.leave(flight)
+
+
+class _Queue:
+    """The wanted blocks that are not here, each once; looked up in the index by the chunk."""
+
+    def __init__(self, puller: Puller, wanted: Iterable[Wanted]) -> None:
+        self.already = 0
+        self._puller = puller
+        self._source = iter(wanted)
+        self._asked: set[bytes] = set()
+        self._ready: list[Wanted] = []
+
+    def next(self) -> Wanted | None:
+        """The next one to pull; None when there are no more."""
+        while not self._ready:
+            chunk = list(islice(self._source, _CHUNK))
+            if not chunk:
+                return None
+            held = self._puller.node.index.held([item.id for item in chunk])
+            for item in chunk:
+                if item.id in held:
+                    self.already += 1
+                elif item.id not in self._asked:
+                    self._asked.add(item.id)
+                    self._ready.append(item)
+            self._ready.reverse()
+        return self._ready.pop()
+
+
+# --- content of versions --------------------------------------------------------------------
+
+
+class FileReader:
+    """Random access to the content of one version; pulls what is missing, reads ahead.
+
+    For one thread at a time. The last blocks read are kept, so small reads cost one decoding.
+    """
+
+    def __init__(self, puller: Puller, version: Version, cancelled: Cancelled = never) -> None:
+        self.puller = puller
+        self.version = version
+        self.blocks = [block for block, _ in blocks_of(puller.node.index, version.row)]
+        self.size = version.size
+        self._starts = list(accumulate((block.size for block in self.blocks), initial=0))
+        self._cache: OrderedDict[int, bytes] = OrderedDict()
+        self._ahead: dict[int, _Flight] = {}
+        self._driver = puller.driver(cancelled)
+        self._expected = 0
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer only at the end. Raises `ContentMissing`."""
+        end = min(offset + size, self._starts[-1])
+        if offset < 0 or offset >= end:
+            return b""
+        at = bisect_right(self._starts, offset) - 1
+        pieces: list[bytes] = []
+        while offset < end:
+            data = self._block(at)
+            start = self._starts[at]
+            piece = data[offset - start : end - start]
+            pieces.append(piece)
+            offset += len(piece)
+            at += 1
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        for at in range(len(self.blocks)):
+            yield self._block(at, keep=False)
+
+    def close(self) -> None:
+        """Stop reading ahead."""
+        self._driver.close()
+        self._ahead.clear()
+        self._cache.clear()
+
+    def __enter__(self) -> FileReader:
+        return self
+
+    def __exit__(self, *args: object) -> None:
+        self.close()
+
+    def _block(self, at: int, keep: bool = True) -> bytes:
+        cached = self._cache.get(at)
+        if cached is not None:
+            self._cache.move_to_end(at)
+            return cached
+        if self._driver.cancelled():
+            raise Interrupted()
+        block = self.blocks[at]
+        flight = self._ahead.pop(at, None)
+        data = None if flight is not None else self.puller.held(block.id, block.size)
+        if data is None:
+            if flight is None:
+                flight = self._driver.start(self._wanted(at))
+            if at == self._expected:
+                self._read_ahead(at)
+            data = self._driver.bytes_of(flight)
+        self._expected = at + 1
+        if keep:
+            self._cache[at] = data
+            while len(self._cache) > _READER_BLOCKS:
+                self._cache.popitem(last=False)
+        return data
+
+    def _read_ahead(self, at: int) -> None:
+        """Begin to pull the next blocks that are not here, of a file read in its order."""
+        for old in [number for number in self._ahead if number <= at]:
+            self._driver.drop(self._ahead.pop(old))
+        following = range(at + 1, min(at + 1 + limits.READ_AHEAD_BLOCKS, len(self.blocks)))
+        fresh = [number for number in following if number not in self._ahead]
+        held = self.puller.node.index.held([self.blocks[number].id for number in fresh])
+        for number in fresh:
+            if self.blocks[number].id not in held:
+                self._ahead[number] = self._driver.start(self._wanted(number))
+
+    def _wanted(self, at: int) -> Wanted:
+        block = self.blocks[at]
+        return Wanted(block.id, block.size, self.version.path, self.version.node)

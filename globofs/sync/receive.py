@@ -1,0 +1,168 @@
+"""Receive: fetch the journals that a peer holds and that nobody pushes to us.
+
+A peer that cannot write here (read-only, one-way) still shows us everything: what its `applied`
+acknowledges and we lack is read there and appended verbatim to our own `via/` file. Its own
+journal is read only up to its own `applied`, so no record is seen before its blocks. What was
+fetched is applied like anything else that lies in `upstream/`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field
+
+from globofs import limits
+from globofs.events import BlockMoved, Emit, ignore
+from globofs.format.applied import Applied
+from globofs.format.record import BEFORE_APPEND
+from globofs.peerio.peer import Peer
+from globofs.store.node import Node
+from globofs.sync._journals import RemoteJournal, append_via, lacked
+from globofs.sync._patience import Patience
+from globofs.sync._spans import Spans
+from globofs.sync.results import Cancelled, never
+
+FETCH_AFTER_ROUNDS = 2
+
+
+class Claims:
+    """Which records are being fetched, and from which peer: no two fetch the same at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._taken: dict[str, Spans] = {}
+
+    def take(self, origin: str, wanted: Spans) -> Spans:
+        """The part of `wanted` that nobody else fetches; it is the caller's until `release`."""
+        with self._lock:
+            taken = self._taken.setdefault(origin, Spans())
+            free = wanted.minus(taken)
+            for low, high in free:
+                taken.add(low, high)
+            return free
+
+    def release(self, origin: str, spans: Spans) -> None:
+        """They can be fetched by anybody (again)."""
+        with self._lock:
+            self._taken[origin] = self._taken.get(origin, Spans()).minus(spans)
+
+    def clear(self) -> None:
+        """Everything fetched so far has been applied."""
+        with self._lock:
+            self._taken.clear()
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What is remembered of one peer between rounds."""
+
+    patience: Patience = field(default_factory=Patience)
+    journals: dict[tuple[str, str | None], RemoteJournal] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What one pass fetched; `waiting` records are acknowledged there and lacking here."""
+
+    records: int = 0
+    bytes: int = 0
+    waiting: int = 0
+
+
+def writes_here(node: Node, peer: Peer) -> bool:
+    """Whether the peer has ever pushed its own journal to us."""
+    return os.path.isdir(f"{node.directory}/upstream/{peer.uuid}/updates")
+
+
+def fetch(
+    node: Node,
+    peer: Peer,
+    theirs: Applied,
+    ours: Applied,
+    memory: Fetched,
+    *,
+    after_rounds: int = FETCH_AFTER_ROUNDS,
+    claims: Claims | None = None,
+    emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> Received:
+    """Fetch the records of all origins that `peer` acknowledges and we lack.
+
+    Each origin gets `after_rounds` rounds without progress first, unless the peer has never
+    written here. Raises `PeerError`; what was fetched until then stays.
+    """
+    records = total = waiting = 0
+    patient: bool | None = None
+    for origin, position in theirs.items():
+        if origin == node.uuid or cancelled():
+            continue
+        known = ours.get(origin)
+        lacking = lacked(known, position)
+        if not lacking:
+            memory.patience.forget(origin)
+            continue
+        waiting += lacking.count()
+        mark = (known.received, known.gaps) if known is not None else (0, ())
+        looks = memory.patience.looks(origin, mark)
+        if patient is None:
+            patient = writes_here(node, peer)
+        if patient and looks < after_rounds:
+            continue
+        wanted = claims.take(origin, lacking) if claims is not None else lacking
+        if not wanted:
+            continue
+        count, size, left = _fetch_origin(node, peer, origin, wanted, memory, emit, cancelled)
+        if claims is not None:
+            claims.release(origin, left)
+        records += count
+        total += size
+    return Received(records, total, max(0, waiting - records))
+
+
+def _fetch_origin(
+    node: Node,
+    peer: Peer,
+    origin: str,
+    wanted: Spans,
+    memory: Fetched,
+    emit: Emit,
+    cancelled: Cancelled,
+) -> tuple[int, int, Spans]:
+    """Fetch `wanted` from the origin's own file there, then from what others passed on."""
+    records = total = 0
+    writers: list[str | None] = [None]
+    asked = False
+    while writers and wanted and not cancelled():
+        via = writers.pop(0)
+        journal = memory.journals.get((origin, via))
+        if journal is None:
+            journal = memory.journals[(origin, via)] = RemoteJournal(peer, origin, via)
+        pieces: list[bytes] = []
+        size = 0
+        got = Spans()
+        for found in journal.find(wanted):
+            pieces.append(found.raw)
+            size += len(found.raw)
+            got.add(found.record.seq)
+            if size >= limits.PUSH_BUFFER_BYTES:
+                _keep(node, peer, origin, pieces, emit)
+                total += size
+                pieces, size = [], 0
+                if cancelled():
+                    break
+        if pieces:
+            _keep(node, peer, origin, pieces, emit)
+            total += size
+        records += got.count()
+        wanted = wanted.minus(got)
+        if wanted and not writers and not asked:
+            asked = True
+            writers = [writer for writer in peer.list_writers(origin)]
+    return records, total, wanted
+
+
+def _keep(node: Node, peer: Peer, origin: str, pieces: list[bytes], emit: Emit) -> None:
+    data = BEFORE_APPEND + b"".join(pieces)
+    append_via(node, origin, data)
+    emit(BlockMoved(peer.name, "pull", len(data)))
