@@ -1,0 +1,5 @@
+"""The mount: the volume as ordinary files. Imports mfusepy, so only when a mount is asked for.
+
+`namespace` is the live tree (what is recorded, under what is about to be), `past` the read-only
+trees below `.globofs`, `fuse` translates paths in and errnos out, `run` mounts and unmounts.
+"""

@@ -1,0 +1,272 @@
+"""The FUSE face: translates paths in and errnos out, nothing else."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import mfusepy
+
+from globofs.errors import GlobofsError
+from globofs.limits import BLOCK_SIZE_DEFAULT
+from globofs.mount.inode import Attributes
+from globofs.mount.namespace import as_os_error, fail
+from globofs.mount.past import Past, Place, is_past
+
+if TYPE_CHECKING:
+    from globofs.mount.files import Files
+    from globofs.mount.inode import Reader
+    from globofs.mount.namespace import Namespace
+    from globofs.mount.recorder import Recorder
+
+_KERNEL_CACHE_SECONDS = 1.0
+_PAST_HANDLES = 1 << 40
+"""Handles from here on are of things below `.globofs`."""
+_UTIME_NOW = (1 << 30) - 1
+_UTIME_OMIT = (1 << 30) - 2
+
+
+def _inside(path: str) -> bytes:
+    """The volume path of a path of the mount."""
+    return os.fsencode(path)[1:]
+
+
+class VolumeFuse(mfusepy.Operations):
+    """The operations that libfuse calls, from threads of its own."""
+
+    use_ns = True
+
+    def __init__(self, space: Namespace, files: Files, recorder: Recorder, past: Past) -> None:
+        self.space = space
+        self.files = files
+        self.recorder = recorder
+        self.past = past
+        self._owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
+        self._past_open: dict[int, tuple[Place, Reader | None]] = {}
+        self._numbers = itertools.count(_PAST_HANDLES)
+        self.on_mounted: Callable[[], None] | None = None
+
+    def init_with_config(self, conn_info: Any, config_3: Any) -> None:
+        """libfuse is ready. Open files that lose their name stay ours to serve."""
+        if config_3 is not None:
+            config_3.nullpath_ok = 1
+            config_3.hard_remove = 1
+            config_3.entry_timeout = config_3.attr_timeout = _KERNEL_CACHE_SECONDS
+            config_3.negative_timeout = 0.0
+            config_3.auto_cache = 1
+        if self.on_mounted is not None:
+            self.on_mounted()
+
+    # --- attributes -----------------------------------------------------------------------------
+
+    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
+        """`stat(2)`, `fstat(2)`."""
+        if fh is not None and fh < _PAST_HANDLES:
+            return self._stat(self.files.attributes(fh))
+        if fh is not None and fh in self._past_open:
+            return self._stat(self._past_open[fh][0].attributes)
+        if path is None:
+            raise fail(errno.ENOENT)
+        inside = _inside(path)
+        if is_past(inside):
+            return self._stat(self._place(inside).attributes)
+        return self._stat(self.space.attributes(inside))
+
+    def _stat(self, facts: Attributes) -> dict[str, Any]:
+        return {
+            "st_mode": facts.st_mode,
+            "st_size": facts.size,
+            "st_blocks": (facts.size + 511) // 512,
+            "st_blksize": BLOCK_SIZE_DEFAULT,
+            "st_nlink": facts.links,
+            "st_mtime": facts.mtime,
+            "st_atime": facts.mtime,
+            "st_ctime": facts.ctime,
+            **self._owner,
+        }
+
+    def _place(self, inside: bytes) -> Place:
+        try:
+            return self.past.find(inside)
+        except GlobofsError as error:
+            raise as_os_error(error, inside) from None
+
+    def chmod(self, path: str, mode: int) -> int:
+        """`chmod(2)`."""
+        self.space.set_mode(self._changeable(path), mode)
+        self.recorder.ready()
+        return 0
+
+    def chown(self, path: str, uid: int, gid: int) -> int:
+        """`chown(2)`: everything belongs to whoever mounted it."""
+        self._changeable(path)
+        for wanted, owned in zip((uid, gid), self._owner.values(), strict=True):
+            if wanted not in (owned, -1, 0xFFFFFFFF):
+                raise fail(errno.EPERM)
+        return 0
+
+    def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
+        """`utimens(2)`; the time of access is not kept."""
+        mtime = times[1] if times else time.time_ns()
+        part = mtime % 1_000_000_000
+        if part == _UTIME_OMIT or mtime >> 30 == _UTIME_OMIT:
+            return 0
+        space = self.space
+        with space.lock:
+            inode = space.inode(self._changeable(path))
+            space.set_time(inode, mtime)
+        self.recorder.ready()
+        return 0
+
+    def _changeable(self, path: str) -> bytes:
+        inside = _inside(path)
+        if is_past(inside):
+            raise fail(errno.EROFS, inside)
+        self.space.writable()
+        return inside
+
+    def statfs(self, path: str) -> dict[str, int]:
+        """`statvfs(2)`: of the file system that the node's directory lies on."""
+        facts = os.statvfs(self.space.volume.node.directory)
+        keys = ("bavail", "bfree", "blocks", "bsize", "favail", "ffree", "files", "flag", "frsize")
+        return {f"f_{key}": int(getattr(facts, f"f_{key}")) for key in keys}
+
+    # --- directories and names ------------------------------------------------------------------
+
+    def readdir(self, path: str, fh: int) -> Iterator[Any]:
+        """The names in a directory."""
+        inside = _inside(path)
+        yield "."
+        yield ".."
+        if is_past(inside):
+            place = self._place(inside)
+            if place.listing is None:
+                raise fail(errno.ENOTDIR, inside)
+            found = place.listing()
+        else:
+            found = self.space.children(inside)
+        for name, kind in found:
+            yield os.fsdecode(name), Attributes(kind, 0, 0, 0, 0).st_mode, 0
+
+    def mkdir(self, path: str, mode: int) -> int:
+        """`mkdir(2)`."""
+        self.space.make(self._changeable(path), "directory", mode)
+        self.recorder.ready()
+        return 0
+
+    def symlink(self, target: str, source: str) -> int:
+        """`symlink(2)`: `target` is the new name, `source` what it points to."""
+        inside = self._changeable(target)
+        self.space.make(inside, "symlink", 0o777, os.fsencode(source))
+        self.recorder.ready()
+        return 0
+
+    def readlink(self, path: str) -> str:
+        """`readlink(2)`."""
+        inside = _inside(path)
+        if is_past(inside):
+            return os.fsdecode(self._place(inside).target)
+        found = self.space.need(inside)
+        if found.kind != "symlink":
+            raise fail(errno.EINVAL, inside)
+        return os.fsdecode(found.target)
+
+    def unlink(self, path: str) -> int:
+        """`unlink(2)`."""
+        self.space.remove(self._changeable(path), directory=False)
+        self.recorder.ready()
+        return 0
+
+    def rmdir(self, path: str) -> int:
+        """`rmdir(2)`."""
+        self.space.remove(self._changeable(path), directory=True)
+        self.recorder.ready()
+        return 0
+
+    def rename(self, old: str, new: str) -> int:
+        """`rename(2)`."""
+        before, after = self._changeable(old), self._changeable(new)
+        if self.space.need(before).kind == "directory":
+            self.recorder.rename_directory(before, after)
+        else:
+            self.space.rename(before, after)
+        self.recorder.ready()
+        return 0
+
+    def mknod(self, path: str, mode: int, dev: int) -> int:
+        """`mknod(2)` of regular files only: devices, sockets and FIFOs are not kept in a volume."""
+        if mode & 0o170000 not in (0, 0o100000):
+            raise fail(errno.EPERM)
+        self.files.release(self.files.create(self._changeable(path), mode, os.O_WRONLY))
+        return 0
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def open(self, path: str, flags: int) -> int:
+        """`open(2)`."""
+        inside = _inside(path)
+        if not is_past(inside):
+            return self.files.open(inside, flags)
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise fail(errno.EROFS, inside)
+        place = self._place(inside)
+        if place.listing is not None:
+            raise fail(errno.EISDIR, inside)
+        reader = self.space.volume.reader(place.version) if place.version else None
+        number = next(self._numbers)
+        self._past_open[number] = (place, reader)
+        return number
+
+    def create(self, path: str, mode: int, fi: Any = None) -> int:
+        """`open(2)` that makes the file."""
+        flags = fi if isinstance(fi, int) else os.O_RDWR
+        return self.files.create(self._changeable(path), mode, flags)
+
+    def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
+        """`pread(2)`."""
+        if fh < _PAST_HANDLES:
+            return self.files.read(fh, size, offset)
+        place, reader = self._past_open[fh]
+        if reader is None:
+            return place.text[offset : offset + size]
+        try:
+            return reader.pread(offset, size)
+        except GlobofsError as error:
+            raise as_os_error(error) from None
+
+    def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
+        """`pwrite(2)`."""
+        return self.files.write(fh, data, offset)
+
+    def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:
+        """`truncate(2)`, `ftruncate(2)`."""
+        if fh is not None:
+            self.files.truncate(self.files.handle(fh).inode, length)
+        elif path is not None:
+            inside = self._changeable(path)
+            handle = self.files.open(inside, os.O_WRONLY)
+            try:
+                self.files.truncate(self.files.handle(handle).inode, length)
+            finally:
+                self.files.release(handle)
+        return 0
+
+    def fsync(self, path: str | None, datasync: int, fh: int) -> int:
+        """`fsync(2)`."""
+        if fh < _PAST_HANDLES:
+            self.files.sync(fh)
+        return 0
+
+    def release(self, path: str | None, fh: int) -> int:
+        """The last `close(2)` of an open file."""
+        if fh < _PAST_HANDLES:
+            self.files.release(fh)
+            return 0
+        _, reader = self._past_open.pop(fh, (None, None))
+        if reader is not None:
+            reader.close()
+        return 0

@@ -1,0 +1,386 @@
+"""The live tree of a mount: what is recorded, and over it what is about to be recorded.
+
+A change made through the mount is visible at once, lies in the intent log before the call
+returns, and becomes a version with the next batch of the recorder. Everything raises `OSError`
+with the errno that POSIX names; volume paths are bytes, the root is b"".
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import threading
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from globofs.errors import BadPath, GlobofsError
+from globofs.format import names
+from globofs.limits import PATH_BYTES
+from globofs.mount.inode import Attributes, Inode, entry_attributes
+
+if TYPE_CHECKING:
+    from globofs.store.intent import IntentLog
+    from globofs.store.views import Entry, Kind, Version
+    from globofs.volume import Volume
+
+_CACHE_ENTRIES = 200_000
+_LOOK_EVERY = 0.05
+"""Seconds between looks whether another process changed the tree."""
+
+
+def fail(code: int, path: bytes = b"") -> OSError:
+    """The error that a system call answers with `code`."""
+    return OSError(code, os.strerror(code), os.fsdecode(path))
+
+
+class Namespace:
+    """Names, kinds and attributes; contents are `files`' affair. Any thread may call it."""
+
+    def __init__(self, volume: Volume, log: IntentLog | None) -> None:
+        """`log` None: nothing may be changed."""
+        self.volume = volume
+        self.log = log
+        self.lock = threading.RLock()
+        self.overlay: dict[bytes, Inode] = {}
+        self._children: dict[bytes, set[bytes]] = {}
+        self._cache: dict[bytes, Entry | None] = {}
+        self._mark: object = None
+        self._looked = 0.0
+        self._times: dict[bytes, int] = {}
+        self._number = 0
+        self._freed = threading.Condition(self.lock)
+        self.busy: set[bytes] = set()
+        """Paths that are being recorded: their names must not change until that is done."""
+
+    # --- what is there ------------------------------------------------------------------------
+
+    def entry(self, path: bytes) -> Entry | None:
+        """What is recorded at `path`, if anything lives there."""
+        self._look()
+        try:
+            return self._cache[path]
+        except KeyError:
+            pass
+        found = self.volume.view().entry(path)
+        if found is not None and found.kind == "deleted":
+            found = None
+        if len(self._cache) >= _CACHE_ENTRIES:
+            self._cache.clear()
+        self._cache[path] = found
+        return found
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < _LOOK_EVERY:
+            return
+        self._looked = now
+        mark = self.volume.node.index.change_mark()
+        if mark != self._mark:
+            self._mark = mark
+            self._cache.clear()
+
+    def forget(self) -> None:
+        """Look afresh at what is recorded: this mount has just recorded something."""
+        self._looked = 0.0
+        self._cache.clear()
+
+    def find(self, path: bytes) -> Inode | Entry | None:
+        """What lives at `path` now."""
+        inode = self.overlay.get(path)
+        if inode is not None:
+            return None if inode.kind == "deleted" else inode
+        return self.entry(path)
+
+    def need(self, path: bytes) -> Inode | Entry:
+        """What lives at `path`; ENOENT, or ENOTDIR where a file is taken for a directory."""
+        found = self.find(path)
+        if found is None:
+            above = next((self.find(up) for up in names.ancestors(path) if self.find(up)), None)
+            raise fail(errno.ENOTDIR if above and above.kind != "directory" else errno.ENOENT, path)
+        return found
+
+    def attributes(self, path: bytes) -> Attributes:
+        """What `stat` answers."""
+        if not path:
+            return Attributes("directory", 0o755, 4096, self._times.get(b"", 0), 0, 2)
+        found = self.need(path)
+        if isinstance(found, Inode):
+            made = found.attributes()
+            later = self._times.get(path) if made.kind == "directory" else None
+            if later is None or later <= made.mtime:
+                return made
+            return Attributes(made.kind, made.mode, made.size, later, later, made.links)
+        return entry_attributes(found, self._times.get(path))
+
+    def children(self, path: bytes) -> Iterator[tuple[bytes, Kind]]:
+        """Names and kinds of what lives in a directory; ENOENT, ENOTDIR."""
+        if path and self.need(path).kind != "directory":
+            raise fail(errno.ENOTDIR, path)
+        with self.lock:
+            over = {name: self.overlay[names.join(path, name)] for name in self._below(path)}
+        for entry in self.volume.view().children(path):
+            if entry.name not in over:
+                if len(self._cache) < _CACHE_ENTRIES:
+                    self._cache[entry.path] = entry
+                yield entry.name, entry.kind
+        for name, inode in over.items():
+            if inode.kind != "deleted":
+                yield name, inode.kind
+
+    def _below(self, path: bytes) -> set[bytes]:
+        return set(self._children.get(path, ()))
+
+    def is_empty(self, path: bytes) -> bool:
+        """Whether nothing lives in the directory `path`."""
+        return next(self.children(path), None) is None
+
+    def version_of(self, entry: Entry) -> Version | None:
+        """The version that a recorded path shows; None for a directory that none names."""
+        return self.volume.view().version(entry.path) if entry.version else None
+
+    # --- overlay ------------------------------------------------------------------------------
+
+    def writable(self) -> IntentLog:
+        """The log to write intents to; EROFS where nothing may be changed."""
+        if self.log is None:
+            raise fail(errno.EROFS)
+        return self.log
+
+    def inode(self, path: bytes) -> Inode:
+        """The inode of what lives at `path`, made from what is recorded if need be."""
+        with self.lock:
+            found = self.need(path)
+            if isinstance(found, Inode):
+                return found
+            return self.put(self._made(found))
+
+    def _made(self, entry: Entry) -> Inode:
+        facts = entry_attributes(entry)
+        return Inode(
+            self.next_number(),
+            entry.path,
+            facts.kind,
+            facts.mode,
+            facts.mtime,
+            facts.ctime,
+            entry.size,
+            entry.target,
+            base=self.version_of(entry),
+            replaces=entry.version,
+        )
+
+    def next_number(self) -> int:
+        """A number that no inode of this mount has."""
+        self._number += 1
+        return self._number
+
+    def put(self, inode: Inode) -> Inode:
+        """Show `inode` at its path, over what is recorded there."""
+        self.overlay[inode.path] = inode
+        above = names.parent(inode.path)
+        self._children.setdefault(above, set()).add(names.name(inode.path))
+        return inode
+
+    def drop(self, inode: Inode) -> None:
+        """Show what is recorded again, if `inode` is what its path shows."""
+        if self.overlay.get(inode.path) is not inode:
+            return
+        del self.overlay[inode.path]
+        above = names.parent(inode.path)
+        siblings = self._children.get(above)
+        if siblings is not None:
+            siblings.discard(names.name(inode.path))
+            if not siblings:
+                del self._children[above]
+
+    def changed(self, inode: Inode, *, keep: bool = True) -> None:
+        """`inode` differs from what is recorded: write its intent down before it is relied on."""
+        log = self.writable()
+        inode.dirty = True
+        inode.serial += 1
+        inode.ctime = time.time_ns()
+        if inode.linked:
+            log.set(inode.intent())
+            if keep and not inode.writers:
+                log.keep(inode.number)
+
+    def unrecorded(self) -> bool:
+        """Whether something is still to be recorded."""
+        with self.lock:
+            return any(inode.dirty for inode in self.overlay.values())
+
+    def touch_parent(self, path: bytes) -> None:
+        """A name in the directory above `path` changed: that is when it was modified."""
+        self._times[names.parent(path)] = time.time_ns()
+
+    def release_busy(self) -> None:
+        """Recording is done: names may change again."""
+        with self.lock:
+            self.busy = set()
+            self._freed.notify_all()
+
+    def _await(self, *paths: bytes) -> None:
+        """Wait, holding the lock but for that time, until none of `paths` is being recorded."""
+        while not self.busy.isdisjoint(paths):
+            self._freed.wait()
+
+    # --- names --------------------------------------------------------------------------------
+
+    def free(self, path: bytes) -> None:
+        """Check that something new may be made at `path`: EEXIST, ENOENT, ENOTDIR, EROFS."""
+        self.writable()
+        check_new(path)
+        if self.find(path) is not None:
+            raise fail(errno.EEXIST, path)
+        above = names.parent(path)
+        if above and self.need(above).kind != "directory":
+            raise fail(errno.ENOTDIR, path)
+
+    def make(self, path: bytes, kind: Kind, mode: int, target: bytes = b"") -> Inode:
+        """A new directory, symlink or empty file."""
+        with self.lock:
+            self._await(path)
+            self.free(path)
+            now = time.time_ns()
+            before = self.overlay.get(path)
+            inode = Inode(
+                self.next_number(), path, kind, stat.S_IMODE(mode), now, now, target=target
+            )
+            inode.replaces = before.replaces if before is not None else b""
+            self._forget_intent(before)
+            self.put(inode)
+            self.touch_parent(path)
+            if kind != "file":
+                self.changed(inode)
+            return inode
+
+    def _forget_intent(self, before: Inode | None) -> None:
+        """Something else takes the place of `before`, which is not to be recovered any more."""
+        if before is not None and self.log is not None:
+            self.log.done(before.number)
+
+    def remove(self, path: bytes, *, directory: bool) -> None:
+        """`unlink` or `rmdir`."""
+        with self.lock:
+            self._await(path)
+            self.writable()
+            found = self.need(path)
+            if directory:
+                if found.kind != "directory":
+                    raise fail(errno.ENOTDIR, path)
+                if not self.is_empty(path):
+                    raise fail(errno.ENOTEMPTY, path)
+            elif found.kind == "directory":
+                raise fail(errno.EISDIR, path)
+            self.keep_directory(names.parent(path))
+            self._vanish(path, found)
+            self._times.pop(path, None)
+            self.touch_parent(path)
+
+    def keep_directory(self, path: bytes) -> None:
+        """A directory that only its content shows stays when that goes: make it one of its own."""
+        if not path or path in self.overlay:
+            return
+        entry = self.entry(path)
+        if entry is not None and not entry.version:
+            self.changed(self.put(self._made(entry)))
+
+    def _vanish(self, path: bytes, found: Inode | Entry) -> None:
+        """Let `path` show nothing; recorded as deleted if anything was recorded there."""
+        if isinstance(found, Inode):
+            self._forget_intent(found)
+            found.linked = False
+            self.drop(found)
+            self._leave_gap(path, found.replaces)
+        else:
+            self._leave_gap(path, found.version)
+
+    def _leave_gap(self, path: bytes, replaces: bytes) -> None:
+        """Cover what is recorded at `path`, so that it shows nothing from now on."""
+        if replaces or self.entry(path) is not None:
+            gone = Inode(self.next_number(), path, "deleted", replaces=replaces)
+            self.changed(self.put(gone))
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """`rename(2)` of a file or symlink; a directory is moved by `recorder.rename_directory`."""
+        with self.lock:
+            self._await(old, new)
+            self.writable()
+            check_new(new)
+            found = self.need(old)
+            there = self.find(new)
+            above = names.parent(new)
+            if above and self.need(above).kind != "directory":
+                raise fail(errno.ENOTDIR, new)
+            if there is not None and there.kind == "directory":
+                raise fail(errno.EISDIR, new)
+            if old == new:
+                return
+            self.keep_directory(names.parent(old))
+            self._move(found, there, old, new)
+            self.touch_parent(old)
+            self.touch_parent(new)
+
+    def _move(
+        self, found: Inode | Entry, there: Inode | Entry | None, old: bytes, new: bytes
+    ) -> None:
+        inode = found if isinstance(found, Inode) else self._made(found)
+        before = self.overlay.get(new)
+        if isinstance(there, Inode):
+            there.linked = False
+        self._forget_intent(before)
+        if isinstance(found, Inode):
+            self.drop(found)
+        if inode.scratch is None:  # a scratch file is found by its number
+            self._forget_intent(inode)
+            inode.number = self.next_number()
+        left = inode.replaces
+        if left:
+            inode.from_path, inode.from_id = old, left
+        if before is not None:
+            inode.replaces = before.replaces
+        else:
+            inode.replaces = (
+                there.version if there is not None and not isinstance(there, Inode) else b""
+            )
+        inode.path = new
+        self.put(inode)
+        self.changed(inode)
+        self._leave_gap(old, left)
+
+    # --- attributes ---------------------------------------------------------------------------
+
+    def set_mode(self, path: bytes, mode: int) -> None:
+        """`chmod(2)`."""
+        with self.lock:
+            self.writable()
+            inode = self.inode(path)
+            inode.mode = stat.S_IMODE(mode)
+            self.changed(inode)
+
+    def set_time(self, inode: Inode, mtime: int) -> None:
+        """`utimens(2)`: only the time of modification is kept."""
+        with self.lock:
+            self.writable()
+            inode.mtime = mtime
+            inode.always = True
+            if inode.kind == "directory":
+                self._times.pop(inode.path, None)
+            self.changed(inode)
+
+
+def check_new(path: bytes) -> None:
+    """Check that `path` can be recorded: ENAMETOOLONG, EINVAL."""
+    if len(path) > PATH_BYTES or any(len(part) > 255 for part in path.split(b"/")):
+        raise fail(errno.ENAMETOOLONG, path)
+    try:
+        names.check_path(path)
+    except BadPath as error:
+        raise fail(error.errno, path) from None
+
+
+def as_os_error(error: GlobofsError, path: bytes = b"") -> OSError:
+    """What a system call answers where the volume raised `error`."""
+    return fail(error.errno, path)

@@ -1,0 +1,175 @@
+"""What lies below `.globofs` in a mount, read only and in no listing of the root:
+
+.globofs/at/<time>/...             the whole tree at that moment
+.globofs/versions/<path>/<time>    one entry for each version of a file
+.globofs/missing                   the files that are not wholly held here, one a line
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from globofs.errors import BadTime
+from globofs.format.text import format_time
+from globofs.mount.inode import Attributes, entry_attributes
+from globofs.mount.namespace import fail
+from globofs.speech import parse_time, safe
+
+if TYPE_CHECKING:
+    from globofs.store.query import View
+    from globofs.store.views import Entry, Kind, Version
+    from globofs.volume import Volume
+
+TOP = b".globofs"
+_MOMENTS_LISTED = 200
+_MOMENTS_KEPT = 8
+
+Listing = Callable[[], Iterator[tuple[bytes, "Kind"]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Something below `.globofs`: a directory with its listing, a version, or a made-up text."""
+
+    attributes: Attributes
+    listing: Listing | None = None
+    version: Version | None = None
+    text: bytes = b""
+    target: bytes = b""
+
+
+def is_past(path: bytes) -> bool:
+    """Whether a path of the mount is one of these."""
+    return path == TOP or path.startswith(TOP + b"/")
+
+
+class Past:
+    """Finds what lies below `.globofs`. Any thread may call it."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume
+        self._moments: OrderedDict[int, View] = OrderedDict()
+        self._missing: tuple[float, bytes] = (0.0, b"")
+
+    def find(self, path: bytes) -> Place:
+        """What lies at `path`, which `is_past`. Raises OSError: ENOENT, ENOTDIR."""
+        top, _, rest = path[len(TOP) + 1 :].partition(b"/")
+        if not top:
+            return _directory(_names(b"at", b"versions", missing=True))
+        if top == b"missing" and not rest:
+            return self._missing_text()
+        if top == b"at":
+            return self._at(rest, path)
+        if top == b"versions":
+            return self._versions(rest, path)
+        raise fail(errno.ENOENT, path)
+
+    # --- the tree at a moment -------------------------------------------------------------------
+
+    def _at(self, rest: bytes, path: bytes) -> Place:
+        if not rest:
+            return _directory(self._list_moments)
+        words, _, below = rest.partition(b"/")
+        try:
+            moment = parse_time(os.fsdecode(words), time.time_ns())
+        except BadTime:
+            raise fail(errno.ENOENT, path) from None
+        view = self._view(moment)
+        if not below:
+            return _directory(lambda: _list(view, b""))
+        entry = view.entry(below)
+        if entry is None or entry.kind == "deleted":
+            raise fail(errno.ENOENT, path)
+        return self._entry(view, entry)
+
+    def _entry(self, view: View, entry: Entry) -> Place:
+        facts = entry_attributes(entry)
+        if entry.kind == "directory":
+            return Place(facts, listing=lambda: _list(view, entry.path))
+        return Place(facts, version=view.version(entry.path), target=entry.target)
+
+    def _list_moments(self) -> Iterator[tuple[bytes, Kind]]:
+        for operation in self.volume.operations(limit=_MOMENTS_LISTED):
+            yield format_time(operation.last).encode(), "directory"
+
+    def _view(self, moment: int) -> View:
+        view = self._moments.pop(moment, None) or self.volume.view(moment)
+        self._moments[moment] = view
+        while len(self._moments) > _MOMENTS_KEPT:
+            self._moments.popitem(last=False)
+        return view
+
+    # --- the versions of a file -----------------------------------------------------------------
+
+    def _versions(self, rest: bytes, path: bytes) -> Place:
+        view = self.volume.view()
+        if not rest:
+            return _directory(lambda: _list_histories(view, b""))
+        above, _, name = rest.rpartition(b"/")
+        for version in _of(self.volume, above) if above else ():
+            if _version_name(version) == name:
+                return Place(_version_attributes(version), version=version, target=version.target)
+        entry = view.entry(rest, deleted=True)
+        if entry is None:
+            raise fail(errno.ENOENT, path)
+        if entry.kind == "directory":
+            return _directory(lambda: _list_histories(view, rest))
+        return _directory(lambda: ((_version_name(v), v.kind) for v in _of(self.volume, rest)))
+
+    # --- what is not here -----------------------------------------------------------------------
+
+    def _missing_text(self) -> Place:
+        now = time.monotonic()
+        if now - self._missing[0] > 1.0:
+            lines = [
+                f"{entry.missing} of {entry.blocks} blocks\t{safe(entry.path)}\n"
+                for entry in self.volume.view().walk(b"")
+                if entry.kind == "file" and entry.missing
+            ]
+            self._missing = (now, "".join(lines).encode("utf-8", "surrogateescape"))
+        text = self._missing[1]
+        stamp = time.time_ns()
+        return Place(Attributes("file", 0o444, len(text), stamp, stamp), text=text)
+
+
+def _directory(listing: Listing) -> Place:
+    return Place(Attributes("directory", 0o555, 4096, 0, 0, 2), listing=listing)
+
+
+def _names(*directories: bytes, missing: bool) -> Listing:
+    def listed() -> Iterator[tuple[bytes, Kind]]:
+        for name in directories:
+            yield name, "directory"
+        if missing:
+            yield b"missing", "file"
+
+    return listed
+
+
+def _list(view: View, path: bytes) -> Iterator[tuple[bytes, Kind]]:
+    for entry in view.children(path):
+        yield entry.name, entry.kind
+
+
+def _list_histories(view: View, path: bytes) -> Iterator[tuple[bytes, Kind]]:
+    for entry in view.children(path, deleted=True):
+        yield entry.name, "directory"
+
+
+def _of(volume: Volume, path: bytes) -> list[Version]:
+    return [v for v in volume.history(path) if v.kind in ("file", "symlink") and not v.pruned]
+
+
+def _version_name(version: Version) -> bytes:
+    return format_time(version.time).encode()
+
+
+def _version_attributes(version: Version) -> Attributes:
+    mode = version.mode & 0o555 or 0o444
+    return Attributes(version.kind, mode, version.size, version.mtime, version.time)

@@ -1,0 +1,258 @@
+"""Turns what changed in a mount into versions: in batches, each one operation of the volume."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from globofs.errors import GlobofsError
+from globofs.events import Emit, Note
+from globofs.format import names
+from globofs.mount.files import Files
+from globofs.mount.inode import Inode
+from globofs.mount.namespace import Namespace, as_os_error, check_new, fail
+from globofs.store import intent as intents
+from globofs.store.scratch import Scratch
+from globofs.sync.write import Change, write
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from globofs.store.commit import Committed
+    from globofs.volume import Volume
+
+_GATHER_SECONDS = 0.2
+"""How long changes are gathered into one operation."""
+_RETRY_SECONDS = 5.0
+
+
+class Recorder:
+    """Records what is ready; one thread, and whoever cannot wait for it."""
+
+    def __init__(self, space: Namespace, mountpoint: str, emit: Emit) -> None:
+        self.space = space
+        self.files: Files | None = None
+        self._args = (mountpoint,)
+        self._emit = emit
+        self._ready = threading.Event()
+        self._ending = False
+        self._flushing = threading.RLock()
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+
+    def start(self) -> None:
+        """Begin to record in the background."""
+        self._thread.start()
+
+    def ready(self) -> None:
+        """Something can be recorded."""
+        self._ready.set()
+
+    def close(self) -> None:
+        """Record everything that can be, then end. Raises what the recording raises."""
+        self._ending = True
+        self._ready.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self.flush()
+
+    def _run(self) -> None:
+        while not self._ending:
+            self._ready.wait(timeout=1.0)
+            if self._ending:
+                return
+            time.sleep(_GATHER_SECONDS)
+            self._ready.clear()
+            try:
+                self.flush()
+            except (OSError, GlobofsError) as error:
+                # Nothing is lost: it stays in the intent log and in the scratch files.
+                self._emit(Note(f"cannot record what was written: {error}", warning=True))
+                self._ready.set()
+                time.sleep(_RETRY_SECONDS)
+
+    # --- recording ------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Record all that is closed, and what was synced long enough ago. Raises OSError."""
+        with self._flushing:
+            taken = self._take()
+            if not taken:
+                return
+            try:
+                with ExitStack() as frozen:
+                    for inode, _, _ in taken:
+                        if inode.scratch is not None:
+                            frozen.enter_context(inode.scratch.frozen())
+                    changes = [change for _, _, change in taken if change is not None]
+                    node = self.space.volume.node
+                    done = write(node, changes, verb="mount", args=self._args) if changes else []
+                self._settle(taken, done)
+            finally:
+                self.space.release_busy()
+
+    def _take(self) -> list[tuple[Inode, int, Change | None]]:
+        space = self.space
+        now = time.monotonic()
+        with space.lock:
+            taken = [
+                (inode, inode.serial, change_of(inode))
+                for inode in space.overlay.values()
+                if inode.dirty and (not inode.writers or (inode.synced and inode.due <= now))
+            ]
+            space.busy = {inode.path for inode, _, _ in taken}
+        return taken
+
+    def _settle(
+        self, taken: list[tuple[Inode, int, Change | None]], done: Sequence[Committed]
+    ) -> None:
+        space, files = self.space, self.files
+        assert files is not None
+        made = iter(done)
+        with space.lock:
+            log = space.writable()
+            for inode, serial, change in taken:
+                if change is not None:
+                    inode.replaces = next(made).version_id
+                    inode.from_path = inode.from_id = None
+                if inode.serial != serial:
+                    log.set(inode.intent())
+                    continue
+                inode.dirty = inode.always = inode.synced = False
+                log.done(inode.number)
+                if inode.kind == "deleted":
+                    space.drop(inode)
+                else:
+                    files.settle(inode)
+            space.forget()
+            if not any(inode.dirty or inode.scratch for inode in space.overlay.values()):
+                log.forget()
+
+    # --- directories ----------------------------------------------------------------------------
+
+    def rename_directory(self, old: bytes, new: bytes) -> None:
+        """`rename(2)` of a directory with all that is in it: one operation, no data."""
+        space = self.space
+        with self._flushing, space.lock:
+            space.writable()
+            check_new(new)
+            if names.is_below(new, old) and new != old:
+                raise fail(errno.EINVAL, new)
+            there = space.find(new)
+            if there is not None:
+                if there.kind != "directory":
+                    raise fail(errno.ENOTDIR, new)
+                if old == new:
+                    return
+                space.remove(new, directory=True)
+            above = names.parent(new)
+            if above and space.need(above).kind != "directory":
+                raise fail(errno.ENOTDIR, new)
+            self.flush()
+            space.keep_directory(names.parent(old))
+            try:
+                space.volume.mv(old, new)
+            except GlobofsError as error:
+                raise as_os_error(error, old) from None
+            space.forget()
+            self._follow(old, new)
+            space.touch_parent(old)
+            space.touch_parent(new)
+
+    def _follow(self, old: bytes, new: bytes) -> None:
+        """Files that are open below a directory that moved have another path now."""
+        space = self.space
+        for inode in [i for i in space.overlay.values() if names.is_below(i.path, old)]:
+            space.drop(inode)
+            inode.path = new + inode.path[len(old) :]
+            entry = space.entry(inode.path)
+            inode.replaces = entry.version if entry is not None else b""
+            space.put(inode)
+            if inode.dirty:
+                space.changed(inode)
+
+
+def change_of(inode: Inode) -> Change | None:
+    """What is to be recorded of an inode; None where nothing is."""
+    parents = (inode.replaces,) if inode.replaces else None
+    if inode.kind == "deleted":
+        return Change(inode.path, "deleted", parents=parents) if parents else None
+    scratch = inode.scratch
+    return Change(
+        path=inode.path,
+        kind=inode.kind,
+        mode=inode.mode,
+        mtime=inode.mtime,
+        target=inode.target,
+        pieces=scratch.pieces() if scratch is not None else (),
+        read=scratch.pread if scratch is not None else None,
+        base=inode.base if scratch is None else None,
+        parents=parents,
+        from_path=inode.from_path,
+        from_id=inode.from_id,
+        always=inode.always,
+    )
+
+
+# --- after a crash --------------------------------------------------------------------------------
+
+
+def open_directory(volume: Volume) -> str:
+    """Where mounts keep what they have not recorded yet."""
+    return os.path.join(volume.node.directory, "state", "open")
+
+
+def recover(volume: Volume, emit: Emit) -> int:
+    """Record what mounts that died had closed or synced; how many paths that were."""
+    count = 0
+    for remains in intents.abandoned(open_directory(volume)):
+        opened: list[Scratch] = []
+        try:
+            changes = [
+                change
+                for intent in remains.intents
+                if intent.keep and (change := _recovered(volume, remains, intent, opened))
+            ]
+            if changes:
+                write(volume.node, changes, verb="recover")
+                count += len(changes)
+                words = ", ".join(os.fsdecode(change.path) for change in changes[:5])
+                emit(Note(f"recovered what a mount that died had not recorded: {words}"))
+        finally:
+            for scratch in opened:
+                scratch.close(keep=True)
+        intents.discard(remains.directory)
+    return count
+
+
+def _recovered(
+    volume: Volume, remains: intents.Remains, intent: intents.Intent, opened: list[Scratch]
+) -> Change | None:
+    base = volume.view().version_by_id(intent.base) if intent.base else None
+    inode = Inode(
+        intent.number,
+        intent.path,
+        intent.kind,
+        intent.mode,
+        intent.mtime,
+        target=intent.target,
+        base=base,
+        replaces=intent.replaces,
+        from_path=intent.from_path or None,
+        from_id=intent.from_id or None,
+        always=True,
+    )
+    if intent.scratch:
+        reader = volume.reader(base) if base is not None else None
+        blocks = [block for block, _ in volume.blocks(base)] if base is not None else []
+        inode.scratch = Scratch(
+            remains.scratch(intent),
+            blocks,
+            reader.pread if reader is not None else None,
+            left=intent.left,
+        )
+        opened.append(inode.scratch)
+    return change_of(inode)

@@ -1,0 +1,264 @@
+"""Mounting and unmounting: the checks before, the threads meanwhile, the tidy end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from globofs.errors import GlobofsError, Unsupported, UsageError
+from globofs.events import Emit, Note, ignore
+from globofs.store import intent as intents
+
+if TYPE_CHECKING:
+    from globofs.volume import Volume
+
+_UMOUNT_SECONDS = 60.0
+
+
+class MountError(GlobofsError):
+    """{path}: cannot be mounted on: {reason}"""
+
+    errno = errno.EBUSY
+
+
+def need_fuse() -> None:
+    """Raise Unsupported, saying what to install, where the volume cannot be mounted."""
+    try:
+        import mfusepy  # noqa: F401
+    except ImportError:
+        raise Unsupported(
+            what="mounting",
+            reason="the Python package mfusepy is missing: pip install 'globofs[mount]'",
+        ) from None
+    except OSError as error:
+        raise Unsupported(
+            what="mounting", reason=f"libfuse is missing: install fuse3 ({error})"
+        ) from None
+    if not os.path.exists("/dev/fuse"):
+        raise Unsupported(what="mounting", reason="this machine has no /dev/fuse")
+
+
+def check_place(volume: str, mountpoint: str) -> str:
+    """The real path of `mountpoint`, if the volume may be mounted there; MountError if not."""
+    try:
+        os.stat(mountpoint)
+    except FileNotFoundError:
+        raise MountError(path=mountpoint, reason="there is no such directory; make it") from None
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise MountError(path=mountpoint, reason=error.strerror) from None
+        raise MountError(
+            path=mountpoint,
+            reason="a mount that died still lies there; `globofs umount` takes it away",
+        ) from None
+    place, inside = os.path.realpath(mountpoint), os.path.realpath(volume)
+    if not os.path.isdir(place):
+        raise MountError(path=mountpoint, reason="it is not a directory")
+    if os.path.ismount(place) and _source(place):
+        raise MountError(path=mountpoint, reason=f"{_source(place)} is mounted there already")
+    if os.path.commonpath((place, inside)) in (place, inside):
+        raise MountError(
+            path=mountpoint, reason=f"it must neither lie in the volume {volume} nor contain it"
+        )
+    return place
+
+
+def mount(
+    volume: Volume,
+    mountpoint: str,
+    *,
+    emit: Emit = ignore,
+    on_ready: Callable[[], None] | None = None,
+    sync: bool = True,
+) -> None:
+    """Mount `volume` and serve it until it is unmounted or this process is told to end.
+
+    `on_ready` is called, from another thread, once the mount answers; `sync` False: peers are
+    only asked for missing blocks. Returns when everything written is recorded. Raises MountError,
+    Unsupported.
+    """
+    need_fuse()
+    place = check_place(volume.directory, mountpoint)
+    from globofs.mount.files import Files
+    from globofs.mount.fuse import VolumeFuse
+    from globofs.mount.namespace import Namespace
+    from globofs.mount.past import Past
+    from globofs.mount.recorder import Recorder, open_directory, recover
+
+    log: intents.IntentLog | None = None
+    if not volume.readonly:
+        recover(volume, emit)
+        log = intents.IntentLog(open_directory(volume), f"{os.getpid()}-{secrets.token_hex(3)}")
+        log.say_where(place)
+    space = Namespace(volume, log)
+    recorder = Recorder(space, place, emit)
+    files = Files(space, recorder.ready, volume.node.config.commit_seconds)
+    recorder.files = files
+    face = VolumeFuse(space, files, recorder, Past(volume))
+    clean = False
+    try:
+        _serve(volume, face, recorder, place, on_ready, sync)
+        if log is not None:
+            recorder.close()
+        clean = True
+    finally:
+        if log is not None:
+            log.close(clean=clean and not space.unrecorded())
+
+
+def _serve(
+    volume: Volume,
+    face: object,
+    recorder: object,
+    place: str,
+    on_ready: Callable[[], None] | None,
+    sync: bool,
+) -> None:
+    import mfusepy
+
+    from globofs.engine import Engine
+    from globofs.mount.fuse import VolumeFuse
+    from globofs.mount.recorder import Recorder
+
+    assert isinstance(face, VolumeFuse)
+    assert isinstance(recorder, Recorder)
+    engine = Engine(volume) if sync else None
+    face.on_mounted = on_ready
+    if engine is not None:
+        engine.start()
+    if not volume.readonly:
+        recorder.start()
+    # libfuse ends its loop at these only where nobody else handles them.
+    before = {sign: signal.signal(sign, signal.SIG_DFL) for sign in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        mfusepy.FUSE(
+            face,
+            place,
+            foreground=True,
+            fsname=f"globofs:{volume.directory}".replace(",", "\\,"),
+            subtype="globofs",
+            default_permissions=True,
+            ro=volume.readonly,
+        )
+    except RuntimeError as error:
+        raise MountError(path=place, reason=f"libfuse refused (status {error})") from None
+    finally:
+        for sign, handler in before.items():
+            signal.signal(sign, handler)
+        if engine is not None:
+            engine.close(2.0)
+
+
+def mount_in_background(start: Callable[[Callable[[], None]], int]) -> int:
+    """Run `start(on_ready)` in a child of its own session; return once it is ready, or failed.
+
+    Must be called before any thread is started. The child's standard streams are closed once it
+    is ready; before that its messages are seen.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            if pipe.read(1):
+                return 0
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status) or 1
+    os.close(reading)
+    os.setsid()
+
+    def ready() -> None:
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(null, stream)
+        os.write(writing, b"1")
+        os.close(writing)
+
+    status = 1
+    try:
+        status = start(ready)
+    finally:
+        os._exit(status)
+
+
+# --- unmounting -----------------------------------------------------------------------------------
+
+
+def _mounts() -> dict[str, str]:
+    """Mount points of globofs volumes, as the kernel lists them, and what is mounted there."""
+    found: dict[str, str] = {}
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            words, _, rest = line.partition(" - ")
+            kind, source = rest.split(" ")[:2]
+            if kind == "fuse.globofs":
+                found[_unquote(words.split(" ")[4])] = _unquote(source)
+    return found
+
+
+def _unquote(text: str) -> str:
+    return (
+        text.encode("utf-8", "surrogateescape")
+        .decode("unicode_escape")
+        .encode("latin-1")
+        .decode("utf-8", "surrogateescape")
+        if "\\" in text
+        else text
+    )
+
+
+def _source(place: str) -> str:
+    return _mounts().get(place, "")
+
+
+def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
+    """Unmount, and wait until everything written is recorded. Raises MountError, UsageError."""
+    place = os.path.abspath(mountpoint)
+    source = _source(place) or _source(os.path.realpath(place))
+    if not source:
+        raise UsageError(f"{mountpoint}: no volume is mounted there")
+    server = _server_of(source.removeprefix("globofs:"), place)
+    tool = shutil.which("fusermount3") or shutil.which("fusermount")
+    words = [tool, "-u", place] if tool else ["umount", place]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().rpartition(": ")[2] or "it is in use"
+        raise MountError(path=mountpoint, reason=reason.lower())
+    waited = time.monotonic()
+    said = False
+    while server and _lives(server):
+        if time.monotonic() - waited > _UMOUNT_SECONDS:
+            raise MountError(path=mountpoint, reason="what was written is still being recorded")
+        if not said and time.monotonic() - waited > 1:
+            said = True
+            emit(Note("recording what was written"))
+        time.sleep(0.02)
+
+
+def _server_of(volume: str, place: str) -> int:
+    """The process that serves a mount; 0 if it is not known, or on another machine."""
+    from globofs.store.node import find_node_directory
+
+    try:
+        parent = os.path.join(find_node_directory(volume), "state", "open")
+        for name in os.listdir(parent):
+            if intents.where(os.path.join(parent, name)) == place:
+                return int(name.partition("-")[0])
+    except (OSError, GlobofsError, ValueError):
+        pass
+    return 0
+
+
+def _lives(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,231 @@
+"""What a mount is about to record, written down before: nothing closed is lost with the process.
+
+Each mount has a directory of its own, `state/open/<name>/`: `log`, scratch files named by number,
+and `alive`, locked as long as the mount lives. FORMAT.md, section 1. Lines of the log, fields
+percent-escaped and separated by blanks, `-` for none:
+
+    set <n> <kind> <path> <mode> <mtime> <target> <base id> <replaced id>
+        <from path> <from id> <scratch>
+    left <n> <block>      that base block's bytes are in the scratch file from now on
+    keep <n>              closed, or synced by its writer: to be recovered if the mount dies
+    done <n>              recorded, or no longer wanted
+
+A line without its end is not one; of several `set` lines for a number the last holds.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from globofs.errors import FormatError
+from globofs.format.manifest import KINDS, Kind
+from globofs.format.names import check_path
+from globofs.format.text import escape, unescape
+from globofs.store import fsio
+
+LOG_BYTES = 256 * 1024 * 1024
+"""A log longer than this is not one of ours."""
+
+
+@dataclass(slots=True)
+class Intent:
+    """The state that a path is to have."""
+
+    number: int
+    kind: Kind
+    path: bytes
+    mode: int = 0
+    mtime: int = 0
+    target: bytes = b""
+    base: bytes = b""  # id of the version that holds the content not in the scratch file
+    replaces: bytes = b""  # id of the version that its path shows
+    from_path: bytes = b""
+    from_id: bytes = b""
+    scratch: bool = False
+    left: list[int] = field(default_factory=list)
+    keep: bool = False
+
+    def line(self) -> bytes:
+        """Its `set` line."""
+        words = (
+            "set",
+            str(self.number),
+            self.kind,
+            escape(self.path),
+            f"{self.mode:o}",
+            str(self.mtime),
+            escape(self.target) or "-",
+            self.base.hex() or "-",
+            self.replaces.hex() or "-",
+            escape(self.from_path) or "-",
+            self.from_id.hex() or "-",
+            "yes" if self.scratch else "no",
+        )
+        return (" ".join(words) + "\n").encode()
+
+
+class IntentLog:
+    """The intents of one living mount. Any thread may call it."""
+
+    def __init__(self, parent: str, name: str) -> None:
+        """Begin an empty one at `parent/name`. Raises OSError."""
+        self.directory = os.path.join(parent, name)
+        fsio.mkdirs(self.directory)
+        self._alive = _alive(self.directory)
+        self._path = os.path.join(self.directory, "log")
+        self._fd, self._size = fsio.open_append(self._path)
+        self._lock = threading.Lock()
+
+    def say_where(self, mountpoint: str) -> None:
+        """Write down what is served, for `where`."""
+        fsio.write_atomic(os.path.join(self.directory, "where"), os.fsencode(mountpoint) + b"\n")
+
+    def scratch(self, number: int) -> str:
+        """Where the scratch file of intent `number` lies."""
+        return os.path.join(self.directory, str(number))
+
+    def _say(self, line: bytes) -> None:
+        with self._lock:
+            fsio.write_at(self._fd, self._path, self._size, line)
+            self._size += len(line)
+
+    def set(self, intent: Intent) -> None:
+        """Write down the state that a path is to have."""
+        self._say(intent.line())
+
+    def left(self, number: int, block: int) -> None:
+        """A base block of intent `number` has its bytes in the scratch file now."""
+        self._say(b"left %d %d\n" % (number, block))
+
+    def keep(self, number: int) -> None:
+        """Intent `number` is to be recovered if the mount dies."""
+        self._say(b"keep %d\n" % number)
+
+    def done(self, number: int) -> None:
+        """Intent `number` is recorded, or no longer wanted."""
+        self._say(b"done %d\n" % number)
+
+    def sync(self) -> None:
+        """Make the log itself survive a power loss."""
+        fsio.fdatasync(self._fd, self._path)
+
+    def forget(self) -> None:
+        """Start afresh: the caller has nothing to record."""
+        with self._lock:
+            if self._size:
+                fsio.truncate(self._fd, self._path, 0)
+                self._size = 0
+
+    def close(self, *, clean: bool) -> None:
+        """End; a `clean` end leaves nothing behind."""
+        os.close(self._fd)
+        if clean:
+            discard(self.directory)
+        if self._alive is not None:
+            os.close(self._alive)
+
+
+def _alive(directory: str) -> int | None:
+    """The lock that says that a mount lives; None when somebody holds it."""
+    fd = fsio.open_lock(os.path.join(directory, "alive"))
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def read_log(data: bytes) -> list[Intent]:
+    """The intents that a log leaves open; lines that are not ours are passed over."""
+    found: dict[int, Intent] = {}
+    for line in data.split(b"\n")[:-1]:
+        try:
+            _take(line.decode("ascii").split(" "), found)
+        except (ValueError, IndexError, KeyError, FormatError):
+            continue
+    return list(found.values())
+
+
+def _take(words: list[str], found: dict[int, Intent]) -> None:
+    verb, number = words[0], int(words[1])
+    if verb == "set":
+        (kind, path, mode, mtime, target, base, replaces, from_path, from_id, scratch) = words[2:]
+        if kind not in KINDS:
+            raise ValueError(kind)
+        before = found.get(number)
+        found[number] = Intent(
+            number,
+            kind,
+            check_path(unescape(path)),
+            int(mode, 8),
+            int(mtime),
+            b"" if target == "-" else unescape(target),
+            b"" if base == "-" else bytes.fromhex(base),
+            b"" if replaces == "-" else bytes.fromhex(replaces),
+            b"" if from_path == "-" else unescape(from_path),
+            b"" if from_id == "-" else bytes.fromhex(from_id),
+            scratch == "yes",
+            before.left if before else [],
+            before.keep if before else False,
+        )
+    elif verb == "left":
+        found[number].left.append(int(words[2]))
+    elif verb == "keep":
+        found[number].keep = True
+    elif verb == "done":
+        del found[number]
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What a mount that died left behind."""
+
+    directory: str
+    intents: tuple[Intent, ...]
+
+    def scratch(self, intent: Intent) -> str:
+        """Where the content of `intent` lies."""
+        return os.path.join(self.directory, str(intent.number))
+
+
+def abandoned(parent: str) -> Iterator[Remains]:
+    """The remains of dead mounts below `parent`; each is held locked while it is looked at."""
+    try:
+        names = sorted(os.listdir(parent))
+    except FileNotFoundError:
+        return
+    for name in names:
+        directory = os.path.join(parent, name)
+        if not os.path.isdir(directory):
+            continue
+        held = _alive(directory)
+        if held is None:
+            continue
+        try:
+            data = fsio.read_file(os.path.join(directory, "log"), LOG_BYTES)
+        except OSError:
+            data = b""
+        try:
+            yield Remains(directory, tuple(read_log(data)))
+        finally:
+            os.close(held)
+
+
+def where(directory: str) -> str:
+    """The mount point that the mount of that directory serves, "" if it does not say."""
+    try:
+        return os.fsdecode(fsio.read_file(os.path.join(directory, "where"), 65536)[:-1])
+    except OSError:
+        return ""
+
+
+def discard(directory: str) -> None:
+    """Remove a mount's directory and all that is in it."""
+    for name in os.listdir(directory):
+        fsio.remove(os.path.join(directory, name))
+    fsio.rmdir(directory)
