@@ -63,7 +63,7 @@ def add(node: Node, name: str, config: PeerConfig) -> PeerEntry:
     node.writable()
     check_entry_name(name)
     if config.uuid == node.uuid:
-        raise errors.UsageError(f"{errors.printable(config.path)}: that is this node itnode")
+        raise errors.UsageError(f"{errors.printable(config.path)}: that is this node itself")
     for known in entries(node, []):
         if known.config.uuid == config.uuid:
             raise errors.PeerExists(name=known.name)
