@@ -206,3 +206,12 @@ def by_prefix(index: Index, path: bytes, text: str) -> Version:
 
 def _is_id(version: Version, text: str) -> bool:
     return version.id.hex().startswith(text.lower())
+
+
+def operations_of(
+    node: Node, uuid: str, limit: int = 200, before: int | None = None
+) -> list[Operation]:
+    """Operations of one node in the order of its journal, newest first, numbered below `before`."""
+    latest = 2**62 if before is None else before - 1
+    condition = "WHERE node = ? AND number <= ? ORDER BY number DESC LIMIT ?"
+    return _operations(node, condition, (uuid, latest, limit))
