@@ -121,7 +121,7 @@ class FakeWork:
             change(paths, what)
         self.steer = Steering(everything, frozenset(peers), frozenset(paths))
 
-    def wanted(self, below: bytes = b"") -> Iterator[Item]:
+    def wanted(self, below: bytes = b"", *, fresh: bool = True) -> Iterator[Item]:
         with self.lock:
             found = [item for item in self.items if item.path.startswith(below)]
         return iter(found)
@@ -158,7 +158,7 @@ class FakeWork:
     def upkeep(self, emit: Emit, cancelled: Callable[[], bool]) -> None:
         pass
 
-    def listen(self, emit: Emit) -> None:
+    def listen(self, emit: Emit, paused: Callable[[str], bool]) -> None:
         self.heard = emit
 
     def want(self, *paths: bytes, size: int = 1000) -> None:

@@ -68,7 +68,7 @@ class Desk:
         elif request.verb == "retry":
             self._queue.retry()
             self._loops.poke(force=True)
-            self._pulls.poke()
+            self._pulls.poke(fresh=True)
             self._pulls.wake()
         elif request.verb == "bump" and request.path is not None:
             path = request.path
@@ -92,7 +92,7 @@ class Desk:
         self._queue.set_pauses(steering.paused_paths | everything)
         self._loops.steer()
         self._queue.forget()
-        self._pulls.poke()
+        self._pulls.poke(fresh=True)
 
     def paused(self, peer: str) -> bool:
         """Whether a pause covers the peer."""

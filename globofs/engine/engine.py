@@ -32,7 +32,7 @@ from globofs.engine.pulls import Pulls
 from globofs.engine.queue import Queue
 from globofs.engine.rounds import HANG_SECONDS
 from globofs.engine.runfiles import Published, Request, RunFiles
-from globofs.engine.work import PeerFacts, VolumeWork, Work
+from globofs.engine.work import PeerFacts, Work
 from globofs.events import (
     BlockMoved,
     Changed,
@@ -64,6 +64,8 @@ Subscriber = Callable[[Snapshot], None]
 def as_work(volume: Volume | Work) -> Work:
     """What the engine works on: a volume, or something scripted in its place."""
     if isinstance(volume, Volume):
+        from globofs.engine.adapter import VolumeWork  # lazily: it needs every verb
+
         return VolumeWork(volume)
     return volume
 
@@ -141,7 +143,7 @@ class Engine:
         self._started = True
         self._files.prepare()
         try:
-            self.work.listen(self._hear)
+            self.work.listen(self._hear, self._desk.paused)
             self._facts = self.work.peers()
         except Exception as error:
             self._note(Note(f"peers: {error}", warning=True))
@@ -415,7 +417,7 @@ class Engine:
         known = {peer.name: peer.state for peer in before.status.peers}
         if known.get(seen.peer) not in ("online", "readonly"):
             self.queue.retry()
-            self._pulls.poke()
+            self._pulls.poke(fresh=True)
 
     def _sample(self, now: float) -> None:
         for facts in self.work.peers():

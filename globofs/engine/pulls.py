@@ -22,6 +22,7 @@ BATCH_ROWS: Final = 64
 BATCH_BYTES: Final = 16 * limits.MIB
 IDLE_SECONDS: Final = 2.0  # a worker without work ends after so long
 PAGE: Final = 200  # items offered at once
+REST_TIMES: Final = 4.0  # after reading the wanted set: rest for so many times as long
 
 
 class Pulls:
@@ -37,6 +38,9 @@ class Pulls:
         self._stopped = False
         self._enabled = False
         self._dirty = False  # the wanted set has to be read anew
+        self._fresh = True  # all of it
+        self._begun = 0.0  # monotonic, of the reading under way
+        self._rest_until = 0.0  # monotonic: reading much is not repeated for every small change
         self._filling = False
         self._workers = 0
         self._idle = 0
@@ -53,10 +57,12 @@ class Pulls:
             self._dirty = self._dirty or enabled
             self._wake()
 
-    def poke(self) -> None:
-        """The tree, the wishes or the peers have changed: read the wanted set anew."""
+    def poke(self, *, fresh: bool = False) -> None:
+        """The tree has changed: look for what is wanted now; with `fresh` (the wishes or the
+        peers have changed) also at all that was looked at before."""
         with self._condition:
             self._dirty = True
+            self._fresh = self._fresh or fresh
             self._wake()
 
     def wake(self) -> None:
@@ -98,12 +104,14 @@ class Pulls:
         while True:
             with self._condition:
                 while not self._stopped and not (self._enabled and self._due()):
-                    self._condition.wait(1.0)
+                    self._condition.wait(0.25)
                 if self._stopped:
                     return
                 if self._waiting_items is None:
                     self._dirty = False
-                    self._waiting_items = self._work.wanted()
+                    self._waiting_items = self._work.wanted(fresh=self._fresh)
+                    self._fresh = False
+                    self._begun = time.monotonic()
                 self._filling = True
             try:
                 self._page()
@@ -120,7 +128,7 @@ class Pulls:
     def _due(self) -> bool:
         if self._waiting_items is not None:
             return self._queue.wants_more()
-        return self._dirty
+        return self._dirty and time.monotonic() >= self._rest_until
 
     def _page(self) -> None:
         """Offer one page of the wanted set; forget the iterator at its end."""
@@ -135,6 +143,8 @@ class Pulls:
                 break
         else:
             self._waiting_items = None
+            now = time.monotonic()
+            self._rest_until = now + REST_TIMES * (now - self._begun)
         self._queue.offer(page, self._now_ns())
         if self._waiting_items is None:
             self._queue.rest(0, 0, growing=False)
