@@ -301,13 +301,21 @@ class MovingVerbs(_Base):
         """Why content below `path` is not here, or has not reached a peer."""
         from globofs.sync.why import why
 
-        return why(self.node, self.peer_list(), path)
+        return why(self.node, self.peer_probe(cancelled=cancelled), path, cancelled=cancelled)
 
     def peer_list(self) -> list[PeerStatus]:
         """The peers as last seen; none is touched."""
         from globofs.sync.peering import peer_list
 
         return peer_list(self.node)
+
+    def peer_probe(
+        self, *, deadline: float = 5.0, cancelled: Cancelled = never
+    ) -> list[PeerStatus]:
+        """The peers as they answer now, all asked at once, for `deadline` seconds at most."""
+        from globofs.sync.peering import probe
+
+        return probe(self.node, self.peers, deadline=deadline, cancelled=cancelled)
 
     def peer_add(
         self, name: str, path: str, send: bool = False, *, yes: bool = False, emit: Emit = ignore
@@ -336,6 +344,20 @@ class MovingVerbs(_Base):
         from globofs.sync.peering import peer_retire
 
         return peer_retire(self.node, node, emit=emit)
+
+    def bump(self, path: bytes) -> None:
+        """Want `path` before everything else that is wanted."""
+        from globofs.store.state import Wanted
+
+        self.node.writable()
+        wish = Wanted("mirror", path)
+        self.node.state.unwant([wish])
+        self.node.state.want([wish])
+
+    def retry(self) -> None:
+        """Try what failed again: what a command does anyway; a running engine is asked by its
+        own `retry`."""
+        self.node.catch_up()
 
     def pause(self, what: str | bytes | None = None) -> None:
         """Pause a peer (str), a path (bytes), or everything; lasts until resumed."""

@@ -148,7 +148,8 @@ def short_time(ns: int, now: int) -> str:
 
 def version_number(ns: int) -> str:
     """A version's name: seconds, a point, nine digits."""
-    return f"{ns // SECOND_NS}.{ns % SECOND_NS:09d}"
+    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
+    return f"{sign}{ns // SECOND_NS}.{ns % SECOND_NS:09d}"
 
 
 def rfc3339(ns: int) -> str:

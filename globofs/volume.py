@@ -97,10 +97,8 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
     def close(self) -> None:
         """End threads and close files. A volume may be closed twice."""
         with self._making:
-            puller, peers = self._puller, self._peers
+            peers = self._peers
             self._puller = self._peers = None
-        if puller is not None:
-            puller.close()
         if peers is not None:
             peers.close()
         self.node.close()
@@ -126,7 +124,7 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
     @property
     def name(self) -> str:
         """This node's name, as others show it."""
-        return self.node.config.name
+        return self.node.name
 
     @property
     def directory(self) -> str:
@@ -161,7 +159,9 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
 
     def node_name(self, uuid: str) -> str:
         """How the node `uuid` calls itself; the start of the uuid while that is not known."""
-        return self.node.index.node_name(uuid)
+        if uuid == self.uuid:
+            return self.name
+        return self.node.index.node_name(uuid) or uuid[:8]
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -214,14 +214,36 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         return conflicts(self.node)
 
     def manifest_text(self, version: Version) -> bytes:
-        """The manifest of a version, as it lies on disk."""
-        return self.node.manifest_text(version)
+        """The manifest of a version, as it was written. Raises ContentMissing while a large one
+        is not here."""
+        from globofs.sync.manifests import manifest_text
 
-    def status(self) -> Status:
-        """The volume as it stands here; the engine lays rates and live states over it."""
+        return manifest_text(self.node, version)
+
+    def source_path(self, real: str) -> bytes | None:
+        """The volume path of the file at `real` (absolute) on this machine, if a folder that was
+        added holds it; of several folders the one with the longest path."""
+        found: list[tuple[int, bytes]] = []
+        view = self.view()
+        for key in self.node.state.source_keys():
+            folder = self.node.state.source(key).folder()
+            if folder is None or not (real + "/").startswith(os.path.join(folder[0], "")):
+                continue
+            below = os.fsencode(os.path.relpath(real, folder[0]))
+            path = b"/".join(part for part in (folder[1], below) if part and part != b".")
+            if view.entry(path, deleted=True) is not None:
+                found.append((len(folder[0]), path))
+        return max(found)[1] if found else None
+
+    def status(
+        self, *, probe: bool = False, emit: Emit = ignore, cancelled: Cancelled = never
+    ) -> Status:
+        """The volume as it stands here; the engine lays rates and live states over it. With
+        `probe` the peers are asked how they are, a few seconds at most."""
         from globofs.sync.why import status
 
-        return status(self.node, tuple(self.peer_list()))
+        peers = self.peer_probe(cancelled=cancelled) if probe else self.peer_list()
+        return status(self.node, tuple(peers))
 
     # --- content ------------------------------------------------------------------------------
 

@@ -176,8 +176,8 @@ def _operations(context: Context, path: bytes) -> Iterator[Operation]:
                 return
         if len(page) < PAGE or not fresh:
             return
-        last = page[-1].time
-        seen = {operation.key for operation in page if operation.time == last}
+        last = page[-1].last
+        seen = {operation.key for operation in page if operation.last == last}
         before = last + 1
 
 

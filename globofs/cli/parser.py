@@ -258,7 +258,7 @@ _TABLE: Final = (
     Command("evict", "let go what others safely hold", "syncing", _evict, peers=True),
     Command("copies", "who holds it", "syncing", _path_only, peers=True),
     Command("status", "peers, queues, conflicts, missing blocks", "syncing", _none, peers=True),
-    Command("why", "why something is not here, or not there", "syncing", _path_only),
+    Command("why", "why something is not here, or not there", "syncing", _path_only, peers=True),
     Command("pause", "pause a peer, a path, or everything", "steering", _pause),
     Command("resume", "take a pause back", "steering", _pause),
     Command("retry", "try what failed again, now", "steering", _none),

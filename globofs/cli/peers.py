@@ -91,7 +91,7 @@ def _add(context: Context) -> int:
 
 
 def _list(context: Context) -> int:
-    found = context.volume.peer_list()
+    found = context.volume.peer_probe(cancelled=context.cancelled)
     if context.out.as_json:
         context.out.rows(map(peer_fields, found))
         return DONE

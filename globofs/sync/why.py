@@ -1,0 +1,225 @@
+"""Why something is not here, or has not got to where it should be; and the volume's status.
+
+Every reason is a word a script can test and a sentence a person can act on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from globofs.events import PeerStatus, Status
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.store.state import Pauses
+from globofs.store.views import Entry, Version
+from globofs.sync.results import Cancelled, never
+
+ReasonWord = Literal[
+    "here", "unwanted", "queued", "offline", "paused", "nobody", "evicted", "behind", "conflict"
+]
+FILES_MOST: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One path, the word for its reason, and the sentence."""
+
+    path: bytes
+    reason: ReasonWord
+    detail: str
+
+
+def why(
+    node: Node,
+    peers: Iterable[PeerStatus],
+    path: bytes,
+    *,
+    cancelled: Cancelled = never,
+) -> list[Reason]:
+    """Why content at and below `path` is not here, and which peers do not know of it yet.
+
+    At most `FILES_MOST` files are named; the rest is counted. Raises NoSuchPath.
+    """
+    from globofs.errors import NoSuchPath
+    from globofs.sync._versions import hint
+
+    view = View(node)
+    if path and view.entry(path) is None and not view.history(path, follow=False):
+        raise NoSuchPath(path=path, hint=hint(view, path))
+    judge = _Judge(node, view, list(peers))
+    found: list[Reason] = []
+    more = 0
+    for entry in _lacking(view, path):
+        if cancelled():
+            break
+        if len(found) >= FILES_MOST:
+            more += 1
+            continue
+        found.append(judge.of(entry))
+    if more:
+        found.append(Reason(path, "queued", f"and {more:,} more files below it"))
+    found += judge.conflicts(path)
+    found += judge.behind(path)
+    return found
+
+
+def _lacking(view: View, path: bytes) -> Iterator[Entry]:
+    """The files at and below `path` of which something is missing; whole directories that lack
+    nothing are not looked into."""
+    entry = view.entry(path)
+    if entry is None or not entry.missing:
+        return
+    if entry.kind != "directory":
+        yield entry
+        return
+    pending = [path]
+    while pending:
+        for child in view.children(pending.pop()):
+            if not child.missing:
+                continue
+            if child.kind == "directory":
+                pending.append(child.path)
+            else:
+                yield child
+
+
+class _Judge:
+    """Everything that reasons follow from, read once."""
+
+    def __init__(self, node: Node, view: View, peers: list[PeerStatus]) -> None:
+        self._node = node
+        self._view = view
+        self._peers = peers
+        self._pauses: Pauses = node.state.pauses()
+        wishes = node.state.wanted()
+        self._wanted = [wish.path for wish in wishes if wish.kind != "version"]
+        self._wanted_ids = {wish.id for wish in wishes if wish.kind == "version"}
+        self._pins = node.state.pins()
+
+    def of(self, entry: Entry) -> Reason:
+        """Why `entry` is not, or not wholly, here."""
+        lacks = f"{entry.missing:,} of {entry.blocks:,} blocks"
+        if not self._is_wanted(entry):
+            holder = self._holder(entry.node)
+            detail = f"{lacks} were never asked for; reading or pinning it fetches it from {holder}"
+            return Reason(entry.path, "unwanted", detail)
+        if self._paused(entry.path):
+            detail = f"{lacks} wait: paused by hand, `globofs resume` lets them go on"
+            return Reason(entry.path, "paused", detail)
+        return self._waits(entry, lacks)
+
+    def _is_wanted(self, entry: Entry) -> bool:
+        tops = (*self._wanted, *self._pins)
+        return entry.version in self._wanted_ids or any(_below(entry.path, top) for top in tops)
+
+    def _paused(self, path: bytes) -> bool:
+        return self._pauses.everything or any(_below(path, top) for top in self._pauses.paths)
+
+    def _waits(self, entry: Entry, lacks: str) -> Reason:
+        writer = next((peer for peer in self._peers if peer.uuid == entry.node), None)
+        reachable = [peer for peer in self._peers if peer.state in ("online", "readonly")]
+        if reachable:
+            names = ", ".join(peer.name for peer in reachable)
+            detail = f"{lacks} are queued; asked are {names}"
+            if writer is not None and writer not in reachable:
+                detail += f"; {writer.name}, which wrote it, is {_state(writer)}"
+            return Reason(entry.path, "queued", detail)
+        if writer is not None:
+            detail = f"{lacks} wait for {writer.name}, which wrote it and is {_state(writer)}"
+            return Reason(entry.path, "offline", detail)
+        holder = self._holder(entry.node)
+        detail = f"{lacks} are held by nobody who is reachable; {holder} wrote it"
+        return Reason(entry.path, "nobody", detail)
+
+    def _holder(self, uuid: str) -> str:
+        if uuid == self._node.uuid:
+            return "this node itself, before they were let go; keepers have them"
+        known = next((peer.name for peer in self._peers if peer.uuid == uuid), None)
+        return known or self._node.index.node_name(uuid) or f"the node {uuid[:8]}"
+
+    def conflicts(self, path: bytes) -> list[Reason]:
+        """The path itself, where it is in conflict."""
+        entry = self._view.entry(path) if path else None
+        if entry is None or not entry.conflict:
+            return []
+        sides: list[Version] = self._view.heads(path)
+        names = " and ".join(self._node.index.node_name(one.node) or one.node[:8] for one in sides)
+        detail = f"changed in {len(sides)} places, by {names}; `globofs resolve` settles it"
+        return [Reason(path, "conflict", detail)]
+
+    def behind(self, path: bytes) -> list[Reason]:
+        """Peers that do not yet know everything that this node knows."""
+        found = []
+        for peer in self._peers:
+            if peer.state in ("online", "readonly") and not peer.outgoing:
+                continue
+            if peer.state == "readonly":
+                detail = f"{peer.name} cannot be written to; it knows once it fetches from here"
+            elif peer.state == "online":
+                detail = f"{peer.name} has not acknowledged {peer.outgoing:,} records yet"
+            else:
+                detail = f"{peer.name} is {_state(peer)}: whether it knows this is not known"
+            word: ReasonWord = "paused" if peer.state == "paused" else "behind"
+            found.append(Reason(path, word, detail))
+        return found
+
+
+def _below(path: bytes, top: bytes) -> bool:
+    return not top or path == top or path.startswith(top + b"/")
+
+
+def _state(peer: PeerStatus) -> str:
+    return f"{peer.state} ({peer.reason})" if peer.reason else peer.state
+
+
+# --- status -------------------------------------------------------------------------------------
+
+
+def status(node: Node, peers: tuple[PeerStatus, ...]) -> Status:
+    """The volume as it stands on this node: the totals of the root, and `peers`."""
+    root = View(node).entry(b"")
+    wanted_blocks, wanted_bytes = _wanted(node)
+    return Status(
+        volume=node.volume,
+        uuid=node.uuid,
+        name=node.name,
+        files=root.files if root else 0,
+        versions=root.versions if root else 0,
+        conflicts=root.conflicts if root else 0,
+        bytes=root.size if root else 0,
+        blocks_missing=root.missing if root else 0,
+        bytes_missing=root.missing_bytes if root else 0,
+        wanted_blocks=wanted_blocks,
+        wanted_bytes=wanted_bytes,
+        cacheonly=node.config.cacheonly,
+        readonly=node.readonly_reason,
+        peers=peers,
+    )
+
+
+def _wanted(node: Node) -> tuple[int, int]:
+    """Blocks and bytes that are asked for and not here: of the tops that pins and wishes name,
+    each counted once. Single wanted versions are looked up one by one."""
+    view = View(node)
+    wishes = node.state.wanted()
+    tops = {*node.state.pins(), *(wish.path for wish in wishes if wish.kind != "version")}
+    blocks = size = 0
+    for top in tops:
+        if any(other != top and _below(top, other) for other in tops):
+            continue
+        entry = view.entry(top)
+        if entry is not None:
+            blocks += entry.missing
+            size += entry.missing_bytes
+    for wish in wishes:
+        if wish.kind != "version":
+            continue
+        version = view.version_by_id(wish.id)
+        if version is None or not version.missing or any(_below(version.path, t) for t in tops):
+            continue
+        missing = {block.id: block.size for block, held in view.blocks_of(version) if not held}
+        blocks += len(missing)
+        size += sum(missing.values())
+    return blocks, size
