@@ -21,6 +21,7 @@ from globofs.format.codec import encoded_limit
 from globofs.format.config import parse_foreign
 from globofs.format.text import format_time
 from globofs.peerio import files
+from globofs.peerio.pool import beat
 
 SUFFIXES = (".zst", ".gz", "")
 _CHILDREN_MOST = 10_000  # children of a volume directory that are looked at
@@ -92,7 +93,7 @@ class PeerDirectory:
         self._inside = ""
         self._config = b""
         self.facts: NodeFacts | None = None
-        self._suffixes = SUFFIXES
+        self._suffixes: tuple[str, ...] = SUFFIXES
         self._serial = 0
 
     # --- the right directory ---
@@ -264,7 +265,7 @@ class PeerDirectory:
             path = f"{node}/hashes/{block_name(block)}"
             if not any(os.path.lexists(path + suffix) for suffix in self._suffixes):
                 missing.append(block)
-            files.beat()
+            beat()
         self.check()
         return missing
 

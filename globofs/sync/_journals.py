@@ -55,9 +55,8 @@ def has(position: Position | None) -> Spans:
 
 def lacked(theirs: Position | None, ours: Position | None) -> Spans:
     """What is acknowledged in `ours` and not in `theirs`."""
-    if theirs is not None and ours is not None and not theirs.gaps:
-        if not ours.gaps:
-            return Spans([(theirs.received + 1, ours.received)])
+    if theirs is not None and ours is not None and not theirs.gaps and not ours.gaps:
+        return Spans([(theirs.received + 1, ours.received)])
     return has(ours).minus(has(theirs))
 
 

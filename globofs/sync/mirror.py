@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from globofs.errors import PeerError
+from globofs.errors import ContentMissing, NoSuchPath
 from globofs.events import BlockMoved, Emit, Event, Problem, Progress, ignore
 from globofs.peerio.peers import Peers
 from globofs.store.blocks import BlockAbsent
@@ -18,7 +18,7 @@ from globofs.store.query import View
 from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
 from globofs.sync._missing import missing_below
-from globofs.sync.pull import Puller, PullResult
+from globofs.sync.pull import Puller, PullResult, Wanted
 from globofs.sync.results import Cancelled, never
 
 _CHUNK = 256
@@ -57,8 +57,6 @@ def mirror(
     """
     view = View(node)
     if path and view.entry(path, deleted=all_versions) is None:
-        from globofs.errors import NoSuchPath
-
         raise NoSuchPath(path=path, hint="")
     if to is not None:
         return _send(node, peers, puller, path, to, all_versions, emit, cancelled)
@@ -90,7 +88,7 @@ def mirror(
 def _missing_problems(puller: Puller, result: PullResult) -> list[Problem]:
     """One problem a file, naming who should have what nobody gave."""
     by_path: dict[bytes, int] = {}
-    first = {}
+    first: dict[bytes, Wanted] = {}
     for item in result.missing:
         by_path[item.path] = by_path.get(item.path, 0) + 1
         first.setdefault(item.path, item)
@@ -141,34 +139,26 @@ def _send(
     """Write what the peer lacks; what is not here either is pulled from the others first."""
     peer = peers[to]
     peer.check()
-    blocks = total = already = missing = 0
+    blocks = total = already = 0
     problems: dict[Problem, None] = {}
+    missing = 0
     asked: set[bytes] = set()
     said = 0.0
     for chunk in _chunks(_all_below(node, path, all_versions)):
+        fresh = {row[0]: row for row in chunk if row[0] not in asked}
+        asked.update(fresh)
         if cancelled():
             break
-        fresh = {block: entry for block, *entry in chunk if block not in asked}
-        asked.update(fresh)
         lacking = peer.lacks(fresh)
         already += len(fresh) - len(lacking)
         for block in lacking:
             if cancelled():
                 break
-            size, name, writer = fresh[block]
+            _, size, name, writer = fresh[block]
             try:
-                if not node.blocks.has(block):
-                    puller.get(block, size, name, writer, cancelled=cancelled)
-                else:
-                    node.blocks.get(block, size)  # never pass damage on
+                puller.get(block, size, name, writer, cancelled=cancelled)  # verified
                 data, suffix = node.blocks.read_raw(block)
-            except (BlockAbsent, PeerError) as error:
-                missing += 1
-                problems[Problem(name, str(error))] = None
-                continue
-            except Exception as error:
-                if getattr(error, "exit_code", None) != 3:
-                    raise
+            except (BlockAbsent, ContentMissing) as error:
                 missing += 1
                 problems[Problem(name, str(error))] = None
                 continue

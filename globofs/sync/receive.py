@@ -158,7 +158,7 @@ def _fetch_origin(
         wanted = wanted.minus(got)
         if wanted and not writers and not asked:
             asked = True
-            writers = [writer for writer in peer.list_writers(origin)]
+            writers = list(peer.list_writers(origin))
     return records, total, wanted
 
 
