@@ -1,0 +1,360 @@
+"""What a directory's file system can do: `doctor` asks, `init` warns.
+
+`probe` works in a directory of its own and leaves nothing behind; it may hang like anything that
+touches a peer, so it is run in a pool. `on_network` only reads the kernel's table of mounts and
+never touches the file system it is asked about.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from globofs import limits
+from globofs.peerio import files
+from globofs.peerio.pool import beat
+from globofs.store import fsio
+
+_MOUNTS = "/proc/self/mountinfo"
+_MOUNTS_BYTES = 16 * limits.MIB
+_REMOTE: Final = frozenset(
+    "nfs nfs4 cifs smb3 smbfs ceph afs 9p virtiofs glusterfs lustre beegfs davfs ncpfs coda"
+    " gfs gfs2 ocfs2 autofs".split()
+)
+_LATENCY_TRIES = 8
+_THROUGHPUT_BYTES = 4 * limits.MIB
+_COMPOSED, _DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+Unicode = Literal["kept", "NFC", "NFD", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeReport:
+    """What was found; None where it could not be tried. `problems` are sentences."""
+
+    path: str
+    file_system: str  # as the kernel names it, "" when unknown
+    network: bool
+    writable: bool = False
+    append: bool | None = None  # what is appended in two openings stands there in order
+    exclusive_create: bool | None = None
+    rename: bool | None = None
+    rename_over: bool | None = None
+    symlink: bool | None = None
+    symlink_upward: bool | None = None  # with `..` in its target, as the links in root/ are
+    hard_link: bool | None = None
+    lock: bool | None = None  # flock, between two openings
+    case_sensitive: bool | None = None
+    names: Unicode | None = None  # what becomes of composed and decomposed letters
+    bytes_names: bool | None = None  # names that are not UTF-8
+    longest_name: int = 0  # bytes
+    mtime_step_ns: int | None = None
+    fsync: bool | None = None
+    latency_seconds: float | None = None  # of creating, syncing and reading back a small file
+    write_rate: float | None = None  # bytes a second, synced
+    read_rate: float | None = None  # bytes a second, maybe from a cache
+    problems: tuple[str, ...] = ()
+
+
+def probe(directory: str) -> ProbeReport:
+    """Try everything in a new directory below `directory`, and remove it again.
+
+    Never raises an `OSError`: what does not work is the answer.
+    """
+    kind = file_system(directory)
+    place = os.path.join(directory, fsio.temporary_name(".globofs-probe-"))
+    try:
+        os.mkdir(place, 0o700)
+    except OSError as error:
+        reason = f"nothing can be written there: {error.strerror or error}"
+        return ProbeReport(directory, kind, _is_remote(kind), problems=(reason,))
+    try:
+        return _Probe(place).report(directory, kind)
+    finally:
+        _clean(place)
+
+
+def _clean(place: str) -> None:
+    for parent, directories, names in os.walk(place, topdown=False):
+        for name in names:
+            with suppress(OSError):
+                os.unlink(os.path.join(parent, name))
+        for name in directories:
+            with suppress(OSError):
+                os.rmdir(os.path.join(parent, name))
+    with suppress(OSError):
+        os.rmdir(place)
+
+
+class _Probe:
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.problems: list[str] = []
+
+    def report(self, directory: str, kind: str) -> ProbeReport:
+        """Try all there is."""
+        latency, write_rate, read_rate = self._speed()
+        return ProbeReport(
+            path=directory,
+            file_system=kind,
+            network=_is_remote(kind),
+            writable=True,
+            append=self._try(self._append, "appending"),
+            exclusive_create=self._try(self._exclusive, "exclusive creation"),
+            rename=self._try(self._rename, "renaming"),
+            rename_over=self._try(self._rename_over, "renaming over a file"),
+            symlink=self._try(self._symlink, "symlinks"),
+            symlink_upward=self._try(self._symlink_upward, 'symlinks with ".."'),
+            hard_link=self._try(self._hard_link, "hard links"),
+            lock=self._try(self._lock, "locks"),
+            case_sensitive=self._try(self._case, ""),
+            names=self._unicode(),
+            bytes_names=self._try(self._bytes_name, ""),
+            longest_name=self._longest(),
+            mtime_step_ns=self._mtime_step(),
+            fsync=self._try(self._fsync, "fsync"),
+            latency_seconds=latency,
+            write_rate=write_rate,
+            read_rate=read_rate,
+            problems=tuple(self.problems),
+        )
+
+    def _at(self, name: str) -> str:
+        return os.path.join(self.place, name)
+
+    def _try(self, test: Callable[[], bool], what: str) -> bool:
+        beat()
+        try:
+            works = test()
+            why = "the result is wrong"
+        except OSError as error:
+            works, why = False, error.strerror or str(error)
+        if not works and what:
+            self.problems.append(f"{what}: {why}")
+        return works
+
+    def _make(self, name: str, data: bytes = b"x") -> str:
+        path = self._at(name)
+        files.create(path, "", data)
+        return path
+
+    def _read(self, path: str) -> bytes:
+        return files.read_regular(path, "", limits.MIB)
+
+    def _append(self) -> bool:
+        path = self._at("append")
+        files.append(path, "", b"one\n")
+        before = files.append(path, "", b"two\n")
+        return before == 4 and self._read(path) == b"one\ntwo\n"
+
+    def _exclusive(self) -> bool:
+        self._make("exclusive")
+        try:
+            self._make("exclusive")
+        except FileExistsError:
+            return True
+        return False
+
+    def _rename(self) -> bool:
+        source, target = self._make("rename", b"r"), self._at("renamed")
+        os.rename(source, target)
+        return self._read(target) == b"r" and not os.path.lexists(source)
+
+    def _rename_over(self) -> bool:
+        target = self._make("over", b"old")
+        os.rename(self._make("over-new", b"new"), target)
+        return self._read(target) == b"new"
+
+    def _symlink(self) -> bool:
+        self._make("pointed", b"p")
+        os.symlink("pointed", self._at("link"))
+        with open(self._at("link"), "rb") as file:
+            return file.read() == b"p"
+
+    def _symlink_upward(self) -> bool:
+        self._make("upward", b"u")
+        os.makedirs(self._at("a/b"))
+        os.symlink("../../upward", self._at("a/b/link"))
+        with open(self._at("a/b/link"), "rb") as file:
+            return file.read() == b"u"
+
+    def _hard_link(self) -> bool:
+        source, target = self._make("hard"), self._at("hard-2")
+        os.link(source, target)
+        return os.stat(source).st_ino == os.stat(target).st_ino
+
+    def _lock(self) -> bool:
+        path = self._make("lock")
+        with open(path, "r+b") as first, open(path, "r+b") as second:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            try:
+                fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _case(self) -> bool:
+        self._make("case")
+        return not os.path.lexists(self._at("CASE"))
+
+    def _unicode(self) -> Unicode:
+        beat()
+        place = self._at("unicode")
+        try:
+            os.mkdir(place)
+            for name in (_COMPOSED, _DECOMPOSED):
+                with suppress(FileExistsError):
+                    files.create(os.path.join(place, name), "", b"")
+            found = set(os.listdir(place))
+        except OSError:
+            return "refused"
+        if found == {_COMPOSED, _DECOMPOSED}:
+            return "kept"
+        form: Unicode = "NFD" if found == {unicodedata.normalize("NFD", _COMPOSED)} else "NFC"
+        self.problems.append(f"names with accents are rewritten to {form}, or folded together")
+        return form
+
+    def _bytes_name(self) -> bool:
+        name = b"not-utf8-\xff\xfe"
+        self._make(os.fsdecode(name))
+        return name in os.listdir(os.fsencode(self.place))
+
+    def _longest(self) -> int:
+        low, high = 0, limits.NAME_BYTES
+        while low < high:
+            middle = (low + high + 1) // 2
+            try:
+                os.unlink(self._make("n" * middle))
+                low = middle
+            except OSError:
+                high = middle - 1
+        if low < limits.NAME_BYTES:
+            self.problems.append(f"names longer than {low} bytes are refused")
+        return low
+
+    def _mtime_step(self) -> int | None:
+        """The coarsest of the usual steps that explains what becomes of an odd time."""
+        beat()
+        asked = 1_700_000_001_123_456_789
+        try:
+            path = self._make("mtime")
+            os.utime(path, ns=(asked, asked))
+            kept = os.stat(path).st_mtime_ns
+        except OSError as error:
+            self.problems.append(f"setting times: {error.strerror or error}")
+            return None
+        for step in (1, 100, 1_000, 1_000_000, 10_000_000, 1_000_000_000, 2_000_000_000):
+            if abs(kept - asked) < step:
+                return step
+        self.problems.append("times that are set are not kept")
+        return None
+
+    def _fsync(self) -> bool:
+        with open(self._at("fsync"), "wb") as file:
+            file.write(b"x")
+            file.flush()
+            os.fsync(file.fileno())
+        return True
+
+    def _speed(self) -> tuple[float | None, float | None, float | None]:
+        beat()
+        try:
+            begun = time.monotonic()
+            for number in range(_LATENCY_TRIES):
+                self._read(self._make(f"latency-{number}"))
+            latency = (time.monotonic() - begun) / _LATENCY_TRIES
+            data = os.urandom(_THROUGHPUT_BYTES)
+            begun = time.monotonic()
+            path = self._make("speed", data)
+            written = time.monotonic()
+            files.read_regular(path, "", _THROUGHPUT_BYTES)
+            done = time.monotonic()
+        except OSError as error:
+            self.problems.append(f"writing {_THROUGHPUT_BYTES} bytes: {error.strerror or error}")
+            return None, None, None
+        write_rate = _THROUGHPUT_BYTES / max(written - begun, 1e-9)
+        return latency, write_rate, _THROUGHPUT_BYTES / max(done - written, 1e-9)
+
+
+# --- what lies where, without touching it ----------------------------------------------------
+
+
+def on_network(path: str) -> bool:
+    """Whether `path` lies on a file system of another machine or of a FUSE process.
+
+    Reads the table of mounts only. Symlinks on the way are followed as long as they lie on local
+    disks, so nothing that may hang is touched.
+    """
+    return _is_remote(file_system(path))
+
+
+def file_system(path: str) -> str:
+    """The type of the file system of `path`, as the kernel names it (`ext4`, `fuse.sshfs`)."""
+    mounts = _mounts()
+    kind = mounts.get("/", "")
+    left = [part for part in os.path.abspath(path).split("/") if part]
+    here, links = "", 0
+    while left:
+        part = left.pop(0)
+        if part == "..":
+            here = here.rpartition("/")[0]
+            continue
+        here = f"{here}/{part}"
+        if here in mounts:
+            kind = mounts[here]
+            if _is_remote(kind):
+                return kind  # whatever lies below is not asked
+            continue
+        try:
+            target = os.readlink(here)
+        except OSError:
+            continue
+        links += 1
+        if links > 40:
+            return kind
+        left = [part for part in target.split("/") if part and part != "."] + left
+        here = "" if target.startswith("/") else here.rpartition("/")[0]
+        kind = _kind_at(mounts, here)
+    return kind
+
+
+def _kind_at(mounts: dict[str, str], path: str) -> str:
+    while path:
+        if path in mounts:
+            return mounts[path]
+        path = path.rpartition("/")[0]
+    return mounts.get("/", "")
+
+
+def _mounts() -> dict[str, str]:
+    """Mount point to type; of several on one point the last, which covers the others."""
+    try:
+        with open(_MOUNTS, "rb") as table:
+            raw = table.read(_MOUNTS_BYTES)
+    except OSError:
+        return {}
+    found: dict[str, str] = {}
+    for line in raw.decode("utf-8", "surrogateescape").splitlines():
+        before, separator, after = line.partition(" - ")
+        fields = before.split(" ")
+        if separator and len(fields) >= 5:
+            found[_unescaped(fields[4])] = after.split(" ", 1)[0]
+    return found
+
+
+def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return text
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        text = text.replace(code, char)
+    return text
+
+
+def _is_remote(kind: str) -> bool:
+    return kind in _REMOTE or kind == "fuse" or kind.startswith("fuse.")
