@@ -20,6 +20,7 @@ from globofs.format import applied
 from globofs.format.record import Damage, Found, Tail, scan
 from globofs.format.text import parse_uuid
 from globofs.store import fsio
+from globofs.store.adopt import adopt, needs_adoption
 from globofs.store.apply import Item, apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import load_seen, unpack_gaps
@@ -99,22 +100,28 @@ def _catch_up(node: Node, emit: Emit) -> int:
     index = node.index
     index.refresh()
     if index.meta("held") is None:
+        if node.readonly:
+            index.to_memory()
         node.blocks.rescan()
         index.set_meta("held", 1)
     reader = _Reader(node, emit)
     news = [origin for origin in _origins(node) if reader.has_news(origin)]
     count = 0
-    if news:
-        if node.readonly:
-            index.to_memory()
-            reader = _Reader(node, emit)
-            return sum(reader.origin(origin) for origin in news)
+    if news and node.readonly:
+        index.to_memory()
+        reader = _Reader(node, emit)
+        count = sum(reader.origin(origin) for origin in news)
+    elif news:
         with node.locks.apply.exclusive(say=lambda text: emit(Note(text))):
             reader = _Reader(node, emit)
             for origin in news:
                 count += reader.origin(origin)
         write_applied(node)
     complete_pending(index)
+    if index.meta("adopted") is None:
+        if needs_adoption(node):
+            count += adopt(node, emit=emit)
+        index.set_meta("adopted", 1)
     return count
 
 
@@ -221,6 +228,39 @@ class _Reader:
                 "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
                 " VALUES(?, ?, ?, ?, ?, ?)",
                 (directory, *cursor),
+            )
+
+
+def own_size(node: Node) -> int:
+    """The size of the own journal's open segment, under the lock `journal`."""
+    try:
+        return os.stat(os.path.join(node.updates(node.uuid), LATEST)).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def advance_own(node: Node, before: int) -> None:
+    """The own journal was `before` bytes long and what came since is being applied already.
+
+    Without this the next client would read it all again, to no effect.
+    """
+    path = os.path.join(node.updates(node.uuid), LATEST)
+    try:
+        status = os.stat(path)
+        begin = fsio.read_range(path, 0, PRINT_BYTES)
+    except FileNotFoundError:
+        return  # closed just now: read again under its new name
+    directory = os.path.join(node.uuid, "updates")
+    with node.index.transaction() as db:
+        found = db.execute(
+            "SELECT offset FROM cursor WHERE directory = ? AND print = ?", (directory, begin)
+        ).fetchone()
+        if (found[0] if found else 0) == before:
+            db.execute("DELETE FROM cursor WHERE directory = ? AND name = ?", (directory, LATEST))
+            db.execute(
+                "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
+                " VALUES(?, ?, ?, ?, ?, ?)",
+                (directory, LATEST, begin, status.st_size, status.st_size, status.st_mtime_ns),
             )
 
 

@@ -19,9 +19,12 @@ from globofs.format import kinds
 from globofs.format.manifest import Block, Kind, Manifest, content_of, encode
 from globofs.format.record import encode_record
 from globofs.store import apply
-from globofs.store.catchup import catch_up_own
+from globofs.store.apply_records import load_seen
+from globofs.store.catchup import advance_own, catch_up_own, own_size, write_applied
 from globofs.store.index import HeadInfo, PathInfo, chunks, marks
+from globofs.store.journal import Last
 from globofs.store.running import mark_running, unmark_running
+from globofs.store.tree import build_tree
 from globofs.store.views import OperationKey
 
 if TYPE_CHECKING:
@@ -151,7 +154,7 @@ class Operation:
     def record(self, *entries: kinds.Entry) -> int:
         """Journal records that are no versions (node, prune, note, ...); the last one's number."""
         with self._journal():
-            return self._append([(entry, None, None) for entry in entries])[-1].record.seq
+            return self._append([(entry, None, None) for entry in entries])[0]
 
     def close(self) -> None:
         """Write the closing record, then do what a command does before it exits (`finish`)."""
@@ -239,17 +242,20 @@ class Operation:
             self.node.blocks.keep_manifest(entry.manifest, text)
 
     def _write(self, entries: Sequence[tuple[kinds.VersionRecord, Manifest]]) -> dict[bytes, int]:
-        items = self._append([(entry, entry, manifest) for entry, manifest in entries])
-        done = apply.apply_items(self.node.index, items, emit=self._emit)
+        rows = self._append([(entry, entry, manifest) for entry, manifest in entries])[1]
         self.versions += len(entries)
         self.bytes += sum(manifest.size for _, manifest in entries)
-        return done.rows
+        return rows
 
     def _append(
         self,
         entries: Sequence[tuple[kinds.Entry, kinds.VersionRecord | None, Manifest | None]],
-    ) -> list[apply.Item]:
-        """Encode and append records; they are durable when this returns."""
+    ) -> tuple[int, dict[bytes, int]]:
+        """Encode, append and apply records: the last one's number, and the versions' rows.
+
+        When the append returns they are durable; should applying fail then, whoever catches up
+        next applies them.
+        """
         node = self.node
         seq, prev = node.journal.last()
         number = self.number or seq + 1
@@ -264,11 +270,12 @@ class Operation:
             items.append(apply.Item(record, prev, version, manifest))
         if not self.number:
             mark_running(node, number)
-        node.journal.append(frames)
+        before = own_size(node)
+        node.journal.append(frames, Last(seq, prev))
         self.number = number
-        if items and items[0].version is None:
-            apply.apply_items(node.index, items, emit=self._emit)
-        return items
+        done = apply.apply_items(node.index, items, emit=self._emit)
+        advance_own(node, before)
+        return seq, done.rows
 
 
 def _same(draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo]) -> HeadInfo | None:
@@ -307,9 +314,11 @@ def finish(node: Node, *, emit: Emit = ignore) -> None:
     Nothing of it is needed for what was committed to be safe; whoever comes next makes up for
     what a killed command left.
     """
-    from globofs.store.catchup import write_applied
-    from globofs.store.tree import build_tree
-
+    if node.readonly:
+        return
+    seq = load_seen(node.index.db, node.uuid).received
     node.blocks.explode()
+    if (node.index.meta("own_ready") or 0) < seq:
+        node.index.set_meta("own_ready", seq)
     build_tree(node, emit=emit)
     write_applied(node)

@@ -36,7 +36,7 @@ _ENTRY: Final = (
     " CASE WHEN d_live = 0 OR kind = 'directory' THEN shown ELSE 0 END,"
     " CASE WHEN d_live > 0 OR kind IN ('directory', '') THEN d_versions ELSE nversions END,"
     " CASE WHEN d_live > 0 THEN d_blocks ELSE blocks END,"
-    " CASE WHEN d_live > 0 THEN d_missing ELSE missing END, conflict > 0, target,"
+    " CASE WHEN d_live > 0 THEN d_missing ELSE missing END, conflict, target,"
     " CASE WHEN d_live > 0 THEN d_files ELSE 0 END, d_conflicts,"
     " CASE WHEN d_live > 0 THEN d_lacking ELSE lacking END, d_versions FROM path "
 )
@@ -46,7 +46,7 @@ _THERE: Final = "(nversions > 0 OR d_versions > 0)"
 
 def _entries(rows: Sequence[Any]) -> list[Entry]:
     new = cast(Any, tuple.__new__)
-    return [new(Entry, row) for row in rows]
+    return [new(Entry, (*row[:12], row[12] > 0, *row[13:])) for row in rows]
 
 
 def entry_of(row: PathRow) -> Entry:
