@@ -47,6 +47,7 @@ class VolumeFuse(mfusepy.Operations):
         self.past = past
         self._owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
         self._past_open: dict[int, tuple[Place, Reader | None]] = {}
+        self._listed: dict[int, bytes] = {}
         self._numbers = itertools.count(_PAST_HANDLES)
         self.on_mounted: Callable[[], None] | None = None
 
@@ -137,9 +138,20 @@ class VolumeFuse(mfusepy.Operations):
 
     # --- directories and names ------------------------------------------------------------------
 
-    def readdir(self, path: str, fh: int) -> Iterator[Any]:
+    def opendir(self, path: str) -> int:
+        """`opendir(3)`: what is listed is told by number, its path may be gone by then."""
+        number = next(self._numbers)
+        self._listed[number] = _inside(path)
+        return number
+
+    def releasedir(self, path: str | None, fh: int) -> int:
+        """`closedir(3)`."""
+        self._listed.pop(fh, None)
+        return 0
+
+    def readdir(self, path: str | None, fh: int) -> Iterator[Any]:
         """The names in a directory."""
-        inside = _inside(path)
+        inside = self._listed[fh]
         yield "."
         yield ".."
         if is_past(inside):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from globofs.volume import Volume
 
 _UMOUNT_SECONDS = 60.0
+_THREADS = 16
 
 
 class MountError(GlobofsError):
@@ -77,6 +78,7 @@ def mount(
     emit: Emit = ignore,
     on_ready: Callable[[], None] | None = None,
     sync: bool = True,
+    allow_other: bool = False,
 ) -> None:
     """Mount `volume` and serve it until it is unmounted or this process is told to end.
 
@@ -104,7 +106,7 @@ def mount(
     face = VolumeFuse(space, files, recorder, Past(volume))
     clean = False
     try:
-        _serve(volume, face, recorder, place, on_ready, sync)
+        _serve(volume, face, recorder, place, on_ready, sync, allow_other)
         if log is not None:
             recorder.close()
         clean = True
@@ -120,6 +122,7 @@ def _serve(
     place: str,
     on_ready: Callable[[], None] | None,
     sync: bool,
+    allow_other: bool,
 ) -> None:
     import mfusepy
 
@@ -145,6 +148,9 @@ def _serve(
             fsname=f"globofs:{volume.directory}".replace(",", "\\,"),
             subtype="globofs",
             default_permissions=True,
+            max_threads=_THREADS,
+            max_idle_threads=_THREADS,
+            allow_other=allow_other,
             ro=volume.readonly,
         )
     except RuntimeError as error:
@@ -156,11 +162,12 @@ def _serve(
             engine.close(2.0)
 
 
-def mount_in_background(start: Callable[[Callable[[], None]], int]) -> int:
-    """Run `start(on_ready)` in a child of its own session; return once it is ready, or failed.
+def into_background() -> int | Callable[[], None]:
+    """Go on in a child with a session of its own; must be called before any thread is started.
 
-    Must be called before any thread is started. The child's standard streams are closed once it
-    is ready; before that its messages are seen.
+    The child gets the `on_ready` to call. The parent gets the status to end with: 0 once the
+    child is ready, else what the child ended with. Until it is ready the child's messages are
+    seen; then it lets go of the terminal.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -181,11 +188,7 @@ def mount_in_background(start: Callable[[Callable[[], None]], int]) -> int:
         os.write(writing, b"1")
         os.close(writing)
 
-    status = 1
-    try:
-        status = start(ready)
-    finally:
-        os._exit(status)
+    return ready
 
 
 # --- unmounting -----------------------------------------------------------------------------------
