@@ -61,6 +61,7 @@ class FakeWork:
         self.fetching = 0
         self.fetching_most = 0
         self.fetch_gate: threading.Event | None = None
+        self.pace = 0.0  # seconds for each item
         self.missing: set[bytes] = set()
         self.heard: Emit | None = None
 
@@ -143,6 +144,7 @@ class FakeWork:
                     if cancelled():
                         return reasons
                     time.sleep(0.005)
+                time.sleep(self.pace)
                 if item.path in self.missing:
                     reasons[item.key] = "nobody reachable holds it; nas should"
                     continue

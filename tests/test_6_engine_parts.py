@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.helpers_engine import until
 
 from globofs import errors
 from globofs.engine.jobs import Job, Jobs
@@ -21,6 +20,7 @@ from globofs.engine.rounds import PeerLoop, Schedule, state_of
 from globofs.engine.runfiles import MOVES_PUBLISHED, Request, RunFiles, ask
 from globofs.engine.watch import Watcher, file_system_type
 from globofs.events import Event, Move, Overall, PeerSeen, PeerStatus, Progress
+from tests.helpers_engine import until
 
 # --- meters ---------------------------------------------------------------------------------------
 
@@ -532,9 +532,7 @@ def test_a_job_can_be_cancelled() -> None:
 
 def watcher(path: Path, **options) -> tuple[Watcher, list[frozenset[str]]]:
     got: list[frozenset[str]] = []
-    made = Watcher(
-        [str(path)], got.append, probe_directory=str(path), poll_seconds=2.0, **options
-    )
+    made = Watcher([str(path)], got.append, probe_directory=str(path), poll_seconds=2.0, **options)
     made.start()
     return made, got
 

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Final
 
-from globofs.engine.queue import Item, below
+from globofs.engine.queue import Item
+from globofs.engine.queue import below as at_or_below
 from globofs.engine.work import PeerFacts, Steering
 from globofs.events import Emit, PeerSeen, Status
+from globofs.peerio.peer import Peer
 from globofs.store.query import View
 from globofs.store.state import Wanted
 from globofs.store.views import Entry
+from globofs.sync._missing import pending_manifests
+from globofs.sync._seen import note_seen
 from globofs.sync.pull import Wanted as WantedBlock
 from globofs.sync.receive import Claims
 from globofs.sync.round import PeerMemory, sync_round
 from globofs.volume import Volume
 
 OWED_PAGE: Final = 500
+NOTE_SECONDS: Final = 30.0
 
 
 class VolumeWork:
@@ -31,6 +37,7 @@ class VolumeWork:
         self._lock = threading.Lock()
         self._memories: dict[tuple[str, str, str], PeerMemory] = {}
         self._claims = Claims()
+        self._noted: dict[str, tuple[object, float]] = {}
         self._owed_row = 0  # rows of the index up to here were looked at for what a keeper owes
         self._owed_index: object = None
 
@@ -96,7 +103,7 @@ class VolumeWork:
         if done.fetched:
             self._node.catch_up(emit=emit)
             self._claims.clear()
-        self._remember(peer, done.seen)
+        self._remember(found, done.seen)
         return done.seen
 
     def catch_up(self, emit: Emit) -> None:
@@ -138,6 +145,10 @@ class VolumeWork:
         """Everything wanted and not here, at or below a path."""
         view = self.volume.view()
         state = self._node.state
+        for manifest in pending_manifests(self._node):
+            if at_or_below(manifest.path, below):
+                key = f"manifest:{manifest.id.hex()}"
+                yield Item(key, manifest.path, manifest.size, handle=manifest)
         for pin in state.pins():
             for top in _overlap(pin, below):
                 yield from _missing(view, top)
@@ -149,7 +160,7 @@ class VolumeWork:
     def _wish(self, view: View, wish: Wanted, top: bytes) -> Iterator[Item]:
         if wish.kind == "version":
             version = view.version_by_id(wish.id)
-            if version is not None and version.missing and below(version.path, top):
+            if version is not None and version.missing and at_or_below(version.path, top):
                 yield _item(version.id, version.path, version.row, version.node, version.size, 0)
             return
         for start in _overlap(wish.path, top):
@@ -165,7 +176,7 @@ class VolumeWork:
         """A keeper keeps what nodes that keep nothing wrote."""
         index = self._node.index
         nodes = [
-            uuid for (uuid,) in index.rows("SELECT uuid FROM node WHERE cacheonly = 1 AND no > 0")
+            info.uuid for info in index.nodes() if info.cacheonly and info.uuid != self._node.uuid
         ]
         if not nodes:
             return
@@ -186,13 +197,13 @@ class VolumeWork:
         sql = (
             "SELECT v.row, v.id, p.path, v.node, v.size, v.lacking FROM version v"
             " JOIN path p ON p.no = v.path"
-            f" WHERE v.row > ? AND v.missing > 0 AND v.pruned = 0 AND {where}"
+            f" WHERE v.row > ? AND v.missing > 0 AND v.pending = 0 AND v.pruned = 0 AND {where}"
             f" ORDER BY v.row LIMIT {OWED_PAGE}"
         )
         while True:
             rows = self._node.index.rows(sql, (row, *args))
             for row, version, path, node, size, lacking in rows:
-                if below(path, top):
+                if at_or_below(path, top):
                     yield _item(version, path, row, node, size, lacking)
             if len(rows) < OWED_PAGE:
                 return
@@ -207,7 +218,7 @@ class VolumeWork:
         tops = {wish.path for wish in wishes} | set(state.pins())
         blocks = size = 0
         for top in tops:
-            if any(top != other and below(top, other) for other in tops):
+            if any(top != other and at_or_below(top, other) for other in tops):
                 continue
             entry = view.entry(top)
             if entry is not None:
@@ -221,7 +232,12 @@ class VolumeWork:
         view = self.volume.view()
         puller = self.volume.puller
         wanted: list[WantedBlock] = []
+        manifests = 0
         for item in items:
+            if isinstance(item.handle, WantedBlock):
+                wanted.append(item.handle)
+                manifests += 1
+                continue
             row, node = item.handle if isinstance(item.handle, tuple) else (0, "")
             wanted += [
                 WantedBlock(block.id, block.size, item.path, node)
@@ -229,6 +245,8 @@ class VolumeWork:
                 if not held
             ]
         done = puller.fetch(wanted, cancelled=cancelled, emit=emit)
+        if manifests and done.blocks:
+            self._node.catch_up(emit=emit)  # now it is known what those versions hold
         lacking: dict[bytes, list[WantedBlock]] = {}
         for block in done.missing:
             lacking.setdefault(block.path, []).append(block)
@@ -249,15 +267,21 @@ class VolumeWork:
         self.volume.puller.emit = emit
         self.volume.puller.paused = paused
 
-    def _remember(self, peer: str, seen: PeerSeen) -> None:
-        """Keep what was seen for commands that look without touching the peer."""
+    def _remember(self, peer: Peer, seen: PeerSeen) -> None:
+        """Keep what was seen for commands that touch no peer: news at once, the rest seldom."""
+        now = time.monotonic()
+        news = (seen.state, seen.reason, seen.outgoing, seen.incoming)
+        known, at = self._noted.get(peer.uuid, (None, 0.0))
+        if known != news or now - at > NOTE_SECONDS:
+            self._noted[peer.uuid] = (news, now)
+            note_seen(self._node, peer, seen)
 
 
 def _overlap(one: bytes, other: bytes) -> tuple[bytes, ...]:
     """The deeper of two paths where one lies below the other; nothing where they are apart."""
-    if below(one, other):
+    if at_or_below(one, other):
         return (one,)
-    return (other,) if below(other, one) else ()
+    return (other,) if at_or_below(other, one) else ()
 
 
 def _missing(view: View, top: bytes) -> Iterator[Item]:

@@ -72,6 +72,6 @@ class Hearing:
 
 
 def is_noise(path: str) -> bool:
-    """Whether a changed file says nothing: snapshots, temporary files."""
+    """Whether a changed file says nothing: snapshots, marks, temporary files."""
     name = os.path.basename(path)
-    return name.endswith(".json") or name.startswith((".", "tmp", "op-"))
+    return name.endswith(".json") or name.startswith((".", "tmp", "op-", "peer-"))

@@ -39,6 +39,7 @@ class Pulls:
         self._enabled = False
         self._dirty = False  # the wanted set has to be read anew
         self._fresh = True  # all of it
+        self._topping = False
         self._begun = 0.0  # monotonic, of the reading under way
         self._rest_until = 0.0  # monotonic: reading much is not repeated for every small change
         self._filling = False
@@ -127,7 +128,9 @@ class Pulls:
 
     def _due(self) -> bool:
         if self._waiting_items is not None:
-            return self._queue.wants_more()
+            # Once it is being filled it is filled to the brim, then left until nearly empty.
+            self._topping = self._queue.wants_more() or (self._topping and self._queue.room() > 0)
+            return self._topping
         return self._dirty and time.monotonic() >= self._rest_until
 
     def _page(self) -> None:
@@ -147,13 +150,13 @@ class Pulls:
             self._rest_until = now + REST_TIMES * (now - self._begun)
         self._queue.offer(page, self._now_ns())
         if self._waiting_items is None:
-            self._queue.rest(0, 0, growing=False)
+            self._queue.rest(0, growing=False)
             return
         totals = self._work.wanted_totals()
         if totals is None:
-            self._queue.rest(1, 0, growing=True)
+            self._queue.rest(0, growing=True)
         else:
-            self._queue.rest(1, max(0, totals[1] - self._queue.left()), growing=True)
+            self._queue.rest(max(0, totals[1] - self._queue.queued_bytes), growing=True)
 
     # --- moving ---
 

@@ -109,7 +109,7 @@ class Queue:
         self._finished = 0
         self._stretch_done = 0  # bytes since the queue was last empty
         self._stretch_had = 0
-        self._rest = (0, 0)  # items and bytes that wait in the index
+        self._rest = 0  # bytes that wait in the index
         self._growing = False
         self._sampled = 0.0  # monotonic
         self._quiet_since = 0.0  # monotonic: nothing has moved since then
@@ -159,10 +159,10 @@ class Queue:
     def _covered(self, path: bytes) -> bool:
         return any(below(path, top) for top in self._pauses)
 
-    def rest(self, items: int, size: int, *, growing: bool) -> None:
-        """What waits in the index beyond the rows here, and whether that is still counted."""
+    def rest(self, size: int, *, growing: bool) -> None:
+        """Bytes that wait in the index beyond the rows here, and whether there may be more."""
         with self._lock:
-            self._rest = (items, size)
+            self._rest = size
             self._growing = growing
 
     def wants_more(self) -> bool:
@@ -440,7 +440,7 @@ class Queue:
                 eta_seconds=eta,
                 growing=self._growing,
                 moving=len(self._moving),
-                queued=len(self._queued) + len(self._paused) + self._rest[0],
+                queued=len(self._queued) + len(self._paused),
                 failed=len(self._failed) + self._failed_more,
                 finished=self._finished,
             )
@@ -450,6 +450,16 @@ class Queue:
         with self._lock:
             return self._left()
 
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the rows here that wait, move or failed."""
+        with self._lock:
+            failed = sum(row.total for row in self._failed.values())
+            return self._left() - self._rest + failed
+
+    def _queued_bytes(self) -> int:
+        return sum(row.total for row in self._queued.values())
+
     def _left(self) -> int:
         moving = sum(max(0, row.total - row.done) for row in self._moving.values() if row.total)
-        return self._rest[1] + moving + sum(row.total for row in self._queued.values())
+        return self._rest + moving + self._queued_bytes()
