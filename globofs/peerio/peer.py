@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from globofs import limits
 from globofs.errors import (
     FormatError,
     PeerError,
@@ -205,27 +204,25 @@ class Peer:
             raise
         except OSError as error:
             raise self._os_error(error, writing) from error
+        self._online()
+        return value
+
+    def _online(self) -> None:
         self._state, self._reason = "online", ""
         self.last_seen = self.clock.now_ns()
-        return value
 
     def _os_error(self, error: OSError, writing: bool) -> PeerError:
         reason = error.strerror or str(error)
+        if writing and error.errno in _READ_ONLY | _FULL:
+            self._online()  # the directory was checked before and after, so it is there
         if writing and error.errno in _READ_ONLY:
             self._readonly = reason
             return PeerReadOnly(peer=self.name, reason=reason)
         if writing and error.errno in _FULL:
             return PeerError(peer=self.name, reason=reason)
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return PeerError(peer=self.name, reason=f"{error.filename or ''}: {reason}")
         made = PeerOffline(peer=self.name, reason=reason)
         self._set("offline", made)
         return made
 
     def _set(self, state: PeerState, error: PeerError) -> None:
         self._state, self._reason = state, str(error.fields.get("reason", error.message))
-
-
-def stuck_deadline() -> float:
-    """Seconds without progress after which a call is abandoned."""
-    return limits.PEER_CALL_SECONDS

@@ -110,7 +110,7 @@ class PeerPool:
         self._queue: queue.SimpleQueue[Call[Any] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads = 0
-        self._idle = 0
+        self._outstanding = 0  # submitted and not ended: queued, running or abandoned
         self._running: set[Call[Any]] = set()
         self._abandoned: set[Call[Any]] = set()
         self._stuck_since: float | None = None
@@ -138,7 +138,8 @@ class PeerPool:
         with self._lock:
             refused = self._stuck_since is not None or self._closed
             if not refused:
-                if self._idle <= self._queue.qsize() and self._threads < self._limit:
+                self._outstanding += 1
+                if self._threads < min(self._outstanding, self._limit):
                     self._threads += 1
                     threading.Thread(
                         target=self._work, name=f"peer {self.name}", daemon=True
@@ -192,6 +193,7 @@ class PeerPool:
                     except queue.Empty:
                         break
                     if waiting is not None:
+                        self._outstanding -= 1
                         ended.append(waiting)
         for call in ended:
             call.finish(None, self._stuck_error())
@@ -213,11 +215,8 @@ class PeerPool:
 
     def _work(self) -> None:
         while True:
-            with self._lock:
-                self._idle += 1
             call = self._queue.get()
             with self._lock:
-                self._idle -= 1
                 if call is None:
                     self._threads -= 1
                     return
@@ -225,6 +224,7 @@ class PeerPool:
                 self._running.add(call)
             call.run()
             with self._lock:
+                self._outstanding -= 1
                 self._running.discard(call)
                 self._abandoned.discard(call)
                 if not self._abandoned:

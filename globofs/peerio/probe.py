@@ -24,8 +24,27 @@ from globofs.store import fsio
 _MOUNTS = "/proc/self/mountinfo"
 _MOUNTS_BYTES = 16 * limits.MIB
 _REMOTE: Final = frozenset(
-    "nfs nfs4 cifs smb3 smbfs ceph afs 9p virtiofs glusterfs lustre beegfs davfs ncpfs coda"
-    " gfs gfs2 ocfs2 autofs".split()
+    [
+        "nfs",
+        "nfs4",
+        "cifs",
+        "smb3",
+        "smbfs",
+        "ceph",
+        "afs",
+        "9p",
+        "virtiofs",
+        "glusterfs",
+        "lustre",
+        "beegfs",
+        "davfs",
+        "ncpfs",
+        "coda",
+        "gfs",
+        "gfs2",
+        "ocfs2",
+        "autofs",
+    ]
 )
 _LATENCY_TRIES = 8
 _THROUGHPUT_BYTES = 4 * limits.MIB
