@@ -48,7 +48,9 @@ def needs_adoption(node: Node) -> bool:
     if node.journal.last().seq == 0:
         return True
     index = node.index
-    unclosed = index.one("SELECT 1 FROM op WHERE node = ? AND number = 1 AND closed = 0", (node.uuid,))
+    unclosed = index.one(
+        "SELECT 1 FROM op WHERE node = ? AND number = 1 AND closed = 0", (node.uuid,)
+    )
     first = index.one("SELECT fields FROM event WHERE origin = ? AND seq = 1", (node.uuid,))
     return bool(unclosed and first and first[0] == f"text={_note().fields()[0][1]}")
 

@@ -495,4 +495,3 @@ def show(path: PathRow, found: Sequence[Candidate]) -> None:
     path.time, path.node, path.target = best.time, best.node, best.target
     path.blocks, path.missing, path.lacking = best.blocks, best.missing, best.lacking
     path.conflict = path.conflict & ~HEADS_DIFFER | (HEADS_DIFFER if heads.differ(found) else 0)
-

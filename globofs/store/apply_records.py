@@ -165,7 +165,9 @@ def store_event(db: sqlite3.Connection, record: Record, op: int) -> None:
     if record.kind == "close":
         close = kinds.CloseRecord.parse(record)
         args = "\n".join(value for key, value in record.fields if key == "arg")
-        db.execute("UPDATE op SET verb = ?, args = ?, closed = 1 WHERE no = ?", (close.verb, args, op))
+        db.execute(
+            "UPDATE op SET verb = ?, args = ?, closed = 1 WHERE no = ?", (close.verb, args, op)
+        )
         return
     if record.kind == "node":
         node = kinds.NodeRecord.parse(record)

@@ -345,7 +345,9 @@ def positions(node: Node) -> applied.Applied:
     index = node.index
     built = dict(index.rows("SELECT origin, seq FROM built"))
     found: applied.Applied = {}
-    for origin, received, digest, gaps in index.rows("SELECT origin, received, hash, gaps FROM seen"):
+    for origin, received, digest, gaps in index.rows(
+        "SELECT origin, received, hash, gaps FROM seen"
+    ):
         position = applied.Position(
             received, digest, unpack_gaps(gaps), min(built.get(origin, 0), received)
         )

@@ -39,7 +39,9 @@ def history(index: Index, path: bytes, follow: bool, at: int | None) -> list[Ver
     seen: set[bytes] = set()
     while True:
         part = versions.select(
-            index, "WHERE p.path = ? AND v.time <= ? ORDER BY v.time DESC, v.id DESC", (path, latest)
+            index,
+            "WHERE p.path = ? AND v.time <= ? ORDER BY v.time DESC, v.id DESC",
+            (path, latest),
         )
         part = [version for version in part if version.id not in seen]
         found += part

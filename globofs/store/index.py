@@ -12,13 +12,15 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from globofs.store import fsio, index_schema
 from globofs.store.index_blocks import BlockTable
 
 T = TypeVar("T")
-SELECT_CHUNK = 900
+MEMORY: Final = ":memory:"
+"""The path of an index that is kept nowhere."""
+SELECT_CHUNK: Final = 900
 """Values in one `IN (...)`: below SQLite's historical limit of 999 variables."""
 
 
@@ -110,12 +112,13 @@ class Index(BlockTable):
         if self._memory is not None:
             return self._memory
         try:
-            return self._open_file()
+            if self.path != MEMORY:
+                return self._open_file()
         except sqlite3.OperationalError:
             if not self.readonly and os.access(os.path.dirname(self.path) or ".", os.W_OK):
                 raise
         # A volume that may not be written, without an index of ours: one in memory serves.
-        self._memory = index_schema.connect(":memory:")
+        self._memory = index_schema.connect(MEMORY)
         index_schema.create(self._memory)
         return self._memory
 
@@ -186,7 +189,7 @@ class Index(BlockTable):
             source = self.db
             if self._memory is not None:
                 return
-            copy = index_schema.connect(":memory:")
+            copy = index_schema.connect(MEMORY)
             source.backup(copy)
             self._generation += 1
             self._close_all()

@@ -195,10 +195,7 @@ def _recount(db: sqlite3.Connection, blocks: Sequence[int], sign: int) -> None:
     weights: dict[int, list[int]] = {}
     for chunk in _chunks(blocks):
         marks = ",".join("?" * len(chunk))
-        sql = (
-            "SELECT u.version, u.times, u.bytes FROM use u "
-            f"WHERE u.block IN ({marks})"
-        )
+        sql = f"SELECT u.version, u.times, u.bytes FROM use u WHERE u.block IN ({marks})"
         for row, times, size in db.execute(sql, chunk):
             weight = weights.setdefault(row, [0, 0])
             weight[0] += times * sign
