@@ -71,7 +71,7 @@ class Chunker:
 def iter_chunks(read_into: ReadInto, chunker: Chunker, size_hint: int = 0) -> Iterator[bytes]:
     """The blocks of the file that `read_into` reads, in order, until it has no more.
 
-    Memory stays below 4 MiB and twice the largest block, whatever the file's size; `size_hint`,
+    Memory stays below 4 MiB and three times the largest block, whatever the file's size; `size_hint`,
     the expected size in bytes, spares small files that. Where the blocks end depends on the
     bytes alone, not on how many come at a time.
     """

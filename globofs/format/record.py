@@ -182,10 +182,10 @@ def scan(data: bytes, base: int = 0, final: bool = False) -> Iterator[Found | Da
         try:
             record = decode_body(body)
         except FormatError as error:
-            search = start + 1
-            if not data[clean:start].strip(b"\n"):
-                yield Damage(base + start, base + end, str(error.fields["reason"]))
-                clean = search = end
+            # Whole, and yet nonsense: its writer's fault, not the disk's. It is over and done.
+            yield from _between(data, clean, start, base)
+            yield Damage(base + start, base + end, str(error.fields["reason"]))
+            clean = search = end
             continue
         yield from _between(data, clean, start, base)
         yield Found(
