@@ -1,0 +1,153 @@
+"""Checking what is not blocks: the manifests and links in `root/`, and the journals."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from globofs.errors import from_os_error
+from globofs.events import Emit
+from globofs.format.manifest import manifest_id
+from globofs.format.names import to_disk
+from globofs.format.text import format_time
+from globofs.limits import MANIFEST_BYTES
+from globofs.store import fsio
+from globofs.store.node import Node
+from globofs.store.tree import build_tree
+from globofs.store.versions import blocks_of
+from globofs.sync.results import Cancelled
+
+PAGE: Final = 1000
+
+
+class Tell(Protocol):
+    """Notes a problem."""
+
+    def __call__(self, path: bytes, reason: str, *, warning: bool = False) -> None: ...
+
+
+@dataclass
+class TreeReport:
+    """Manifests and links looked at, and the files in `root/` that are not what they should be."""
+
+    checked: int = 0
+    bad: list[str] = field(default_factory=list)
+
+
+@dataclass
+class JournalReport:
+    """Records looked at, and how many of those that are known stand in no file any more."""
+
+    checked: int = 0
+    lost: int = 0
+
+
+# --- root/ ------------------------------------------------------------------------------------
+
+
+def check_tree(
+    node: Node, choose: Callable[[], bool], tell: Tell, cancelled: Cancelled
+) -> TreeReport:
+    """Compare `root/` with the versions that should stand there."""
+    report = TreeReport()
+    for row, version, path, time, shown, pruned in _rows(node):
+        if cancelled():
+            break
+        if pruned or not choose():
+            continue
+        directory = f"{node.root()}/{to_disk(path)}"
+        report.checked += 1
+        name = f"{directory}/versions/{format_time(time)}"
+        twin = f"{name}-{version.hex()[:8]}"
+        if version not in (_id_of(name), _id_of(twin)):
+            report.bad.append(twin if os.path.lexists(twin) else name)
+            tell(path, f"its manifest {format_time(time)} in root/ is damaged or missing")
+        if shown == row:
+            latest = f"{directory}/versions/latest"
+            if _id_of(latest) != version:
+                report.bad.append(latest)
+                tell(path, "its `latest` in root/ is damaged or missing")
+            if node.config.links:
+                _check_links(node, directory, path, row, report, tell)
+    return report
+
+
+def _rows(node: Node) -> Iterator[tuple[int, bytes, bytes, int, int, int]]:
+    last = 0
+    sql = (
+        "SELECT v.row, v.id, p.path, v.time, p.shown, v.pruned FROM version v"
+        " JOIN path p ON p.no = v.path WHERE v.pending = 0 AND v.row > ? ORDER BY v.row LIMIT ?"
+    )
+    while rows := node.index.rows(sql, (last, PAGE)):
+        yield from rows
+        last = rows[-1][0]
+
+
+def _id_of(path: str) -> bytes:
+    try:
+        return manifest_id(fsio.read_file(path, MANIFEST_BYTES))
+    except OSError:
+        return b""
+
+
+def _check_links(
+    node: Node, directory: str, path: bytes, row: int, report: TreeReport, tell: Tell
+) -> None:
+    """Links to blocks that are here must lead to them."""
+    for block, held in blocks_of(node.index, row):
+        found = node.blocks.find(block.id) if held else None
+        if found is None:
+            continue
+        name = block.id.hex()
+        link = f"{directory}/hashes/{name[:2]}/{name[2:4]}/{name[4:]}{found[1]}"
+        with suppress(OSError):
+            os.readlink(link)
+            if not os.path.samefile(link, found[0]):
+                report.bad.append(link)
+                tell(path, f"its link to block {name[:16]} leads elsewhere")
+
+
+def rebuild_tree(node: Node, report: TreeReport, emit: Emit) -> int:
+    """Delete what is wrong in `root/` and build it again; how many were mended."""
+    for path in report.bad:
+        try:
+            fsio.remove(path)
+        except OSError as error:
+            raise from_os_error(error, path) from error
+    build_tree(node, everything=True, emit=emit)
+    return sum(os.path.lexists(path) for path in report.bad)
+
+
+# --- journals -----------------------------------------------------------------------------------
+
+
+def check_journals(node: Node, tell: Tell, cancelled: Cancelled) -> JournalReport:
+    """Read every journal; what is damaged in one file and whole in another is a warning."""
+    report = JournalReport()
+    for origin in node.journal.origins():
+        if cancelled():
+            break
+        for damage in node.journal.damage(origin):
+            where = os.path.relpath(damage.path, node.directory)
+            tell(b"", f"{where} at {damage.offset}: {damage.reason}", warning=True)
+        here = set()
+        for found in node.journal.read_from(origin, 0):
+            here.add(found.record.seq)
+            report.checked += 1
+        known = {row[0] for row in node.index.rows(_KNOWN, (origin,))}
+        lost = known - here
+        if lost:
+            report.lost += len(lost)
+            name = node.index.node_name(origin) or origin[:8]
+            tell(
+                b"",
+                f"{len(lost)} records of the journal of {name} (first {min(lost)}) are damaged; "
+                "they come back from a peer with `globofs sync`",
+            )
+    return report
+
+
+_KNOWN: Final = "SELECT DISTINCT seq FROM record WHERE origin = ?"

@@ -1,0 +1,50 @@
+"""`pin` and `unpin`: what is to be kept here, also what comes there later."""
+
+from __future__ import annotations
+
+from globofs.errors import NoSuchPath
+from globofs.events import Emit, ignore
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.sync._versions import hint, writable
+from globofs.sync.results import Cancelled, PinResult, never
+
+
+def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never) -> PinResult:
+    """Keep `path` and what is, or later comes, below it; what is missing is wanted from now on.
+
+    Raises NoSuchPath for what the volume never had.
+    """
+    writable(node)
+    view = View(node)
+    if path and view.entry(path, deleted=True) is None:
+        raise NoSuchPath(path=path, hint=hint(view, path))
+    node.state.pin(path)
+    return _result(node, view, path)
+
+
+def unpin(
+    node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
+) -> PinResult:
+    """Take a pin back; what is here stays until it is evicted. Raises NoSuchPath."""
+    writable(node)
+    if not node.state.unpin(path):
+        pins = node.state.pins()
+        above = next((p for p in pins if path == p or not p or path.startswith(p + b"/")), None)
+        words = "; nothing of that name is pinned"
+        if above is not None:
+            words = f"; it is kept by the pin on /{above.decode('utf-8', 'replace')}"
+        raise NoSuchPath(path=path, hint=words)
+    return _result(node, View(node), path)
+
+
+def _result(node: Node, view: View, path: bytes) -> PinResult:
+    entry = view.entry(path)
+    pins = tuple(node.state.pins())
+    return PinResult(
+        path=path,
+        pinned=path in pins,
+        pins=pins,
+        missing_blocks=entry.missing if entry is not None else 0,
+        missing_bytes=entry.missing_bytes if entry is not None else 0,
+    )

@@ -1,0 +1,273 @@
+"""`verify`: read everything this node keeps and compare it with what it should be.
+
+Damaged blocks are set aside in `damaged/` and count as damage until they are here again; blocks
+that were never here are no damage. With `repair`, blocks come back from a staged copy or a peer,
+and views (`root/`, the index) are built again.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from globofs.errors import Damaged, FormatError
+from globofs.events import Emit, Problem, Progress, ignore
+from globofs.format import codec
+from globofs.format.manifest import manifest_id
+from globofs.limits import BLOCK_SIZE_MAX
+from globofs.store import fsio
+from globofs.store.index import chunks
+from globofs.store.node import Node
+from globofs.store.query import View
+from globofs.store.staged import STORED_MAX
+from globofs.sync._scrub_views import check_journals, check_tree, rebuild_tree
+from globofs.sync.pull import Puller, Wanted
+from globofs.sync.results import Cancelled, VerifyResult, never
+
+WORKERS: Final = 2
+GROUP: Final = 64
+GONE_SUFFIX: Final = ".gone"
+"""Of an empty file in `damaged/` that stands for a block whose file vanished."""
+
+Held = tuple[bytes, str]
+VolumePath = bytes
+
+
+@dataclass
+class _Scrub:
+    """One run."""
+
+    node: Node
+    emit: Emit
+    cancelled: Cancelled
+    choose: Callable[[], bool]
+    checked: int = 0
+    bytes: int = 0
+    damaged: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def tell(self, path: VolumePath, reason: str, *, warning: bool = False) -> None:
+        """Note and announce a problem."""
+        problem = Problem(path, reason, warning)
+        self.problems.append(problem)
+        self.emit(problem)
+
+
+def verify(
+    node: Node,
+    puller: Puller | None,
+    *,
+    repair: bool = False,
+    sample: float | None = None,
+    emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> VerifyResult:
+    """Check blocks, manifests in `root/`, journals and the index; `sample` is the share to read.
+
+    With `repair` (which needs `puller`), what is damaged is mended where that is possible.
+    """
+    if not node.readonly:
+        node.finish()
+    choose = (lambda: True) if sample is None else (lambda: random.random() < sample)
+    scrub = _Scrub(node, emit, cancelled, choose)
+    _check_blocks(scrub)
+    _check_vanished(scrub)
+    lost = _lost(node)
+    tree = check_tree(node, choose, scrub.tell, cancelled)
+    journals = check_journals(node, scrub.tell, cancelled)
+    scrub.checked += tree.checked + journals.checked
+    repaired = 0
+    if repair and not node.readonly and not cancelled():
+        if lost:
+            repaired += _bring_back(scrub, puller, lost)
+        if tree.bad:
+            repaired += rebuild_tree(node, tree, emit)
+    root = View(node).entry(b"")
+    return VerifyResult(
+        checked=scrub.checked,
+        bytes=scrub.bytes,
+        damaged=len(lost) + len(tree.bad) + journals.lost,
+        repaired=repaired,
+        missing=root.missing if root is not None else 0,
+        sampled=sample is not None,
+        interrupted=cancelled(),
+        problems=tuple(scrub.problems),
+    )
+
+
+# --- blocks -----------------------------------------------------------------------------------
+
+
+def _check_blocks(scrub: _Scrub) -> None:
+    """Read every block file (or a sample), two at a time."""
+    node = scrub.node
+
+    def groups() -> Iterator[list[Held]]:
+        for group in chunks(node.blocks.iter_held(), GROUP):
+            if scrub.cancelled():
+                return
+            unknown = {block for block, _ in group} - node.index.held([b for b, _ in group])
+            if unknown and not node.readonly:
+                node.index.mark_held(unknown)
+            chosen = [held for held in group if scrub.choose()]
+            if chosen:
+                yield chosen
+
+    with ThreadPoolExecutor(WORKERS, thread_name_prefix="verify") as pool:
+        waiting = []
+        for group in groups():
+            waiting.append(pool.submit(_read_group, node, group))
+            if len(waiting) >= 2 * WORKERS:
+                _count(scrub, *waiting.pop(0).result())
+        for one in waiting:
+            _count(scrub, *one.result())
+
+
+def _count(scrub: _Scrub, checked: int, size: int, bad: list[tuple[bytes, str]]) -> None:
+    scrub.checked += checked
+    scrub.bytes += size
+    for block, reason in bad:
+        where = _user_of(scrub.node, block)
+        scrub.tell(where, f"block {block.hex()[:16]} is damaged: {reason}; set aside")
+        if not scrub.node.readonly:
+            scrub.node.blocks.set_aside(block, scrub.node.blocks.damaged)
+        scrub.damaged += 1
+    scrub.emit(Progress("verify", "blocks", files=scrub.checked, bytes=scrub.bytes))
+
+
+def _read_group(node: Node, group: list[Held]) -> tuple[int, int, list[tuple[bytes, str]]]:
+    size = 0
+    bad: list[tuple[bytes, str]] = []
+    for block, suffix in group:
+        known = node.index.block_size(block)
+        try:
+            data = fsio.read_file(node.blocks.path_of(block, suffix), STORED_MAX)
+            size += len(data)
+            _examine(block, data, suffix, known)
+        except FileNotFoundError:
+            continue  # evicted meanwhile
+        except (Damaged, FormatError) as error:
+            bad.append((block, str(error.fields.get("reason", error.message))))
+        except OSError as error:
+            bad.append((block, error.strerror or str(error)))
+    return len(group), size, bad
+
+
+def _examine(block: bytes, data: bytes, suffix: str, size: int | None) -> None:
+    plain = codec.decompress(data, suffix, BLOCK_SIZE_MAX if size is None else size)
+    if manifest_id(plain) != block:
+        raise Damaged(path=block.hex(), reason="its SHA-256 is another")
+
+
+def _check_vanished(scrub: _Scrub) -> None:
+    """Blocks that should be here and whose files are gone."""
+    node = scrub.node
+    for group in chunks(node.index.held_blocks(), 5000):
+        if scrub.cancelled():
+            return
+        gone = [block for block in group if not node.blocks.has(block)]
+        for block in gone:
+            where = _user_of(node, block)
+            scrub.tell(where, f"block {block.hex()[:16]} is gone, though nobody let go of it")
+            if not node.readonly:
+                _mark_gone(node, block)
+        if gone and not node.readonly:
+            node.index.mark_missing(gone)
+        elif gone:
+            scrub.damaged += len(gone)
+
+
+def _mark_gone(node: Node, block: bytes) -> None:
+    fsio.mkdirs(node.blocks.damaged)
+    with suppress(FileExistsError):
+        fsio.write_new(os.path.join(node.blocks.damaged, block.hex() + GONE_SUFFIX), b"")
+
+
+def _user_of(node: Node, block: bytes) -> bytes:
+    """A path that uses a block, preferably one that shows it."""
+    found = node.index.one(
+        "SELECT p.path FROM use u JOIN version v ON v.row = u.version JOIN path p ON p.no = v.path"
+        " WHERE u.block = (SELECT no FROM block WHERE id = ?) ORDER BY p.shown = v.row DESC LIMIT 1",
+        (block,),
+    )
+    return bytes(found[0]) if found else b""
+
+
+def _lost(node: Node) -> list[bytes]:
+    """Blocks that were found damaged, now or before, are needed, and are not here again."""
+    try:
+        names = os.listdir(node.blocks.damaged)
+    except FileNotFoundError:
+        return []
+    blocks: set[bytes] = set()
+    for name in names:
+        with suppress(ValueError):
+            block = bytes.fromhex(name[:64])
+            if len(block) == 32:
+                blocks.add(block)
+    here = node.blocks.holding(sorted(blocks))
+    _forget(node, here)
+    return [block for block in sorted(blocks - here) if _is_needed(node, block)]
+
+
+def _is_needed(node: Node, block: bytes) -> bool:
+    found = node.index.one(
+        "SELECT 1 FROM use u JOIN version v ON v.row = u.version"
+        " WHERE u.block = (SELECT no FROM block WHERE id = ?) AND v.pruned = 0 LIMIT 1",
+        (block,),
+    )
+    if found is None:  # a large manifest is a block, too
+        found = node.index.one("SELECT 1 FROM version WHERE id = ? AND pruned = 0", (block,))
+    return found is not None
+
+
+def _forget(node: Node, blocks: set[bytes]) -> None:
+    """Damaged copies of blocks that are here again are of no more use."""
+    if node.readonly or not blocks:
+        return
+    for name in os.listdir(node.blocks.damaged):
+        with suppress(ValueError):
+            if bytes.fromhex(name[:64]) in blocks:
+                fsio.remove(os.path.join(node.blocks.damaged, name))
+
+
+def _bring_back(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
+    """Get damaged blocks again, from a staged copy or from peers; how many came."""
+    node = scrub.node
+    wanted: list[Wanted] = []
+    for block in lost:
+        size = node.index.block_size(block)
+        if size is None:
+            continue
+        with suppress(KeyError, Damaged):
+            node.blocks.get(block, size)
+            data, suffix = node.blocks.read_raw(block)
+            node.blocks.put(block, data, suffix, size)
+            continue
+        wanted.append(Wanted(block, size, _user_of(node, block), _writer_of(node, block)))
+    if wanted and puller is not None:
+        result = puller.fetch(wanted, cancelled=scrub.cancelled, emit=scrub.emit)
+        for one in result.missing:
+            reason = f"block {one.id.hex()[:16]} could not be repaired: nobody reachable holds it"
+            scrub.tell(one.path, reason)
+    node.blocks.sync_pending()
+    here = node.blocks.holding(lost)
+    _forget(node, here)
+    for block in here:
+        where = _user_of(node, block)
+        scrub.emit(Problem(where, f"block {block.hex()[:16]} repaired", warning=True))
+    return len(here)
+
+
+def _writer_of(node: Node, block: bytes) -> str:
+    found = node.index.one(
+        "SELECT v.node FROM use u JOIN version v ON v.row = u.version"
+        " WHERE u.block = (SELECT no FROM block WHERE id = ?) LIMIT 1",
+        (block,),
+    )
+    return str(found[0]) if found else ""
