@@ -4,7 +4,8 @@
         ...whatever writes...
     for crash in recording.crashes(seeds=3):
         directory = crash.materialise(tmp_path / crash.name)
-        ...open it, look...
+        with another_boot():
+            ...open it, look...
 
 The model is stricter than any file system we know: a name is durable only once its directory was
 synced, content only once the file was, and in between anything may have happened or not, in any
@@ -17,14 +18,16 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from globofs.store import fsio
+from globofs.store import clock, fsio
 
 Mode = Literal["kill", "power", "reorder"]
 IGNORED = ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm")
@@ -240,7 +243,8 @@ def _content(file: File, mode: Mode, chance: random.Random) -> bytes:
     if mode == "power" or file.now == durable:
         return durable
     now = bytes(file.now)
-    common = len(os.path.commonprefix([durable, now]))
+    same = (at for at, (a, b) in enumerate(zip(durable, now, strict=False)) if a != b)
+    common = next(same, min(len(durable), len(now)))
     cut = chance.randint(common, len(now))
     return chance.choice(
         [durable, now, now[:cut], now[:cut] + bytes(len(now) - cut), now[:common] + bytes(cut)]
@@ -327,6 +331,24 @@ class Recording:
             for mode in modes:
                 for seed in range(seeds if mode == "reorder" else 1):
                     yield Crash(self, at, mode, seed)
+
+
+@contextmanager
+def another_boot(number: int = 1) -> Iterator[None]:
+    """Inside, the machine has been started anew: what a power loss comes with."""
+    real = clock.boot_id
+    users = [
+        module
+        for name, module in sys.modules.items()
+        if name.startswith("globofs.") and getattr(module, "boot_id", None) is real
+    ]
+    for module in users:
+        module.boot_id = lambda: f"b007{number:04x}"  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for module in users:
+            module.boot_id = real  # type: ignore[attr-defined]
 
 
 class Fault:

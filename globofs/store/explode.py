@@ -13,8 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from globofs import limits
-from globofs.store import fsio, staged
-from globofs.store.clock import boot_id
+from globofs.store import clock, fsio, staged
 from globofs.store.staged import DONE, StagedBlock, StagedFile
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ _ALONE = 500
 
 def pending(directory: str) -> list[StagedFile]:
     """Staged files whose blocks may not all stand in `hashes/`, oldest first."""
-    here = boot_id()
+    here = clock.boot_id()
     return [file for file in staged.files(directory) if file.state not in (DONE, here)]
 
 
@@ -39,7 +38,7 @@ def explode(store: BlockStore) -> int:
         for file in pending(store.staged):
             path = os.path.join(store.staged, file.name)
             count += _explode_file(store, path)
-            fsio.rename(path, os.path.join(store.staged, f"{file.base}.{boot_id()}"))
+            fsio.rename(path, os.path.join(store.staged, f"{file.base}.{clock.boot_id()}"))
         _trim(store)
     return count
 
@@ -99,7 +98,7 @@ def settle(store: BlockStore, *, always: bool = False) -> None:
 
     Without exploded files nothing happens unless `always`.
     """
-    here = boot_id()
+    here = clock.boot_id()
     exploded = [file for file in staged.files(store.staged) if file.state == here]
     if not exploded and not always:
         return

@@ -153,6 +153,9 @@ class Lock:
             with _open_guard:
                 if fd in _open:
                     _open.discard(fd)
+                    # Closing is not enough while a child that was just forked has a copy.
+                    with suppress(OSError):
+                        fcntl.flock(fd, fcntl.LOCK_UN)
                     os.close(fd)
 
     def _wait(self, shared: bool, timeout: float, say: Say | None) -> int:

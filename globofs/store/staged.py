@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from globofs import limits
+from globofs.store import clock as clocks
 from globofs.store import fsio
-from globofs.store.clock import Clock, boot_id
+from globofs.store.clock import Clock
 
 MARK: Final = b"globofs-block "
 HEADER_BYTES: Final = 160
@@ -130,7 +131,7 @@ def _create(directory: str, now: int) -> tuple[str, fsio.Writer]:
         # Only we can make `base` now; that nobody has made it before is seen by looking after
         # the name is ours.
         taken = any(os.path.lexists(os.path.join(directory, base + end)) for end in ("", ".done"))
-        if not taken and not os.path.lexists(os.path.join(directory, f"{base}.{boot_id()}")):
+        if not taken and not os.path.lexists(os.path.join(directory, f"{base}.{clocks.boot_id()}")):
             return base, writer
         writer.abandon()
 
