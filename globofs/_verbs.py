@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from globofs.events import Emit, PeerStatus, ignore
 
 if TYPE_CHECKING:
+    from globofs.peerio.peers import Peers
     from globofs.store.node import Node
     from globofs.store.views import OperationKey, Version
     from globofs.sync.mirror import MirrorResult
-    from globofs.peerio.peers import Peers
     from globofs.sync.pull import Puller
     from globofs.sync.results import (
         AddResult,
@@ -205,9 +205,7 @@ class FileVerbs(_Base):
         """What changed between two versions, two moments, or the one before and now."""
         from globofs.sync.diff import diff
 
-        return diff(
-            self.node, self.puller, path, old=old, new=new, emit=emit, cancelled=cancelled
-        )
+        return diff(self.node, self.puller, path, old=old, new=new, emit=emit, cancelled=cancelled)
 
 
 class MovingVerbs(_Base):
@@ -258,17 +256,13 @@ class MovingVerbs(_Base):
             cancelled=cancelled,
         )
 
-    def pin(
-        self, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
-    ) -> PinResult:
+    def pin(self, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never) -> PinResult:
         """Keep `path` here from now on, also what comes there later."""
         from globofs.sync.pins import pin
 
         return pin(self.node, path, emit=emit, cancelled=cancelled)
 
-    def unpin(
-        self, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
-    ) -> PinResult:
+    def unpin(self, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never) -> PinResult:
         """Take a pin back; what is here stays until it is evicted."""
         from globofs.sync.pins import unpin
 
@@ -313,7 +307,7 @@ class MovingVerbs(_Base):
         self, *, deadline: float = 5.0, cancelled: Cancelled = never
     ) -> list[PeerStatus]:
         """The peers as they answer now, all asked at once, for `deadline` seconds at most."""
-        from globofs.sync.peering import probe
+        from globofs.sync.standing import probe
 
         return probe(self.node, self.peers, deadline=deadline, cancelled=cancelled)
 

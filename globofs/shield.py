@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from globofs.limits import PEER_COMMAND_SECONDS
@@ -31,12 +32,6 @@ _PR_SET_PDEATHSIG: Final = 1
 _BEAT: Final = b"\xff"
 _POLL_SECONDS: Final = 0.25
 
-REMOTE: Final = frozenset(
-    "9p afs afpfs autofs beegfs ceph cifs coda davfs fuse fuseblk gfs2 glusterfs gpfs lustre ncpfs"
-    " nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs virtiofs".split()
-)
-"""File systems on which a call may wait for another machine, or for another process."""
-
 _WAITS: Final = re.compile(
     rb"fuse|request_wait|rpc_|nfs|cifs|smb|ceph|p9_|autofs|lustre|gluster|afs_"
 )
@@ -45,63 +40,12 @@ _WAITS: Final = re.compile(
 # --- is it needed? ----------------------------------------------------------------------------
 
 
-def mounts(text: bytes) -> dict[str, str]:
-    """Mount points and their file system types, from the text of `/proc/self/mountinfo`; of
-    several mounts on one place the last, which is the one seen."""
-    found: dict[str, str] = {}
-    for line in text.splitlines():
-        fields, separator, rest = line.partition(b" - ")
-        parts = fields.split(b" ")
-        if separator and len(parts) > 4:
-            point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes((int(octal[1], 8),)), parts[4])
-            found[os.fsdecode(point)] = os.fsdecode(rest.split(b" ", 1)[0])
-    return found
-
-
-def is_remote(kind: str) -> bool:
-    """Whether a file system of that type waits for others."""
-    return kind in REMOTE or kind.startswith("fuse.")
-
-
-def may_hang(path: str, table: dict[str, str]) -> bool:
-    """Whether `path` lies on, or leads through, a file system that waits for others. Walks from
-    the root and stops before the first such mount point: nothing in it is ever touched."""
-    todo = os.path.abspath(path).split("/")[1:]
-    here, links = "/", 0
-    if is_remote(table.get("/", "")):
-        return True
-    while todo:
-        part = todo.pop(0)
-        if part in ("", "."):
-            continue
-        if part == "..":
-            here = os.path.dirname(here)
-            continue
-        step = os.path.join(here, part)
-        if is_remote(table.get(step, "")):
-            return True
-        try:
-            target = os.readlink(step)
-        except OSError:
-            here = step
-            continue
-        links += 1
-        if links > 40:
-            return False
-        if target.startswith("/"):
-            here = "/"
-        todo = target.split("/") + todo
-    return False
-
-
 def needed(paths: Iterable[str]) -> bool:
-    """Whether touching any of `paths` may hang, as far as this system tells."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as file:
-            table = mounts(file.read())
-    except OSError:
-        return False
-    return any(may_hang(path, table) for path in paths)
+    """Whether touching any of `paths` may hang, as the kernel's table of mounts tells: nothing
+    that may hang is touched to find out."""
+    from globofs.peerio.probe import on_network
+
+    return any(on_network(path) for path in paths)
 
 
 # --- the child --------------------------------------------------------------------------------
@@ -126,10 +70,8 @@ class Reporter:
         self._write(bytes((status & 0x7F if status == 0xFF else status & 0xFF,)))
 
     def _write(self, data: bytes) -> None:
-        try:
+        with suppress(OSError):  # the parent is gone, and soon this process with it
             os.write(self._pipe, data)
-        except OSError:
-            pass  # the parent is gone, and this process with it
 
 
 def _die_with(parent: int) -> None:
@@ -225,10 +167,8 @@ class _Parent:
             self._leave_at = time.monotonic() + AFTER_INTERRUPT_SECONDS
 
     def _signal(self, number: int) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(self._child, number)
-        except ProcessLookupError:
-            pass
 
     def _look(self) -> int | None:
         """Wait a moment; the status to end with, or None while there is none."""
@@ -244,7 +184,9 @@ class _Parent:
         if self._leave_at is not None and now >= self._leave_at:
             return self._leave(INTERRUPTED)
         if now - self._heard > self._deadline and _hangs(self._child):
-            told_why = f"globofs: no answer for {now - self._heard:.0f} s from a file system; gave up"
+            told_why = (
+                f"globofs: no answer for {now - self._heard:.0f} s from a file system; gave up"
+            )
             status = self._leave(GAVE_UP)
             print(told_why, file=sys.stderr)
             return status

@@ -48,12 +48,12 @@ def plural(n: int, noun: str, nouns: str = "") -> str:
 def size_words(n: int | float) -> str:
     """At most ten characters: `512 B`, `1.4 KiB`, `1,023 MiB`."""
     value = float(n)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
-        if abs(value) < 1023.5:
-            break
+    units = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+    steps = 0
+    while abs(value) >= 1023.5 and steps < len(units) - 1:
         value /= 1024
-    else:
-        unit = "EiB"
+        steps += 1
+    unit = units[steps]
     if unit == "B":
         return f"{int(value)} B"
     return f"{value:.1f} {unit}" if abs(value) < 99.95 else f"{value:,.0f} {unit}"
@@ -213,7 +213,9 @@ def _parse_words(lower: str, now: int, start: bool) -> int | None:
     iso = _ISO.fullmatch(lower)
     if iso:
         year, month, day, hour, minute, second, fraction, zone = iso.groups()
-        return _moment((int(year), int(month), int(day)), (hour, minute, second, fraction), zone, start)
+        return _moment(
+            (int(year), int(month), int(day)), (hour, minute, second, fraction), zone, start
+        )
     head, _, rest = lower.partition(" ")
     day = _named_day(head, now)
     if day is not None:
@@ -269,7 +271,11 @@ def _moment(
         unit = int(10 ** (9 - len(fraction)))
     elif hour is not None:
         unit = SECOND_NS * (1 if second is not None else _MINUTE if minute is not None else _HOUR)
-    end = moment if start or fraction is not None else moment + datetime.timedelta(seconds=unit // SECOND_NS)
+    end = (
+        moment
+        if start or fraction is not None
+        else moment + datetime.timedelta(seconds=unit // SECOND_NS)
+    )
     if zone is None:
         ns = int(time.mktime((*end.timetuple()[:6], 0, 0, -1))) * SECOND_NS
     else:
@@ -283,7 +289,7 @@ def _zone(text: str) -> datetime.tzinfo:
     import datetime
 
     if text.lower() in ("z", "utc"):
-        return datetime.timezone.utc
+        return datetime.UTC
     digits = text[1:].replace(":", "").ljust(4, "0")
     offset = datetime.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return datetime.timezone(-offset if text[0] == "-" else offset)
@@ -304,7 +310,7 @@ def state_words(peer: PeerStatus) -> str:
     word = peer.state if peer.activity == "idle" else peer.activity
     behind = []
     if peer.outgoing:
-        behind.append(f"{plural(peer.outgoing, 'record')} to send")
+        behind.append(f"{plural(peer.outgoing, 'record')} not acknowledged yet")
     if peer.incoming:
         behind.append(f"{plural(peer.incoming, 'record')} to receive")
     text = f"{word}, {' and '.join(behind) if behind else 'up to date'}"
@@ -384,4 +390,5 @@ def _quoted(word: bytes | str) -> str:
 
 def equivalent(operation: Operation) -> str:
     """The command that does what `operation` did."""
-    return command(operation.verb, *operation.args)
+    words = [_quoted(word) for word in operation.args]
+    return " ".join(["globofs", *operation.verb.split(), *words])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from globofs._verbs import CareVerbs, FileVerbs, MovingVerbs, never
 from globofs.events import Emit, Status, ignore
@@ -17,11 +17,11 @@ from globofs.events import Emit, Status, ignore
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from globofs.peerio.peers import Peers
     from globofs.store.clock import Clock
     from globofs.store.node import Node
     from globofs.store.query import View
     from globofs.store.views import Block, Entry, Operation, OperationKey, Version
-    from globofs.peerio.peers import Peers
     from globofs.sync.pull import FileReader, Puller
     from globofs.sync.results import Cancelled, Conflict
 
@@ -84,7 +84,7 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         """Make a node in the directory `volume` (made if missing; must be empty), and open it."""
         from globofs.store.node import create_node
 
-        settings: dict[str, object] = {
+        settings: dict[str, Any] = {
             "blocksize": blocksize,
             "chunking": chunking,
             "compression": compression,
@@ -216,7 +216,7 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
     def manifest_text(self, version: Version) -> bytes:
         """The manifest of a version, as it was written. Raises ContentMissing while a large one
         is not here."""
-        from globofs.sync.manifests import manifest_text
+        from globofs.store.manifests import manifest_text
 
         return manifest_text(self.node, version)
 
@@ -252,7 +252,7 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
     ) -> Iterator[bytes]:
         """The content of a version, piece by piece, pulling what is missing, reading ahead.
         Raises ContentMissing where nobody reachable holds a block."""
-        return self.puller.iter_version(version)
+        return self.puller.iter_version(version, cancelled)
 
     def reader(self, version: Version) -> FileReader:
         """Random access to the content of a version, for as long as it is open."""
@@ -273,3 +273,13 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
             pieces.append(piece[:left])
             left -= len(piece)
         return b"".join(pieces)
+
+
+def peer_paths(where: str | None) -> list[str]:
+    """The volume directory itself and where its peers are said to be; for whoever must know
+    before anything is opened. Reads small local files only. Raises NoVolume, NotAVolume."""
+    from globofs.store.node import find_volume, open_node
+
+    place = where or os.environ.get(ENVIRONMENT) or find_volume(os.getcwd())
+    with open_node(place, readonly=True) as node:
+        return [node.volume, *(entry.config.path for entry in node.peer_entries([]))]

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import operation_id
 from globofs.cli.syncing import plain
-from globofs.errors import GlobofsError, Interrupted, UsageError, printable
-from globofs.speech import parse_span, plural, safe, size_words
+from globofs.errors import GlobofsError, Interrupted, PeerStuck, UsageError, printable
+from globofs.speech import parse_span, plural, rate_words, safe, size_words
+
+if TYPE_CHECKING:
+    from globofs.peerio.probe import ProbeReport
 
 
 def parse_share(text: str | None) -> float | None:
@@ -84,45 +87,97 @@ def prune(context: Context) -> int:
 
 # --- doctor -----------------------------------------------------------------------------------
 
+_NEEDED_HERE = ("append", "exclusive_create", "rename", "rename_over", "symlink", "lock", "fsync")
+_NEEDED_THERE = ("append",)
+_WORDS = {
+    "append": "appending",
+    "exclusive_create": "exclusive creation",
+    "rename": "renaming",
+    "rename_over": "renaming over a file",
+    "symlink": "symlinks",
+    "symlink_upward": "symlinks with ..",
+    "hard_link": "hard links",
+    "lock": "locks",
+    "case_sensitive": "upper and lower case differ",
+    "bytes_names": "names that are not UTF-8",
+    "fsync": "fsync",
+}
+"""The findings of a probe that are answered yes or no, in the order they are shown."""
+
 
 def doctor(context: Context) -> int:
-    """What works here and what does not, for the volume and each peer, or for one directory.
-    1 when something GloboFS needs does not work."""
-    from globofs.sync.examine import examine
-
-    if context.args.directory is not None:
-        places = [("", os.path.abspath(context.args.directory))]
-    else:
-        node = context.volume.node
-        places = [("this node", node.directory)]
-        places += [(peer.name, peer.config.path) for peer in node.peer_entries([])]
+    """What works here and what does not, for the node and each peer, or for one directory.
+    1 when something GloboFS needs does not work; a peer that is away is no failure."""
     status = DONE
     documents: list[dict[str, Any]] = []
-    for name, place in places:
+    for name, place, needs in _places(context):
+        if context.cancelled():
+            raise Interrupted()
         try:
-            findings = examine(place)
+            report = _probe(place)
         except GlobofsError as error:
-            findings = None
-            reason = error.message
-        if findings is None:
-            documents.append({"name": name, "path": printable(place), "error": reason})
-            context.out.say(f"globofs: {safe(reason)}")
-            status = FAILED
+            documents.append({"name": name, "path": printable(place), "error": error.message})
+            context.out.say(f"globofs: {safe(name)}: {safe(error.message)}")
+            status = FAILED if needs is _NEEDED_HERE else status
             continue
-        if any(one.needed and one.works is False for one in findings):
-            status = FAILED
-        documents.append(
-            {"name": name, "path": printable(place), "findings": [plain(one) for one in findings]}
-        )
+        lacks = [need for need in needs if getattr(report, need) is False]
+        fails = bool(lacks) or (needs is _NEEDED_HERE and not report.writable)
+        status = FAILED if fails else status
+        documents.append({**plain(report), "name": name, "lacks": lacks})
         if not context.out.as_json:
-            context.out.line(f"{safe(name)}: {safe(place)}" if name else safe(place))
-            context.out.table([("  " + _mark(one.works), one.what, safe(one.detail)) for one in findings])
+            _show_report(context, name, report, lacks)
+    if not context.out.as_json and context.args.directory is None:
+        for warning in context.volume.node.warnings:
+            context.out.say(f"globofs: {safe(warning)}")
     if context.out.as_json:
         context.out.document(documents)
     return status
 
 
-def _mark(works: bool | None) -> str:
-    return {True: "yes", False: "no", None: "?"}[works]
+def _places(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
+    """What to look at: a name, a directory, and what must work there."""
+    if context.args.directory is not None:
+        place = os.path.abspath(context.args.directory)
+        if not os.path.isdir(place):
+            raise UsageError(f"{printable(context.args.directory)}: not a directory")
+        return [("directory", place, _NEEDED_HERE)]
+    node = context.volume.node
+    found: list[tuple[str, str, tuple[str, ...]]] = [("this node", node.directory, _NEEDED_HERE)]
+    for peer in context.volume.peers:
+        found.append((peer.name, peer.path, _NEEDED_THERE))
+    return found
 
 
+def _probe(place: str) -> ProbeReport:
+    """Try everything in a temporary directory in `place`, which is taken away again. A place that
+    hangs is given up on. Raises GlobofsError."""
+    from globofs.peerio.pool import PeerPool
+    from globofs.peerio.probe import probe
+
+    pool = PeerPool(1, name="doctor")
+    try:
+        return pool.call(probe, place)
+    except PeerStuck:
+        raise PeerStuck(peer=place, reason="its file system is silent") from None
+    finally:
+        pool.close()
+
+
+def _show_report(context: Context, name: str, report: ProbeReport, lacks: list[str]) -> None:
+    kind = f"{report.file_system or 'unknown file system'}{', network' if report.network else ''}"
+    context.out.line(f"{safe(name)}: {safe(report.path)} ({safe(kind)})")
+    rows = [("writing", "yes" if report.writable else "no")]
+    for field, words in _WORDS.items():
+        rows.append((words, {True: "yes", False: "no", None: "?"}[getattr(report, field)]))
+    if report.latency_seconds is not None:
+        rows.append(("a small file, synced", f"{report.latency_seconds * 1000:.1f} ms"))
+    if report.write_rate is not None and report.read_rate is not None:
+        rows.append(("writing, synced", rate_words(report.write_rate)))
+        rows.append(("reading", rate_words(report.read_rate)))
+    context.out.table([(f"  {words}", answer) for words, answer in rows])
+    for problem in report.problems:
+        context.out.line(f"  note: {safe(problem)}")
+    for need in lacks:
+        context.out.say(
+            f"globofs: {safe(name)}: GloboFS needs {_WORDS[need]}, and it does not work"
+        )

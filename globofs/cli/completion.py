@@ -94,7 +94,9 @@ def _values() -> str:
                     continue
                 seen.add(key)
                 if option.choices:
-                    lines.append(f"    '{words.name} {flag}') values='{' '.join(option.choices)}' ;;")
+                    lines.append(
+                        f"    '{words.name} {flag}') values='{' '.join(option.choices)}' ;;"
+                    )
                 elif option.takes in _FILES:
                     lines.append(f"    '{words.name} {flag}') values=/files ;;")
                 else:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from globofs.errors import ContentMissing, GlobofsError, Interrupted, NoSuchPath, UsageError
+from globofs.errors import Interrupted, NoSuchPath, UsageError
 from globofs.events import Problem
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Context:
         self._stop = cancelled
         self._beat = beat
         self._volume: Volume | None = None
+        self.readonly = False
         self.now = time.time_ns()
 
     # --- the volume ---------------------------------------------------------------------------
@@ -48,13 +49,14 @@ class Context:
         if self._volume is None:
             from globofs.volume import Volume
 
-            self._volume = Volume.open(self.where, emit=self.emit)
+            self._volume = Volume.open(self.where, readonly=self.readonly, emit=self.emit)
         return self._volume
 
     def close(self) -> None:
-        """Close what was opened."""
-        if self._volume is not None:
-            self._volume.close()
+        """Close what was opened; the next use opens it again."""
+        volume, self._volume = self._volume, None
+        if volume is not None:
+            volume.close()
 
     def cancelled(self) -> bool:
         """Polled by verbs: whether Ctrl-C was pressed."""
@@ -93,6 +95,20 @@ class Context:
 
         return parse_time(text, self.now)
 
+    def version(self, path: bytes, text: str) -> Version:
+        """An ID of `path`. Raises NoSuchPath, NoSuchVersion, AmbiguousVersion."""
+        from globofs.errors import NoSuchVersion
+
+        try:
+            return self.volume.parse_version(path, text)
+        except NoSuchVersion:
+            view = self.volume.view()
+            if view.entry(path, deleted=True) is None:
+                from globofs.sync._versions import hint
+
+                raise NoSuchPath(path=path, hint=hint(view, path)) from None
+            raise
+
     def version_or_time(self, path: bytes, text: str | None) -> Version | int | None:
         """An `ID|TIME`: a version where it names one of `path`, else a moment."""
         if text is None:
@@ -101,7 +117,7 @@ class Context:
 
         if path:
             try:
-                return self.volume.parse_version(path, text)
+                return self.version(path, text)
             except NoSuchVersion as missing:
                 try:
                     return self.time(text)
@@ -136,6 +152,3 @@ def writable_target(text: str) -> str:
         raise UsageError("--to wants a place to write to")
     made = os.path.abspath(text)
     return made + "/" if text.endswith("/") and made != "/" else made
-
-
-__all__ = ["ContentMissing", "Context", "GlobofsError", "NoSuchPath", "writable_target", "yes_or_no"]

@@ -30,8 +30,7 @@ def add_fields(result: AddResult) -> dict[str, Any]:
 
 def add_words(result: AddResult) -> str:
     """What an `add` did, in one sentence."""
-    parts = [f"{plural(result.files, 'file')} looked at", f"{result.added:,} new"]
-    parts.append(f"{result.changed:,} changed")
+    parts = [f"{result.added:,} new", f"{result.changed:,} changed"]
     if result.deleted:
         parts.append(f"{result.deleted:,} deleted")
     if result.renamed:
@@ -39,7 +38,7 @@ def add_words(result: AddResult) -> str:
     if result.skipped:
         parts.append(f"{result.skipped:,} skipped")
     sizes = f"{size_words(result.new_bytes)} new of {size_words(result.bytes)}"
-    return f"{', '.join(parts)}; {sizes}"
+    return f"{plural(result.files, 'file')} looked at: {', '.join(parts)}; {sizes}"
 
 
 def add(context: Context) -> int:
@@ -99,7 +98,7 @@ def resolve(context: Context) -> int:
     if args.with_file is not None:
         result = context.volume.resolve(paths, with_file=args.with_file, **context.listening)
     else:
-        version = context.volume.parse_version(paths[0], args.version)
+        version = context.version(paths[0], args.version)
         result = context.volume.resolve(paths, version=version.id, **context.listening)
     return report_edit(context, result, "settled")
 
@@ -113,7 +112,7 @@ def pick(context: Context, path: bytes) -> Version:
     from globofs.sync._versions import hint
 
     if context.args.version is not None:
-        return context.volume.parse_version(path, context.args.version)
+        return context.version(path, context.args.version)
     at = context.time(context.args.at)
     view = context.volume.view(at)
     entry = view.entry(path)
@@ -122,7 +121,7 @@ def pick(context: Context, path: bytes) -> Version:
         raise NoSuchPath(path=path, hint=when)
     if entry.kind == "directory" or not entry.version:
         raise NotAFile(path=shown_path(path), kind="directory")
-    version = view.version(entry.version)
+    version = view.version(path)
     if version is None:
         raise NoSuchPath(path=path, hint="")
     return version
@@ -160,7 +159,7 @@ def restore(context: Context) -> int:
     if args.version is not None:
         if len(paths) != 1 or not paths[0]:
             raise UsageError("--version restores one file; name one PATH")
-        options["version"] = context.volume.parse_version(paths[0], args.version)
+        options["version"] = context.version(paths[0], args.version)
     if args.force and args.to is None:
         raise UsageError("--force is for --to: in the volume nothing is ever overwritten")
     plan = context.volume.plan_restore(paths, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from globofs.cli.context import DONE, FAILED, Context
+from globofs.cli.context import DONE, Context
 from globofs.cli.output import path_fields
 from globofs.errors import NoSuchPath, printable
 from globofs.speech import safe, short_time, size_words, version_number
@@ -71,12 +71,12 @@ def _was(context: Context, path: bytes) -> bool:
 
 
 def find(context: Context) -> int:
-    """Find by name, deleted things too; 1 when there is nothing, as grep does."""
+    """Find by name, deleted things too. Nothing found is no failure."""
     found = context.volume.find(context.args.pattern)
     _show(context, found, long=context.args.long, full=True)
     if not found:
         context.out.say(f"globofs: nothing is or was called {printable(context.args.pattern)}")
-    return DONE if found else FAILED
+    return DONE
 
 
 def _show(context: Context, entries: Iterable[Entry], *, long: bool, full: bool) -> int:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
 from globofs.cli.context import Context
@@ -46,10 +46,8 @@ def entry() -> None:
 
 def _quiet_end(status: int) -> None:
     """End without waiting for threads that hang in a dead mount."""
-    try:
+    with suppress(OSError):
         sys.stderr.flush()
-    except OSError:
-        pass
     os._exit(status)
 
 
@@ -57,7 +55,8 @@ def _entry(argv: Sequence[str]) -> int:
     prepared = _prepare(argv)
     if isinstance(prepared, int):
         return prepared
-    if prepared.command.peers and _must_shield(prepared):
+    leaves = getattr(prepared.args, "background", False)  # a mount that outlives this process
+    if prepared.command.peers and not leaves and _must_shield(prepared):
         from globofs import shield
 
         def work(beat: Callable[[], None]) -> int:
@@ -130,7 +129,7 @@ def _must_shield(prepared: Prepared) -> bool:
     try:
         from globofs.volume import peer_paths
 
-        return shield.needed(peer_paths(volume))
+        return shield.needed(peer_paths(prepared.where))
     except (GlobofsError, OSError):
         return False  # the command itself will say it better
 
@@ -176,10 +175,8 @@ def _handler(command: Command) -> Callable[[Context], int]:
 
 
 def _fail(out: Output, error: GlobofsError) -> int:
-    try:
+    with suppress(OSError):
         out.flush()
-    except OSError:
-        pass
     if os.environ.get(DEBUG):
         import traceback
 

@@ -6,11 +6,7 @@ import sys
 
 from globofs.cli.context import DONE, Context
 from globofs.errors import Unsupported
-
-_FUSE_HINT = (
-    "the package mfusepy is missing; install it with `pip install 'globofs[mount]'`, and FUSE "
-    "itself with your system's fuse3 package"
-)
+from globofs.speech import safe
 
 
 def ui(context: Context) -> int:
@@ -40,29 +36,42 @@ def demo(context: Context) -> int:
 
 def mount(context: Context) -> int:
     """The volume as ordinary files, until it is unmounted or Ctrl-C is pressed."""
-    try:
-        from globofs.mount import mount as mount_volume
-    except ModuleNotFoundError as error:
-        raise _missing(error, "mounting") from error
-    except OSError as error:  # mfusepy finds no libfuse
-        reason = f"{error.strerror or error}; install your system's fuse3 package"
-        raise Unsupported(what="mounting", reason=reason) from error
+    from globofs.mount.run import check_place, into_background, need_fuse
+    from globofs.mount.run import mount as serve
+
     args = context.args
-    return mount_volume(
-        context.volume,
-        args.mountpoint,
-        background=args.background,
-        readonly=args.readonly,
-        allow_other=args.allow_other,
-        say=context.out.say,
-    )
+    need_fuse()
+    context.readonly = args.readonly
+    place = check_place(context.volume.directory, args.mountpoint)
+    context.close()  # a fork must share no open database
+    ready = None
+    if args.background:
+        going = into_background()
+        if isinstance(going, int):
+            return going
+        ready = going
+    else:
+        ready = _Ready(context, place)
+    serve(context.volume, place, emit=context.emit, on_ready=ready, allow_other=args.allow_other)
+    return DONE
+
+
+class _Ready:
+    """Says that the mount answers. Called from a thread of the mount."""
+
+    def __init__(self, context: Context, place: str) -> None:
+        self._context = context
+        self._place = place
+
+    def __call__(self) -> None:
+        self._context.out.say(f"globofs: mounted on {safe(self._place)}; Ctrl-C unmounts")
 
 
 def umount(context: Context) -> int:
-    """End a mount."""
-    from globofs.mount import umount as unmount
+    """End a mount; returns when everything written to it is recorded."""
+    from globofs.mount.run import umount as unmount
 
-    unmount(context.args.mountpoint, say=context.out.say)
+    unmount(context.args.mountpoint, emit=context.emit)
     return DONE
 
 
@@ -71,8 +80,6 @@ def _missing(error: ModuleNotFoundError, what: str) -> Unsupported:
     module = (error.name or "").partition(".")[0]
     if module == "globofs":
         raise error
-    if module == "mfusepy":
-        return Unsupported(what=what, reason=_FUSE_HINT)
     reason = f"the package {module} is missing; install it with `pip install {module}`"
     return Unsupported(what=what, reason=reason)
 

@@ -85,7 +85,11 @@ class Output:
         last = len(widths) - 1
         for row in rows:
             cells = [
-                cell.rjust(widths[i]) if i in right else cell if i == last else cell.ljust(widths[i])
+                cell.rjust(widths[i])
+                if i in right
+                else cell
+                if i == last
+                else cell.ljust(widths[i])
                 for i, cell in enumerate(row)
             ]
             self.line("  ".join(cells).rstrip())
@@ -100,11 +104,18 @@ class Output:
         """A JSON list, written as its rows are made: a million rows need no memory."""
         import json
 
-        before = "["
+        last: str | None = None
         for value in values:
-            self.line(before + json.dumps(value, ensure_ascii=False))
-            before = ","
-        self.line("[]" if before == "[" else "]")
+            if last is None:
+                self.line("[")
+            else:
+                self.line(last + ",")
+            last = json.dumps(value, ensure_ascii=False)
+        if last is None:
+            self.line("[]")
+        else:
+            self.line(last)
+            self.line("]")
 
     def event(self, value: dict[str, Any]) -> None:
         """One JSON line of a command that runs long; seen at once by whoever reads."""

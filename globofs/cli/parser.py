@@ -66,7 +66,9 @@ def _peer(parser: Parser) -> None:
     add = words.add_parser("add", help="make a node a peer", allow_abbrev=False)
     add.add_argument("name", metavar="NAME", help="what the peer is called here")
     add.add_argument("path", metavar="PATH", help="its volume directory as reached from here")
-    add.add_argument("--send", metavar="yes|no", help="also write blocks there (it cannot reach us)")
+    add.add_argument(
+        "--send", metavar="yes|no", help="also write blocks there (it cannot reach us)"
+    )
     add.add_argument("--yes", action="store_true", help="join two volumes that share no history")
     listing = words.add_parser("list", help="the peers and how they are", allow_abbrev=False)
     change = words.add_parser("set", help="change where or how", allow_abbrev=False)
@@ -98,7 +100,6 @@ def _watch(parser: Parser) -> None:
     parser.add_argument(
         "--exclude", metavar="PATTERN", action="append", default=[], help="gitignore syntax"
     )
-    parser.add_argument("--yes", action="store_true", help="also changes of most of FOLDER")
     parser.add_argument("--poll", metavar="SPAN", help="look this often instead of being notified")
 
 
@@ -240,7 +241,7 @@ _TABLE: Final = (
     Command("init", "make a node in an empty or new directory", "peers", _init, volume=False),
     Command("peer", "add, list, set, remove or retire peers", "peers", _peer, peers=True),
     Command("add", "snapshot files or trees into the volume", "files", _add),
-    Command("watch", "keep adding what changes in a folder", "watching", _watch),
+    Command("watch", "keep adding what changes in a folder", "syncing", _watch),
     Command("ls", "list what is in the volume", "listing", _ls),
     Command("find", "find by name, deleted things too", "listing", _find),
     Command("log", "the timeline of a file, or of a directory", "history", _log),

@@ -80,7 +80,9 @@ def retry(context: Context) -> int:
     """Try what failed again, now."""
     if _ask(context, "retry"):
         return _report(context, "retry", None, "what failed is tried again now")
-    return _report(context, "retry", None, "nothing waits: the next `globofs sync` tries everything")
+    return _report(
+        context, "retry", None, "nothing waits: the next `globofs sync` tries everything"
+    )
 
 
 def bump(context: Context) -> int:

@@ -1,16 +1,20 @@
-"""`sync`, `mirror`, `pin`, `unpin`, `evict`, `copies`, `status`, `why`: what moves, and where."""
+"""`sync`, `watch`, `mirror`, `pin`, `unpin`, `evict`, `copies`, `status`, `why`: what moves, and where."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from globofs import limits
 from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import path_fields, problem_fields
 from globofs.cli.peers import peer_fields
-from globofs.errors import Interrupted, printable
+from globofs.errors import Interrupted, UsageError, printable
+from globofs.events import Note, PeerStatus, Problem, Progress
 from globofs.speech import (
     age_words,
+    parse_span,
     plural,
     safe,
     shown_path,
@@ -20,7 +24,12 @@ from globofs.speech import (
 )
 
 if TYPE_CHECKING:
-    from globofs.events import Event, PeerSeen, PeerStatus, Status
+    from globofs.engine.runfiles import Published
+    from globofs.events import Event, PeerSeen, Snapshot, Status
+
+LOOK_SECONDS: Final = 0.1
+LEADER_ROUND_NS: Final = 300_000_000  # what it publishes later than that knows of the request
+ENGINE_CLOSE_SECONDS: Final = 0.7  # within the second after which Ctrl-C interrupts
 
 
 def plain(result: object) -> dict[str, Any]:
@@ -48,9 +57,49 @@ def sync(context: Context) -> int:
     """Push, receive and relay, once or live."""
     if context.args.watch:
         return _live(context)
+    leader = _leader(context)
+    if leader is not None:
+        return _sync_by(context, leader)
     result = context.volume.sync(**context.listening)
     status = context.finish(result.problems)
     return max(status, _report_sync(context, result.peers, plain(result)))
+
+
+def _leader(context: Context) -> Published | None:
+    """The process that syncs this node already, if there is one."""
+    from globofs.engine.runfiles import RunFiles
+
+    run = RunFiles(context.volume.node.run(), "sync", readonly=context.volume.readonly)
+    now = context.volume.node.clock.now_ns()
+    return next((other for other in run.others(now) if other.leads), None)
+
+
+def _sync_by(context: Context, leader: Published) -> int:
+    """Ask the process that syncs this node for a round now, and wait until it had one."""
+    from globofs.engine.runfiles import Request, ask
+    from globofs.events import PeerSeen
+
+    context.out.say(f"globofs: {safe(leader.who)} syncs this node; asked it to")
+    node = context.volume.node
+    ask(node.run(), Request("poke"))
+    asked = node.clock.now_ns()
+    end = node.clock.monotonic() + limits.PEER_COMMAND_SECONDS
+    while not context.cancelled() and node.clock.monotonic() < end:
+        node.clock.sleep(LOOK_SECONDS)
+        told = _leader(context)
+        if told is None:
+            return sync(context)  # it ended: ours now
+        leader = told
+        busy = any(peer.activity != "idle" for peer in leader.peers)
+        if leader.at - asked > LEADER_ROUND_NS and not busy:
+            break
+    if context.cancelled():
+        raise Interrupted()
+    seen = tuple(
+        PeerSeen(one.name, one.state, one.reason, one.outgoing, one.incoming, one.last_seen)
+        for one in leader.peers
+    )
+    return _report_sync(context, seen, {"by": leader.who, "problems": []})
 
 
 def _report_sync(context: Context, peers: tuple[PeerSeen, ...], counts: dict[str, Any]) -> int:
@@ -60,9 +109,11 @@ def _report_sync(context: Context, peers: tuple[PeerSeen, ...], counts: dict[str
     else:
         for peer in peers:
             context.out.say(f"globofs: {safe(peer.peer)}: {seen_words(peer)}")
-        sent, received = counts.get("sent", 0), counts.get("received", 0)
-        total = f"{plural(int(sent), 'record')} sent, {int(received):,} received"
-        context.out.say(f"globofs: {total}" if peers else "globofs: no peers, nothing to do")
+        if not peers:
+            context.out.say("globofs: no peers, nothing to do")
+        elif "sent" in counts:
+            sent, received = plural(counts["sent"], "record"), counts["received"]
+            context.out.say(f"globofs: {sent} sent, {received:,} received")
     return sync_status(peers)
 
 
@@ -89,8 +140,6 @@ def seen_fields(seen: PeerSeen) -> dict[str, Any]:
 
 def seen_words(seen: PeerSeen) -> str:
     """The same in words."""
-    from globofs.events import PeerStatus
-
     status = PeerStatus(
         seen.peer, "", "", seen.state, seen.reason, outgoing=seen.outgoing, incoming=seen.incoming
     )
@@ -101,82 +150,137 @@ def _live(context: Context) -> int:
     """Stay, narrate what changes, end with Ctrl-C."""
     from globofs.engine import Engine
 
-    engine = Engine(context.volume)
+    engine = Engine(context.volume, label="sync")
     live = _Live(context)
-    engine.subscribe(live.hear)
-    engine.start()
     context.out.say("globofs: syncing live; Ctrl-C ends it")
+    engine.start()
     try:
         while not context.cancelled():
             live.look(engine.snapshot())
-            context.volume.node.clock.sleep(0.1)
+            time.sleep(LOOK_SECONDS)
     finally:
-        engine.close(1.0)
+        engine.close(ENGINE_CLOSE_SECONDS)
     raise Interrupted()
 
 
 class _Live:
-    """Narrates an engine: a line when a peer's state or what is left with it changes."""
+    """Narrates an engine's snapshots: a line when a peer's state or what is left with it
+    changes, and what the engine notes."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._told: dict[str, tuple[Any, ...]] = {}
-        self._notification = ""
+        self._noted: Note | None = None
+        self._tree = -1
+        self._leader = ""
+        self._error = ""
 
-    def hear(self, event: Event) -> None:
-        """Called from the engine's threads."""
-        from globofs.events import Changed, Note, Problem
-
-        out = self._context.out
-        if isinstance(event, Changed):
-            count = plural(event.records, "record")
-            if out.as_json:
-                paths = [path_fields(path)["path"] for path in event.paths]
-                line = {"event": "changed", "records": event.records, "origin": event.origin}
-                out.event({**line, "paths": paths})
-            else:
-                name = safe(self._context.volume.node_name(event.origin))
-                out.say(f"globofs: {count} from {name}")
-        elif isinstance(event, Problem):
-            if out.as_json:
-                out.event({"event": "problem", **problem_fields([event])[0]})
-            out.problem(event)
-        elif isinstance(event, Note):
-            if out.as_json:
-                out.event({"event": "note", "text": event.text, "peer": event.peer})
-            out.emit(event)
-
-    def look(self, snapshot: Any) -> None:
+    def look(self, snapshot: Snapshot) -> None:
         """Ten times a second, in the main thread."""
-        out = self._context.out
+        if snapshot.leader != self._leader:
+            self._leader = snapshot.leader
+            who = self._leader or "this process"
+            self._event({"event": "leader", "who": who}, f"{who} syncs this node")
+        if snapshot.error != self._error:
+            self._error = snapshot.error
+            self._event({"event": "error", "error": self._error}, self._error or "it goes on")
+        for note in self._news(snapshot.notes):
+            text = f"{note.peer}: {note.text}" if note.peer else note.text
+            line = {"event": "note", "text": note.text, "peer": note.peer, "warning": note.warning}
+            self._event(line, text)
         for peer in snapshot.status.peers:
-            settled = peer.activity == "idle"
-            mark = (peer.state, peer.reason, settled and peer.outgoing, settled and peer.incoming)
-            if self._told.get(peer.name) == mark or (peer.state == "online" and not settled):
-                continue
-            self._told[peer.name] = mark
-            if out.as_json:
-                out.event({"event": "peer", **peer_fields(peer)})
-            else:
-                out.say(f"globofs: {safe(peer.name)}: {state_words(peer)}")
+            self._peer(peer)
+        if self._tree not in (-1, snapshot.tree_serial) and self._context.out.as_json:
+            self._context.out.event({"event": "changed", "files": snapshot.status.files})
+        self._tree = snapshot.tree_serial
         self._draw(snapshot)
 
-    def _draw(self, snapshot: Any) -> None:
-        from globofs.events import Progress
-
-        overall = snapshot.overall
-        if overall.moving or overall.queued:
-            self._context.out.progress(
-                Progress(
-                    "sync",
-                    "moving",
-                    bytes=overall.done,
-                    bytes_total=overall.total,
-                    growing=overall.growing,
-                )
-            )
+    def _event(self, line: dict[str, Any], text: str) -> None:
+        if self._context.out.as_json:
+            self._context.out.event(line)
         else:
+            self._context.out.say(f"globofs: {safe(text)}")
+
+    def _news(self, notes: tuple[Note, ...]) -> tuple[Note, ...]:
+        """The notes behind the last one told; all, where that has gone out of sight."""
+        last, self._noted = self._noted, notes[-1] if notes else self._noted
+        for place in range(len(notes) - 1, -1, -1):
+            if notes[place] is last:
+                return notes[place + 1 :]
+        return notes
+
+    def _peer(self, peer: PeerStatus) -> None:
+        """A line when it came to rest in another way than before, not for every record."""
+        settled = peer.activity == "idle" or peer.state != "online"
+        mark = (peer.state, peer.reason, peer.outgoing, peer.incoming)
+        if not settled or self._told.get(peer.name) == mark:
+            return
+        self._told[peer.name] = mark
+        text = f"{safe(peer.name)}: {state_words(peer)}"
+        self._event({"event": "peer", **peer_fields(peer)}, text)
+
+    def _draw(self, snapshot: Snapshot) -> None:
+        overall = snapshot.overall
+        if not (overall.moving or overall.queued):
             self._context.out.clear()
+            return
+        self._context.out.progress(
+            Progress(
+                "sync",
+                "moving",
+                bytes=overall.done,
+                bytes_total=overall.total,
+                growing=overall.growing,
+            )
+        )
+
+
+# --- watch ------------------------------------------------------------------------------------
+
+
+def watch(context: Context) -> int:
+    """Add the folder, then add again whenever something changed, until Ctrl-C."""
+    from globofs.engine.folder import FolderWatch
+    from globofs.format.names import parse_path
+
+    args = context.args
+    poll = parse_span(args.poll) if args.poll else 0
+    if args.poll and poll < 1:
+        raise UsageError("--poll wants at least 1s")
+    watching = FolderWatch(
+        context.volume,
+        args.folder,
+        volume_directory=context.volume.directory,
+        run_directory=context.volume.node.run(),
+        to=parse_path(args.to),
+        exclude=tuple(args.exclude),
+        poll_seconds=float(poll or limits.POLL_DEFAULT_SECONDS),
+        force_polling=bool(poll),
+        emit=_WatchTeller(context).emit,
+    )
+    watching.run(context.cancelled)
+    if context.out.as_json:
+        context.out.event({"event": "end", **plain(watching.totals)})
+    raise Interrupted()
+
+
+class _WatchTeller:
+    """Narrates a watch: notes and problems; a scan every few seconds is no news."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def emit(self, event: Event) -> None:
+        """From any thread."""
+        if isinstance(event, Progress):
+            return
+        out = self._context.out
+        if out.as_json and isinstance(event, Note):
+            out.event({"event": "note", "text": event.text, "warning": event.warning})
+        elif out.as_json and isinstance(event, Problem):
+            out.event({"event": "problem", **problem_fields([event])[0]})
+        else:
+            self._context.emit(event)
 
 
 # --- blocks -----------------------------------------------------------------------------------
@@ -240,7 +344,9 @@ def unpin(context: Context) -> int:
 def evict(context: Context) -> int:
     """Let go what others safely hold."""
     args = context.args
-    result = context.volume.evict(context.path(args.path), dry_run=args.dry_run, **context.listening)
+    result = context.volume.evict(
+        context.path(args.path), dry_run=args.dry_run, **context.listening
+    )
     if context.out.as_json:
         counts = plain(result)
         counts["kept"] = [{"reason": reason, "blocks": blocks} for reason, blocks in result.kept]
@@ -313,7 +419,9 @@ def status(context: Context) -> int:
 
 
 def _peer_row(context: Context, peer: PeerStatus) -> tuple[str, ...]:
-    seen = "never seen" if peer.last_seen is None else f"seen {age_words(peer.last_seen, context.now)}"
+    seen = (
+        "never seen" if peer.last_seen is None else f"seen {age_words(peer.last_seen, context.now)}"
+    )
     return (safe(peer.name), state_words(peer), seen, safe(peer.path))
 
 
@@ -331,5 +439,3 @@ def why(context: Context) -> int:
     if not found:
         context.out.say(f"globofs: all of {shown_path(path)} is here, and every peer knows of it")
     return DONE
-
-
