@@ -160,15 +160,15 @@ def rfc3339(ns: int) -> str:
 
 # --- times typed ------------------------------------------------------------------------------
 
-_NUMBER = re.compile(r"(\d{1,12})\.(\d{9})(?:-[0-9a-f]{8})?")
-_AGO = re.compile(r"(?:(\d+)|an?)\s*([a-z]+)\s+ago")
-_ISO = re.compile(
+# Patterns are compiled when first used: `ls` needs none of them, and start-up counts.
+_NUMBER = r"(\d{1,12})\.(\d{9})(?:-[0-9a-f]{8})?"
+_AGO = r"(?:(\d+)|an?)\s*([a-z]+)\s+ago"
+_ISO = (
     r"(\d{4})-?(\d\d)-?(\d\d)"
-    r"(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(Z|UTC|[+-]\d\d(?::?\d\d)?)?)?",
-    re.IGNORECASE,
+    r"(?:[t ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(z|utc|[+-]\d\d(?::?\d\d)?)?)?"
 )
-_CLOCK = re.compile(r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?")
-_WORDY = re.compile(r"(\d{1,2})\s+([a-z]{3,9})\.?(?:\s+(\d{4}))?(?:\s+(\S+))?")
+_CLOCK = r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?"
+_WORDY = r"(\d{1,2})\s+([a-z]{3,9})\.?(?:\s+(\d{4}))?(?:\s+(\S+))?"
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
     **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), _MINUTE),
@@ -184,7 +184,7 @@ def parse_time(text: str, now: int, *, start: bool = False) -> int:
     """The moment `text` names: ISO 8601 (local without a zone), `yesterday 18:00`, `2h ago`,
     `monday`, a version's number, and every form the screens show. Raises `BadTime`."""
     words = " ".join(text.split())
-    found = _NUMBER.fullmatch(words)
+    found = re.fullmatch(_NUMBER, words)
     if found:
         return _bounded(int(found[1]) * SECOND_NS + int(found[2]), text)
     lower = words.lower()
@@ -206,11 +206,11 @@ def _bounded(ns: int, text: str) -> int:
 def _parse_words(lower: str, now: int, start: bool) -> int | None:
     if lower in ("now", "just now"):
         return now
-    ago = _AGO.fullmatch(lower)
+    ago = re.fullmatch(_AGO, lower)
     if ago:
         unit = _UNITS.get(ago[2])
         return None if unit is None else now - int(ago[1] or 1) * unit * SECOND_NS
-    iso = _ISO.fullmatch(lower)
+    iso = re.fullmatch(_ISO, lower)
     if iso:
         year, month, day, hour, minute, second, fraction, zone = iso.groups()
         return _moment(
@@ -220,9 +220,9 @@ def _parse_words(lower: str, now: int, start: bool) -> int | None:
     day = _named_day(head, now)
     if day is not None:
         return _with_clock(day, rest, start)
-    if _CLOCK.fullmatch(lower):
+    if re.fullmatch(_CLOCK, lower):
         return _with_clock(_date(now, 0), lower, start)
-    wordy = _WORDY.fullmatch(lower)
+    wordy = re.fullmatch(_WORDY, lower)
     if wordy and wordy[2][:3].title() in MONTHS:
         month_number = MONTHS.index(wordy[2][:3].title()) + 1
         this_year = time.localtime(now // SECOND_NS).tm_year
@@ -254,7 +254,7 @@ def _named_day(word: str, now: int) -> tuple[int, int, int] | None:
 def _with_clock(date: tuple[int, int, int], clock: str, start: bool) -> int | None:
     if not clock:
         return _moment(date, (None,) * 4, None, start)
-    found = _CLOCK.fullmatch(clock.removeprefix("at "))
+    found = re.fullmatch(_CLOCK, clock.removeprefix("at "))
     return None if found is None else _moment(date, found.groups(), None, start)
 
 
