@@ -44,17 +44,17 @@ class Site:
         self.node.add_peer_entry(other.node.name, config)
         self.peers.reload()
 
-    def write(self, path: str, data: bytes, piece: int = 1 << 20, links: bool = True) -> bytes:
+    def write(self, path: str, data: bytes, piece: int = 1 << 20, **options: object) -> bytes:
         """Commit a file; returns the version's id."""
         pieces = [data[at : at + piece] for at in range(0, len(data), piece)]
         blocks = tuple(Block(sha256(item).digest(), len(item)) for item in pieces)
-        with self.node.operation("add", [path]) as operation:
-            with self.node.blocks.batch() as batch:
-                for block, item in zip(blocks, pieces, strict=True):
-                    batch.add(block.id, block.size, *compress(item, "zstd", 1))
-                batch.seal()
-                draft = Draft(path.encode(), "file", len(data), 0o644, 0, b"", blocks)
-                done = operation.commit([draft])
+        draft = Draft(path.encode(), "file", len(data), 0o644, 0, b"", blocks, **options)  # type: ignore[arg-type]
+        with self.node.operation("add", [path]) as operation, self.node.blocks.batch() as batch:
+            for block, item in zip(blocks, pieces, strict=True):
+                batch.add(block.id, block.size, *compress(item, "zstd", 1))
+            batch.seal()
+            done = operation.commit([draft])
+            batch.close()
         return done[0].version_id
 
     def delete(self, path: str) -> None:

@@ -86,6 +86,7 @@ def test_the_disk_goes_away_in_the_middle(pair: tuple[Site, Site]) -> None:
     here, there = pair
     directory = here.peers["there"].directory
     directory.check()
+    assert there.node.volume == directory.volume
 
     def vanish(node: str) -> bytes:
         os.rename(there.node.volume, there.node.volume + "-gone")

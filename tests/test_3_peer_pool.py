@@ -59,8 +59,8 @@ def test_calls_queued_behind_a_stuck_one_do_not_wait_for_it() -> None:
     pool, release = PeerPool(1), threading.Event()
     hanging = pool.submit(release.wait, deadline=0.2)
     queued = pool.submit(lambda: 1)
+    pool.wait(queued)
     with pytest.raises(PeerStuck):
-        pool.wait(queued)
         queued.result()
     assert hanging.done()
     release.set()

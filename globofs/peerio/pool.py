@@ -128,10 +128,14 @@ class PeerPool:
         return self._stuck_since is not None
 
     def submit(
-        self, function: Callable[..., T], *args: Any, deadline: float = limits.PEER_CALL_SECONDS
+        self, function: Callable[..., T], *args: Any, deadline: float | None = None
     ) -> Call[T]:
-        """Start a call and return at once. A stuck peer's call ends at once in `PeerStuck`."""
-        call: Call[T] = Call(lambda: function(*args), deadline)
+        """Start a call and return at once. A stuck peer's call ends at once in `PeerStuck`.
+
+        `deadline`: seconds without progress after which it is abandoned (None: 10).
+        """
+        seconds = limits.PEER_CALL_SECONDS if deadline is None else deadline
+        call: Call[T] = Call(lambda: function(*args), seconds)
         if self.inline:
             call.run()
             return call
@@ -149,9 +153,7 @@ class PeerPool:
             call.finish(None, self._stuck_error())
         return call
 
-    def call(
-        self, function: Callable[..., T], *args: Any, deadline: float = limits.PEER_CALL_SECONDS
-    ) -> T:
+    def call(self, function: Callable[..., T], *args: Any, deadline: float | None = None) -> T:
         """Run `function(*args)` in the pool and wait for it.
 
         Raises what it raises, or `PeerStuck` once it made no progress for `deadline` seconds.

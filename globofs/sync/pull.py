@@ -94,6 +94,7 @@ class Puller:
         self._flights: dict[bytes, _Flight] = {}
         self._bytes = 0
         self._answered = ""  # uuid of the peer that answered last
+        self._lagging: dict[str, Call[Pulled | None]] = {}  # calls that were overtaken, by peer
 
     # --- one block --------------------------------------------------------------------------
 
@@ -204,11 +205,13 @@ class Puller:
         return active < most and self._bytes < limits.PULL_BYTES_IN_FLIGHT
 
     def _candidates(self, writer: str) -> list[Peer]:
-        def order(peer: Peer) -> tuple[bool, bool, bool, bool, float]:
+        def order(peer: Peer) -> tuple[bool, bool, bool, bool, bool, float]:
             facts = peer.facts
             keeper = facts is not None and not facts.cacheonly
+            late = self._lagging.get(peer.uuid)
             return (
                 not peer.reachable,
+                late is not None and not late.done(),
                 peer.uuid != writer,
                 not keeper,
                 peer.uuid != self._answered,
@@ -288,6 +291,8 @@ class Puller:
         """Ask the next peer when none is being asked, or when those asked take too long."""
         now = self.node.clock.monotonic()
         while flight.candidates and (not flight.calls or now >= flight.hedge_at):
+            for slow, overtaken in flight.calls:
+                self._lagging[slow.uuid] = overtaken
             peer = flight.candidates.pop(0)
             call = peer.start_block(flight.wanted.id, flight.wanted.size)
             if call.done():

@@ -1,0 +1,300 @@
+"""Pull: verified before anyone sees it, from whoever has it, and never held up by one peer."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from globofs import limits
+from globofs.errors import ContentMissing, Interrupted
+from globofs.events import Problem
+from globofs.peerio.directory import PeerDirectory, block_name
+from globofs.store.query import View
+from globofs.sync.pull import FileReader, Wanted
+from tests.helpers_peer import Site, sites
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Iterator[tuple[Site, Site, Site]]:
+    """`c` has peers `a` and `b`; all three know the same versions, `a` and `b` hold them."""
+    with sites(tmp_path, "a", "b", "c", inline=False) as (a, b, c):
+        for site in (a, b, c):
+            for other in (a, b, c):
+                if site is not other:
+                    site.knows(other)
+        yield a, b, c
+
+
+DATA = os.urandom(700_000)
+PIECE = 50_000
+
+
+def spread(a: Site, b: Site, c: Site, path: str = "file", data: bytes = DATA) -> None:
+    """`a` writes, all hear of it, `b` reads it all."""
+    a.write(path, data, piece=PIECE)
+    for _ in range(2):
+        a.sync()
+        b.sync()
+        c.sync()
+    assert b.read(path) == data
+    b.node.blocks.sync_pending()
+
+
+def blocks(data: bytes = DATA) -> list[bytes]:
+    return [sha256(data[at : at + PIECE]).digest() for at in range(0, len(data), PIECE)]
+
+
+def stored(site: Site, block: bytes) -> Path:
+    found = site.node.blocks.find(block)
+    assert found is not None
+    return Path(found[0])
+
+
+def test_reading_pulls_keeps_and_counts(three: tuple[Site, Site, Site]) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    assert c.held("file") == [False] * 14
+    assert c.read("file") == DATA
+    c.node.blocks.sync_pending()
+    assert c.held("file") == [True] * 14
+    assert c.node.index.synced(blocks()) == set(blocks())
+    for other in ("a", "b"):
+        os.rename(c.peers[other].path, c.peers[other].path + "-away")
+    assert c.read("file") == DATA
+
+
+def test_a_wrong_copy_is_named_and_pulled_elsewhere(three: tuple[Site, Site, Site]) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    stored(a, blocks()[3]).write_bytes(b"")
+    stored(a, blocks()[5]).write_bytes(os.urandom(PIECE))
+    os.unlink(stored(a, blocks()[7]))
+    os.mkdir(Path(a.node.hashes()) / block_name(blocks()[7]))
+    wanted = [Wanted(block, PIECE, b"file", a.uuid) for block in blocks()]
+    done = c.puller.fetch(wanted)
+    assert (done.blocks, done.missing) == (14, ())
+    named = [problem.reason for problem in done.problems]
+    assert any(blocks()[5].hex()[:16] in text and text.startswith("a ") for text in named)
+    assert c.read("file") == DATA
+
+
+def test_nobody_has_it(three: tuple[Site, Site, Site]) -> None:
+    a, b, c = three
+    a.write("only", b"only a has this")
+    a.sync()
+    c.sync()
+    os.rename(a.node.volume, a.node.volume + "-off")
+    with pytest.raises(ContentMissing) as found:
+        c.read("only")
+    assert "only" in found.value.message
+    assert a.node.config.name in found.value.message, "it says who should have it"
+    os.rename(a.node.volume + "-off", a.node.volume)
+    assert c.read("only") == b"only a has this"
+
+
+def test_the_rest_is_pulled_when_one_block_is_nowhere(three: tuple[Site, Site, Site]) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    for site in (a, b):
+        os.unlink(stored(site, blocks()[2]))
+    done = c.puller.fetch([Wanted(block, PIECE, b"file", a.uuid) for block in blocks()])
+    assert done.blocks == 13
+    assert [item.id for item in done.missing] == [blocks()[2]]
+    again = c.puller.fetch([Wanted(block, PIECE, b"file", a.uuid) for block in blocks()])
+    assert (again.already, again.blocks) == (13, 0), "what is here is not pulled again"
+
+
+def slow_reads(monkeypatch: pytest.MonkeyPatch, name: str, seconds: float) -> threading.Event:
+    """Every read of a block at peer `name` takes `seconds`, until the event is set."""
+    real, release = PeerDirectory.read_block, threading.Event()
+
+    def slow(self: PeerDirectory, block: bytes, size: int) -> tuple[bytes, str] | None:
+        if self.name == name:
+            release.wait(seconds)
+        return real(self, block, size)
+
+    monkeypatch.setattr(PeerDirectory, "read_block", slow)
+    return release
+
+
+def test_a_slow_peer_is_overtaken(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    release = slow_reads(monkeypatch, "a", 30)  # the preferred one: it wrote the file
+    begun = time.monotonic()
+    assert c.read("file") == DATA
+    assert time.monotonic() - begun < 8
+    release.set()
+
+
+def test_a_hanging_peer_alone_ends_in_an_error_and_the_peer_is_stuck(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    os.rename(b.node.volume, b.node.volume + "-off")
+    release = slow_reads(monkeypatch, "a", 60)
+    monkeypatch.setattr(limits, "PEER_CALL_SECONDS", 0.5)
+    begun = time.monotonic()
+    with pytest.raises(ContentMissing):
+        c.read("file")
+    assert time.monotonic() - begun < 5
+    assert c.peers["a"].state().state == "stuck"
+    release.set()
+    until = time.monotonic() + 5
+    while c.peers["a"].state().state == "stuck" and time.monotonic() < until:
+        time.sleep(0.02)
+    assert c.read("file") == DATA
+
+
+def test_one_flight_a_block_whoever_asks(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    counted: list[bytes] = []
+    real = PeerDirectory.read_block
+
+    def count(self: PeerDirectory, block: bytes, size: int) -> tuple[bytes, str] | None:
+        counted.append(block)
+        time.sleep(0.05)
+        return real(self, block, size)
+
+    monkeypatch.setattr(PeerDirectory, "read_block", count)
+    answers: list[bytes] = []
+
+    def ask() -> None:
+        answers.append(c.puller.get(blocks()[0], PIECE, b"file", a.uuid))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == [DATA[:PIECE]] * 8
+    assert counted == [blocks()[0]]
+
+
+def test_sixteen_pulls_are_in_flight(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = three
+    data = os.urandom(20 * 1000)
+    a.write("many", data, piece=1000)
+    a.sync()
+    c.sync()
+    os.rename(b.node.volume, b.node.volume + "-off")
+    inside, most, guard = 0, 0, threading.Lock()
+    real = PeerDirectory.read_block
+
+    def count(self: PeerDirectory, block: bytes, size: int) -> tuple[bytes, str] | None:
+        nonlocal inside, most
+        with guard:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.1)
+        try:
+            return real(self, block, size)
+        finally:
+            with guard:
+                inside -= 1
+
+    monkeypatch.setattr(PeerDirectory, "read_block", count)
+    wanted = [
+        Wanted(sha256(data[at : at + 1000]).digest(), 1000, b"many", a.uuid)
+        for at in range(0, len(data), 1000)
+    ]
+    assert c.puller.fetch(wanted).blocks == 20
+    assert most >= 16
+
+
+def test_bytes_in_flight_are_bounded(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    monkeypatch.setattr(limits, "PULL_BYTES_IN_FLIGHT", 3 * PIECE)
+    most = 0
+    real = c.puller.join
+
+    def watch(wanted: Wanted, event: threading.Event) -> object:
+        nonlocal most
+        flight = real(wanted, event)
+        most = max(most, c.puller._bytes)
+        return flight
+
+    monkeypatch.setattr(c.puller, "join", watch)
+    assert c.puller.fetch([Wanted(block, PIECE, b"", a.uuid) for block in blocks()]).blocks == 14
+    assert most <= 3 * PIECE
+    assert c.puller._bytes == 0
+    assert c.puller._flights == {}
+
+
+def test_random_access_and_reading_ahead(three: tuple[Site, Site, Site]) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    version = View(c.node).version(b"file")
+    assert version is not None
+    with FileReader(c.puller, version) as reader:
+        assert reader.pread(0, 10) == DATA[:10]
+        assert reader.pread(49_990, 20) == DATA[49_990:50_010]
+        assert reader.pread(120_000, 200_000) == DATA[120_000:320_000]
+        assert reader.pread(699_990, 100) == DATA[699_990:]
+        assert reader.pread(700_000, 1) == b""
+        assert reader.pread(5_000_000, 1) == b""
+    assert c.puller._flights == {}
+    assert c.puller._bytes == 0
+
+
+def test_cancelling_is_quick_and_leaves_what_came(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    first = blocks()[0]
+    c.puller.get(first, PIECE)
+    os.rename(b.node.volume, b.node.volume + "-off")
+    release = slow_reads(monkeypatch, "a", 30)
+    stop = threading.Event()
+    threading.Timer(0.3, stop.set).start()
+    begun = time.monotonic()
+    done = c.puller.fetch(
+        [Wanted(block, PIECE, b"", a.uuid) for block in blocks()], cancelled=stop.is_set
+    )
+    assert time.monotonic() - begun < 2
+    assert done.already == 1
+    with pytest.raises(Interrupted):
+        c.puller.get(blocks()[1], PIECE, cancelled=lambda: True)
+    release.set()
+
+
+def test_a_damaged_block_of_ours_is_pulled_again(three: tuple[Site, Site, Site]) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    c.read("file")
+    c.node.blocks.sync_pending()
+    stored(c, blocks()[4]).write_bytes(b"rot")
+    assert c.read("file") == DATA
+    assert any(isinstance(event, Problem) and event.warning for event in c.events)
+
+
+def test_a_read_only_node_reads_and_keeps_nothing(three: tuple[Site, Site, Site]) -> None:
+    from globofs.store.node import open_node
+
+    a, b, c = three
+    spread(a, b, c)
+    c.close()
+    before = {path for path in c.directory.rglob("*") if "index" not in path.name}
+    looking = Site(open_node(c.node.volume, readonly=True), inline=False)
+    looking.node.catch_up()
+    assert looking.read("file") == DATA
+    looking.close()
+    assert {path for path in c.directory.rglob("*") if "index" not in path.name} == before
