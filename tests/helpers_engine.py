@@ -80,6 +80,9 @@ class FakeWork:
         with Lock(str(self._directory), "sync").try_exclusive() as ours:
             yield ours
 
+    def announce(self) -> None:
+        pass
+
     def peers(self) -> tuple[PeerFacts, ...]:
         return tuple(peer.facts for peer in self.fakes.values())
 

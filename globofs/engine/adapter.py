@@ -14,6 +14,7 @@ from globofs.engine.queue import below as at_or_below
 from globofs.engine.work import PeerFacts, Steering
 from globofs.events import Emit, PeerSeen, Status
 from globofs.peerio.peer import Peer
+from globofs.store.announce import announce
 from globofs.store.query import View
 from globofs.store.state import Wanted
 from globofs.store.views import Entry
@@ -71,6 +72,11 @@ class VolumeWork:
     def lead(self) -> AbstractContextManager[bool]:
         """Hold `lock/sync` if it is free."""
         return self._node.locks.sync.try_exclusive()
+
+    def announce(self) -> None:
+        """Say in the journal who this node is; one without peers has nobody to tell."""
+        if len(self.volume.peers):
+            announce(self._node)
 
     # --- peers ----------------------------------------------------------------------------------
 

@@ -278,6 +278,8 @@ class Engine:
     def _hear(self, event: Event) -> None:
         """Every event of rounds, pulls and reads, from any thread."""
         if isinstance(event, BlockMoved):
+            if not event.path:
+                return  # records: the peers' own counters show them
             self._meters.overall.add(event.bytes)
             self.queue.progress(
                 event.path, event.peer, event.bytes, event.direction, time.monotonic()
@@ -393,6 +395,7 @@ class Engine:
             return
         leadership.enter_context(attempt)
         self._leads = True
+        self._local.do(self.work.announce)
         self._reload()
         self._local.hint()
 

@@ -129,6 +129,8 @@ class Local:
 
     def look(self) -> None:
         """Apply what arrived, then see what differs from the last look."""
+        if gone := self._work.present():
+            raise errors.GlobofsError(gone)
         if self._leads() and not self._work.readonly:
             self._work.catch_up(self._hear)
         steering = self._work.steering()

@@ -18,6 +18,7 @@ from globofs import errors, limits
 from globofs.events import Emit, Event, PeerSeen, PeerState
 
 SETTLE_FIRST_SECONDS: Final = 0.1  # after a push: how soon to look for the acknowledgement
+ASLEEP_LOOKS: Final = 5  # looks for an acknowledgement, about 1.5 s, after which none is expected
 SPACING_SECONDS: Final = 0.02  # rounds with one peer are never closer together
 HANG_SECONDS: Final = limits.PEER_CALL_SECONDS + 2.0  # a round without a sign of life: stuck
 
@@ -46,11 +47,14 @@ class Schedule:
     poll_seconds: float
     failures: int = 0
     settling: int = 0
+    outgoing: int = 0
 
     def after(self, seen: PeerSeen) -> float:
         """Seconds until the next round, given what the last one found."""
         if seen.state in ("online", "readonly"):
             self.failures = 0
+            if seen.outgoing != self.outgoing:
+                self.outgoing, self.settling = seen.outgoing, 0
             if seen.outgoing and seen.state == "online":
                 delay = min(SETTLE_FIRST_SECONDS * 2.0**self.settling, self.poll_seconds)
                 self.settling = min(self.settling + 1, 16)
@@ -144,8 +148,8 @@ class PeerLoop:
 
     @property
     def idle(self) -> bool:
-        """Whether no round runs or is due at once, and the peer knows all that we know (or is
-        away, so that waiting for it would be in vain)."""
+        """Whether no round runs or is due at once, and the peer knows all that we know, or is
+        away or asleep (it acknowledged nothing for a while), so that waiting would be in vain."""
         with self._condition:
             if self._state.busy_since is not None:
                 return self._hangs(time.monotonic())
@@ -154,7 +158,10 @@ class PeerLoop:
             if not self._state.rounds and not self._paused:
                 return False
             seen = self._state.seen
-            return self._paused or seen.state != "online" or not (seen.outgoing or seen.incoming)
+            if self._paused or seen.state != "online":
+                return True
+            asleep = self._schedule.settling >= ASLEEP_LOOKS
+            return not seen.incoming and (not seen.outgoing or asleep)
 
     def state(self) -> tuple[RoundState, PeerState, str]:
         """What is known, with the state to show and its reason."""

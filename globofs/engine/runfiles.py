@@ -133,7 +133,7 @@ class RunFiles:
         if self._readonly:
             return
         try:
-            fsio.mkdirs(self.requests)
+            _make(self.requests)
             for name, raw in self._files():
                 if raw.get("host") == self._host and not alive(
                     int(raw.get("pid", 0)), str(raw.get("start", ""))
@@ -263,11 +263,20 @@ def ask(directory: str, request: Request) -> bool:
     place = os.path.join(directory, "requests")
     name = f"{next(_numbers):06d}-{os.getpid()}"
     try:
-        fsio.mkdirs(place)
+        _make(place)
         fsio.write_atomic(os.path.join(place, name), json.dumps(document).encode())
     except OSError:
         return False
     return True
+
+
+def _make(place: str) -> None:
+    """Make `run/requests`, but nothing above: a volume that is gone is not begun anew."""
+    try:
+        fsio.mkdir(place)
+    except FileNotFoundError:
+        fsio.mkdir(os.path.dirname(place))
+        fsio.mkdir(place)
 
 
 def _parse(raw: bytes) -> Request | None:

@@ -66,6 +66,9 @@ class Work(Protocol):
         """Hold `lock/sync` if it is free; yields whether it is ours. One thread enters and
         leaves it."""
 
+    def announce(self) -> None:
+        """Say in the journal who this node is, if that is not said yet. Before the first round."""
+
     def peers(self) -> tuple[PeerFacts, ...]:
         """The configured peers; never waits for one."""
 

@@ -19,6 +19,7 @@ from globofs.format import kinds
 from globofs.format.manifest import Block, Kind, Manifest, content_of, encode
 from globofs.format.record import encode_record
 from globofs.store import apply
+from globofs.store.announce import unsaid
 from globofs.store.apply_records import load_seen
 from globofs.store.catchup import advance_own, catch_up_own, own_size, write_applied
 from globofs.store.index import HeadInfo, PathInfo, chunks, marks
@@ -163,7 +164,13 @@ class Operation:
         self._closed = True
         if not self.number:
             return
-        self.record(kinds.CloseRecord(self.verb, self.args, self.versions, self.bytes))
+        entries: list[kinds.Entry] = [
+            kinds.CloseRecord(self.verb, self.args, self.versions, self.bytes)
+        ]
+        said = unsaid(self.node)
+        if said is not None:
+            entries.insert(0, said)
+        self.record(*entries)
         unmark_running(self.node, self.number)
         finish(self.node, emit=self._emit)
 
@@ -271,7 +278,12 @@ class Operation:
         if not self.number:
             mark_running(node, number)
         before = own_size(node)
-        node.journal.append(frames, Last(seq, prev))
+        try:
+            node.journal.append(frames, Last(seq, prev))
+        except BaseException:
+            if not self.number:
+                unmark_running(node, number)
+            raise
         self.number = number
         done = apply.apply_items(node.index, items, emit=self._emit)
         advance_own(node, before)
