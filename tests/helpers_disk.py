@@ -9,12 +9,13 @@
 
 The model is stricter than any file system we know: a name is durable only once its directory was
 synced, content only once the file was, and in between anything may have happened or not, in any
-order. `syncfs` makes everything durable. What SQLite writes is not seen here, so the index is
+order; only a rename happens as a whole or not at all. `syncfs` makes everything durable. What SQLite writes is not seen here, so the index is
 missing afterwards (it is a cache); `run_killed` is for those who want to keep it.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -25,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from globofs.store import clock, fsio
 
@@ -66,9 +67,17 @@ class Directory:
 
     now: dict[str, Node] = field(default_factory=dict)
     durable: dict[str, Node] = field(default_factory=dict)
+    key: int = field(default_factory=itertools.count(1).__next__)
 
 
 Node = File | Link | Directory
+
+
+class Name(NamedTuple):
+    """A name in a directory; directories are told apart by their `key`."""
+
+    directory: int
+    name: str
 
 
 class Model:
@@ -78,6 +87,8 @@ class Model:
         """Begin with what lies below `root`, all of it durable."""
         self.root = os.path.abspath(root)
         self.top = self._load(self.root) if os.path.isdir(self.root) else Directory()
+        self.renames: list[set[Name]] = []
+        """Names that unsynced renames tie together: on disk all are as before, or all as now."""
 
     def _load(self, path: str) -> Directory:
         found = Directory()
@@ -157,10 +168,35 @@ class Model:
     def _do_fsync_dir(self, path: str) -> None:
         node = self._at(path)
         assert isinstance(node, Directory)
-        node.durable = dict(node.now)
+        self._settle(node, set())
+
+    def _settle(self, directory: Directory, done: set[int]) -> None:
+        """Make a directory's names durable, and with them the other ends of their renames."""
+        if directory.key in done:
+            return
+        done.add(directory.key)
+        directory.durable = dict(directory.now)
+        tied = {
+            n.directory for group in self.renames for n in group if self._ties(group, directory)
+        }
+        self.renames = [group for group in self.renames if not self._ties(group, directory)]
+        for other in self._directories(self.top):
+            if other.key in tied:
+                self._settle(other, done)
+
+    @staticmethod
+    def _ties(group: set[Name], directory: Directory) -> bool:
+        return any(name.directory == directory.key for name in group)
+
+    def _directories(self, node: Directory) -> Iterator[Directory]:
+        yield node
+        for child in list(node.now.values()):
+            if isinstance(child, Directory):
+                yield from self._directories(child)
 
     def _do_syncfs(self, path: str) -> None:
         self._sync(self.top)
+        self.renames.clear()
 
     def _sync(self, node: Node) -> None:
         if isinstance(node, File):
@@ -178,6 +214,12 @@ class Model:
         assert not (isinstance(there, Directory) and there.now)
         del source.now[was]
         target.now[name] = node
+        group = {Name(source.key, was), Name(target.key, name)}
+        apart = [other for other in self.renames if not other & group]
+        for other in self.renames:
+            if other & group:
+                group |= other
+        self.renames = [*apart, group]
 
     def _do_unlink(self, path: str) -> None:
         parent, name = self._parent(path)
@@ -207,6 +249,10 @@ class Model:
 
     def write_out(self, target: str, mode: Mode, chance: random.Random) -> None:
         """Make real files below `target`: what is there after a kill or a power loss."""
+        self._chosen: dict[Name, bool] = {}
+        if mode == "reorder":
+            for group in self.renames:
+                self._chosen.update(dict.fromkeys(group, chance.random() < 0.5))
         self._write_directory(self.top, target, mode, chance)
 
     def _write_directory(
@@ -229,7 +275,8 @@ class Model:
             return node.durable
         found: dict[str, Node] = {}
         for name in {**node.durable, **node.now}:
-            child = (node.now if chance.random() < 0.5 else node.durable).get(name)
+            happened = self._chosen.get(Name(node.key, name), chance.random() < 0.5)
+            child = (node.now if happened else node.durable).get(name)
             if child is not None:
                 found[name] = child
         return found

@@ -11,6 +11,7 @@ import heapq
 import os
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -69,14 +70,9 @@ class _Segment:
         every = zip(self.numbers, self.starts, self.ends, strict=True)
         return sorted(span for span in every if span[0] > after)
 
-    def forget_spans(self) -> None:
-        """Keep only which numbers there are: a closed file is read again when it is needed."""
-        self.numbers, self.starts, self.ends = array("Q"), array("Q"), array("Q")
-
 
 class _Cached(NamedTuple):
-    inode: int
-    size: int
+    key: tuple[object, ...]
     last: Last
 
 
@@ -130,7 +126,7 @@ class Journal:
             fsio.fsync_dir(directory)
         size = start + len(data)
         if last is not None:
-            self._cached = _Cached(inode, size, last)
+            self._cached = _Cached((inode, size), last)
         if size >= limits.SEGMENT_BYTES:
             self.rotate()
 
@@ -165,9 +161,11 @@ class Journal:
     def rotate(self) -> None:
         """Close the own journal's segment; when that fails, writing goes on in `latest`."""
         directory = self.directory_of(self.own)
+        closed = self._closed_name(directory)
         with suppress(OSError):
-            fsio.rename(f"{directory}/{LATEST}", self._closed_name(directory))
-            self._cached = None
+            fsio.rename(f"{directory}/{LATEST}", closed)
+            if self._cached is not None:
+                self._cached = _Cached((os.path.basename(closed),), self._cached.last)
 
     def _closed_name(self, directory: str) -> str:
         """A name behind all that are there, whatever the clock says."""
@@ -178,19 +176,19 @@ class Journal:
         """The newest valid record of the own journal. Cheap when nobody has appended since."""
         directory = self.directory_of(self.own)
         path = f"{directory}/{LATEST}"
+        key: tuple[object, ...]
         try:
             info = os.lstat(path)
+            key = (info.st_ino, info.st_size)
         except FileNotFoundError:
-            info = None
-        known = self._cached
-        if known is not None and info is not None and known[:2] == (info.st_ino, info.st_size):
-            return known.last
-        found = None if info is None else _last_in(path, self.own)
+            key = tuple(_newest(directory)[:1])
+        if self._cached is not None and self._cached.key == key:
+            return self._cached.last
+        found = _last_in(path, self.own)
         if found is None:
-            closed = (_last_in(f"{directory}/{name}", self.own) for name in _newest(directory))
-            found = next((last for last in closed if last is not None), EMPTY)
-        if info is not None:
-            self._cached = _Cached(info.st_ino, info.st_size, found)
+            older = (_last_in(f"{directory}/{name}", self.own) for name in _newest(directory))
+            found = next((last for last in older if last is not None), EMPTY)
+        self._cached = _Cached(key, found)
         return found
 
     # --- any --------------------------------------------------------------------------------
@@ -346,34 +344,41 @@ class _Merge:
 def index_frames(segment: _Segment, origin: str) -> None:
     """Extend `segment` by the frames that lie behind what it knows; bodies are not looked at.
 
-    A frame whose body is not all there yet is left for the next time.
+    A frame whose body is not all there is left out, and looked at again the next time.
     """
     wanted = origin.encode("ascii")
+    _forget_from(segment, segment.scanned)
     fd = fsio.open_regular(segment.path)
     try:
         size = os.fstat(fd).st_size
         offset = segment.scanned
+        again = max(segment.scanned, size - _FRAME_BYTES)  # a header may be half there
         while offset < size:
             data = fsio.pread_all(fd, offset, _WINDOW)
-            complete = offset + len(data) >= size
-            edge = len(data) if complete else len(data) - _FRAME_BYTES
+            at_end = offset + len(data) >= size
+            edge = len(data) if at_end else max(1, len(data) - _FRAME_BYTES)
             for frame in FRAME.finditer(data):
-                start = offset + frame.start()
                 if frame.start() >= edge:
                     break
-                end = start + data.index(b"\n", frame.start()) - frame.start() + 1 + int(frame[1])
+                start = offset + frame.start()
+                end = offset + data.index(b"\n", frame.start()) + 1 + int(frame[1])
                 if end > size:
-                    edge = min(edge, frame.start())
-                    complete = True
-                    break
-                if frame[3] == wanted:
+                    again = min(again, start)
+                elif frame[3] == wanted:
                     _note(segment, int(frame[2]), start, end)
-            offset += max(edge, 0)
-            if complete or not edge:
+                    again = max(again, end) if again >= start else again
+            if not data:
                 break
-        segment.scanned = offset
+            offset += edge
+        segment.scanned = min(again, size)
     finally:
         os.close(fd)
+
+
+def _forget_from(segment: _Segment, offset: int) -> None:
+    """Drop what is known of frames that begin at or behind `offset`: they are read anew."""
+    keep = bisect_left(segment.starts, offset)
+    del segment.numbers[keep:], segment.starts[keep:], segment.ends[keep:]
 
 
 def _note(segment: _Segment, number: int, start: int, end: int) -> None:

@@ -104,10 +104,10 @@ class StagedWriter:
 
     def _flush(self) -> None:
         if self._buffer:
-            data = b"".join(self._buffer)
+            # Forgotten only once it is written: after an error the same bytes go to the same place.
+            self._writer.write(b"".join(self._buffer))
             self._buffer.clear()
             self._buffered = 0
-            self._writer.write(data)
 
     def seal(self) -> None:
         """Content on disk, then its lasting name; the caller makes the name durable."""
