@@ -108,16 +108,21 @@ class VersionRecord:
     @classmethod
     def parse(cls, record: Record) -> VersionRecord:
         """What `record` says; its manifest, if it is inside, has the id that is named."""
-        what = record.need("what")
-        if what not in KINDS:
-            raise _bad(record, f"unknown kind of version {what!r}")
+        fields = dict(record.fields)
         try:
-            path = names.check_path(unescape(record.need("path")))
+            what, length = fields["what"], parse_count(fields["length"], MANIFEST_BYTES)
+            path = names.check_path(unescape(fields["path"]))
+            version = parse_time(fields["version"])
+            manifest = parse_hex32(fields["manifest"])
+        except KeyError as error:
+            raise _bad(record, f"{error.args[0]}= is missing") from None
         except BadPath as error:
             raise _bad(record, f"path {error.path}: {error.fields['reason']}") from None
-        length = parse_count(record.need("length"), MANIFEST_BYTES)
-        manifest = parse_hex32(record.need("manifest"))
-        parents = tuple([parse_hex32(parent) for parent in record.all("parent")])
+        if what not in KINDS:
+            raise _bad(record, f"unknown kind of version {what!r}")
+        parents: tuple[bytes, ...] = ()
+        if "parent" in fields:
+            parents = tuple([parse_hex32(parent) for parent in record.all("parent")])
         if len(parents) > PARENTS_MAX:
             raise _bad(record, f"more than {PARENTS_MAX} parents")
         text = b""
@@ -125,8 +130,7 @@ class VersionRecord:
             text = record.payload[:length]
             if len(text) != length or manifest_id(text) != manifest:
                 raise _bad(record, "its manifest is not the one it names")
-        version = parse_time(record.need("version"))
-        source = record.get("source") or ""
+        source = fields.get("source", "")
         return cls(path, what, version, parents, manifest, length, source, text)
 
     def decode(self, origin: str, text: bytes | None = None) -> Manifest:

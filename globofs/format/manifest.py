@@ -198,20 +198,17 @@ def _decode(data: bytes, path: bytes | None, version: int | None) -> Manifest:
     if len(data) > MANIFEST_BYTES:
         raise _bad(f"larger than {MANIFEST_BYTES} bytes")
     header, counted, blocks = _split(data)
-    once: dict[str, str] = {}
-    parents: list[bytes] = []
-    extra: list[tuple[str, str]] = []
-    for key, value in header:
-        if key == "parent":
-            parents.append(parse_hex32(value))
-        elif key in _ONCE:
-            if key in once:
-                raise _bad(f"{key}= stands there twice")
-            once[key] = value
-        elif key == "blocks":
-            raise _bad("blocks= stands before the empty line")
-        else:
-            extra.append((key, value))
+    once = dict(header)
+    if len(once) != len(header):
+        _check_repeated(header)
+    if "blocks" in once:
+        raise _bad("blocks= stands before the empty line")
+    parents: tuple[bytes, ...] = ()
+    if "parent" in once:
+        parents = tuple([parse_hex32(value) for key, value in header if key == "parent"])
+    extra: tuple[tuple[str, str], ...] = ()
+    if not once.keys() <= _KNOWN:
+        extra = tuple([field for field in header if field[0] not in _KNOWN])
     size = sum([block.size for block in blocks])
     if "size" in once:
         size = parse_count(once["size"], SIZE_MAX)
@@ -230,7 +227,7 @@ def _decode(data: bytes, path: bytes | None, version: int | None) -> Manifest:
         path=named,
         version=at,
         node=parse_uuid(once["node"]) if "node" in once else "",
-        parents=tuple(parents),
+        parents=parents,
         size=size,
         mode=MODE_DEFAULT.get(kind, 0) if mode is None else _parse_mode(mode),
         mtime=parse_time(once["mtime"], signed=True) if "mtime" in once else at,
@@ -238,10 +235,19 @@ def _decode(data: bytes, path: bytes | None, version: int | None) -> Manifest:
         from_path=None if source is None else unescape(source),
         from_id=None if source_id is None else parse_hex32(source_id),
         blocks=blocks,
-        extra=tuple(extra),
+        extra=extra,
     )
     check(made)
     return made
+
+
+def _check_repeated(header: list[tuple[str, str]]) -> None:
+    """Raise FormatError where a key of ours, other than `parent`, stands twice."""
+    seen: set[str] = set()
+    for key, _ in header:
+        if key in seen and key in _ONCE:
+            raise _bad(f"{key}= stands there twice")
+        seen.add(key)
 
 
 def _split(data: bytes) -> tuple[list[tuple[str, str]], bool, tuple[Block, ...]]:
@@ -258,21 +264,19 @@ def _split(data: bytes) -> tuple[list[tuple[str, str]], bool, tuple[Block, ...]]
     except UnicodeDecodeError:
         raise _bad("the header is not ASCII") from None
     last = _LAST_LINE.search(data, max(start, len(data) - 24))
-    if last and last.start() > start and data[last.start() - 1] != 0x0A:
-        last = None
-    body = data[start : last.start() if last else len(data)]
-    if not last and body and not body.endswith(b"\n"):
-        body += b"\n"
-    if not _BLOCK_LINES.fullmatch(body):
+    stop = len(data)
+    if last:
+        stop = last.start()
+        if stop > start and data[stop - 1] != 0x0A:
+            raise _bad("blocks= does not begin a line")
+    elif stop > start and data[-1] != 0x0A:
+        data += b"\n"
+        stop += 1
+    if not _BLOCK_LINES.fullmatch(data, start, stop):
         raise _bad("a line below the header is no block")
     fromhex = bytes.fromhex
-    blocks = tuple(
-        [
-            Block(fromhex(line[:64]), int(line[65:]))
-            for line in body.decode("ascii").split("\n")
-            if line
-        ]
-    )
+    lines = data[start : stop - 1].decode("ascii").split("\n") if stop > start else []
+    blocks = tuple([Block(fromhex(line[:64]), int(line[65:])) for line in lines])
     if last and int(last[1]) != len(blocks):
         raise _bad(f"it lists {len(blocks)} blocks, its last line counts {int(last[1])}")
     return header, last is not None, blocks
