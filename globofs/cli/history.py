@@ -108,14 +108,14 @@ def _below(context: Context, path: bytes, limit: int) -> Iterator[Version]:
     seen: set[int] = set()
     count = 0
     while not context.cancelled():
-        page = context.volume.history_below(path, limit=PAGE, before=before)
+        page = context.volume.history_below(path, limit=PAGE + len(seen), before=before)
         fresh = [version for version in page if version.row not in seen]
         for version in fresh:
             yield version
             count += 1
             if limit and count >= limit:
                 return
-        if len(page) < PAGE or not fresh:
+        if len(fresh) < PAGE:
             return
         last = page[-1].time
         seen = {version.row for version in page if version.time == last}
@@ -167,14 +167,14 @@ def _operations(context: Context, path: bytes) -> Iterator[Operation]:
     seen: set[OperationKey] = set()
     count = 0
     while not context.cancelled():
-        page = context.volume.operations(limit=PAGE, before=before, below=path)
+        page = context.volume.operations(limit=PAGE + len(seen), before=before, below=path)
         fresh = [operation for operation in page if operation.key not in seen]
         for operation in fresh:
             yield operation
             count += 1
             if limit and count >= limit:
                 return
-        if len(page) < PAGE or not fresh:
+        if len(fresh) < PAGE:
             return
         last = page[-1].last
         seen = {operation.key for operation in page if operation.last == last}

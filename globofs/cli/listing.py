@@ -45,29 +45,21 @@ def ls(context: Context) -> int:
     at = context.time(args.at)
     view = context.volume.view(at)
     path = context.path(args.path)
-    entry = view.entry(path)
-    gone = entry is None or entry.kind == "deleted"
-    if path and gone and not (args.deleted and _was(context, path)):
+    entry = view.entry(path, deleted=args.deleted)
+    if path and entry is None:
         from globofs.sync._versions import hint
 
         when = "" if at is None else f" at that moment ({args.at})"
         raise NoSuchPath(path=path, hint=when or hint(view, path))
-    single = entry is not None and entry.kind not in ("directory", "deleted")
+    single = entry is not None and entry.kind != "directory" and not entry.below
     if single and entry is not None:
         entries: Iterable[Entry] = [entry]
     elif args.recursive:
         entries = view.walk(path, deleted=args.deleted)
     else:
         entries = view.children(path, deleted=args.deleted)
-        if not entries and entry is not None and args.deleted:
-            entries = [entry]
     full = args.recursive or single
     return _show(context, entries, long=args.long, full=full)
-
-
-def _was(context: Context, path: bytes) -> bool:
-    view = context.volume.view()
-    return bool(view.history(path, follow=False)) or bool(view.children(path, deleted=True))
 
 
 def find(context: Context) -> int:

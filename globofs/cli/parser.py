@@ -202,8 +202,16 @@ def _verify(parser: Parser) -> None:
 
 
 def _prune(parser: Parser) -> None:
-    for word in ("last", "hourly", "daily", "weekly", "monthly", "yearly"):
-        parser.add_argument(f"--keep-{word}", metavar="N", type=int, default=0)
+    parser.add_argument("--keep-last", metavar="N", type=int, default=0, help="the newest N")
+    for word, unit in (
+        ("hourly", "hours"),
+        ("daily", "days"),
+        ("weekly", "weeks"),
+        ("monthly", "months"),
+        ("yearly", "years"),
+    ):
+        text = f"the newest of each of the last N {unit} that have one"
+        parser.add_argument(f"--keep-{word}", metavar="N", type=int, default=0, help=text)
     parser.add_argument("--keep-within", metavar="SPAN", help="everything younger than, as 30d")
     parser.add_argument("--path", metavar="PATH", action="append", default=[], help="below it only")
     _dry(parser)
@@ -212,7 +220,7 @@ def _prune(parser: Parser) -> None:
 def _mount(parser: Parser) -> None:
     parser.add_argument("mountpoint", metavar="MOUNTPOINT")
     parser.add_argument("--background", action="store_true", help="return when it is ready")
-    parser.add_argument("--readonly", action="store_true")
+    parser.add_argument("--readonly", action="store_true", help="nothing can be written there")
     parser.add_argument("--allow-other", action="store_true", help="other users may look")
 
 
