@@ -38,10 +38,12 @@ class Site:
     def uuid(self) -> str:
         return self.node.uuid
 
-    def knows(self, other: Site, send: bool = False, path: str | None = None) -> None:
+    def knows(
+        self, other: Site, send: bool = False, path: str | None = None, name: str = ""
+    ) -> None:
         """Name `other` as a peer, under its own name."""
         config = PeerConfig(other.uuid, path or other.node.volume, send)
-        self.node.add_peer_entry(other.node.name, config)
+        self.node.add_peer_entry(name or other.node.name, config)
         self.peers.reload()
 
     def write(self, path: str, data: bytes, piece: int = 1 << 20, **options: object) -> bytes:
@@ -117,5 +119,11 @@ def sites(
 
 
 def tree(site: Site) -> dict[bytes, tuple[str, bytes]]:
-    """Every path and the version shown there."""
-    return {entry.path: (entry.kind, entry.version) for entry in View(site.node).walk()}
+    """Every path, deleted ones too, and the version shown there."""
+    rows = View(site.node).walk(deleted=True)
+    return {entry.path: (entry.kind, entry.version) for entry in rows}
+
+
+def versions(site: Site) -> set[bytes]:
+    """The ids of all versions a node knows."""
+    return {row[0] for row in site.node.index.rows("SELECT id FROM version")}

@@ -12,7 +12,7 @@ import pytest
 from globofs.format.record import Found, scan
 from globofs.store import fsio
 from globofs.sync._journals import records_in
-from tests.helpers_peer import Site, sites, tree
+from tests.helpers_peer import Site, sites, tree, versions
 from tests.test_4_sync_push import lying
 
 
@@ -265,3 +265,4 @@ def test_any_order_of_rounds_ends_in_the_same_tree(tmp_path: Path, seed: int) ->
         trees = [tree(site) for site in made]
         assert trees[0]
         assert all(found == trees[0] for found in trees)
+        assert all(versions(site) == versions(made[0]) for site in made)

@@ -270,6 +270,7 @@ def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
         fsio.rename(directory, aside)
     node.index.reset()
     node.catch_up(emit=emit)
+    node.finish()
     with suppress(FileNotFoundError):
         fsio.unlink(os.path.join(node.directory, "state", _MARK))
 

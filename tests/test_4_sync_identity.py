@@ -1,0 +1,215 @@
+"""Restored from a backup, cloned, forked: every record survives, and everybody agrees."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from globofs.events import Problem
+from globofs.store import fsio
+from globofs.store.node import open_node
+from globofs.store.query import View
+from globofs.sync import identity
+from tests.helpers_peer import Site, sites, tree, versions
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Site, Site]]:
+    with sites(tmp_path, "a", "b") as (a, b):
+        a.knows(b)
+        b.knows(a)
+        yield a, b
+
+
+def settle(*made: Site, rounds: int = 5) -> None:
+    for _ in range(rounds):
+        for site in made:
+            for peer in site.peers:
+                site.round(peer.name)
+
+
+def backup(site: Site) -> str:
+    copy = site.node.volume + "-backup"
+    site.node.index.close()
+    shutil.copytree(site.node.volume, copy, symlinks=True)
+    return copy
+
+
+def restore(site: Site, copy: str) -> Site:
+    site.close()
+    shutil.rmtree(site.node.volume)
+    os.rename(copy, site.node.volume)
+    made = Site(open_node(site.node.volume))
+    made.node.catch_up()
+    return made
+
+
+def test_restored_from_yesterday_it_takes_its_records_back(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    a.write("old", b"1")
+    settle(a, b)
+    copy = backup(a)
+    a.write("new", b"2")
+    a.write("old", b"3")
+    settle(a, b)
+    expected, last = tree(b), a.node.journal.last()
+    again = restore(a, copy)
+    assert again.paths() == [b"old"]
+    settle(again, b)
+    assert tree(again) == tree(b) == expected
+    assert again.node.journal.last() == last, "the same records, byte for byte"
+    assert again.uuid == a.uuid
+    assert any("taken back" in e.reason for e in again.events if isinstance(e, Problem))
+    again.write("after", b"4")
+    settle(again, b)
+    assert tree(again) == tree(b)
+    again.close()
+
+
+def test_restored_and_unable_to_read_the_peer_it_is_given_its_records(tmp_path: Path) -> None:
+    """b can write to a, a cannot read b: b passes a's own records back to it."""
+    with sites(tmp_path, "a", "b") as (a, b):
+        b.knows(a)
+        a.write("old", b"1")
+        settle(b)
+        copy = backup(a)
+        a.write("new", b"2")
+        settle(b)
+        again = restore(a, copy)
+        settle(b)
+        again.node.catch_up()
+        again.knows(b)
+        again.round("b")
+        assert again.node.journal.last() == a.node.journal.last()
+        assert again.uuid == a.uuid
+        assert tree(again) == tree(b)
+        again.close()
+
+
+def test_restored_and_used_before_it_could_ask_it_becomes_another_node(
+    pair: tuple[Site, Site],
+) -> None:
+    a, b = pair
+    a.write("shared", b"1")
+    settle(a, b)
+    copy = backup(a)
+    a.write("lost", b"2")
+    settle(a, b)
+    again = restore(a, copy)
+    old = again.uuid
+    fresh = again.write("written-since", b"3")
+    again.write("shared", b"4")
+    settle(again, b)
+    assert again.uuid != old
+    assert any("copied, or restored" in e.reason for e in again.events if isinstance(e, Problem))
+    assert {b"lost", b"written-since", b"shared"} <= set(again.paths())
+    assert fresh in versions(again), "manifests verbatim"
+    # the way back for others: they name the new node
+    b.node.remove_peer_entry("a")
+    b.knows(again)
+    settle(again, b)
+    assert tree(again) == tree(b)
+    assert versions(again) == versions(b)
+    assert again.read("written-since") == b"3"
+    reopened = again.reopened()
+    reopened.node.catch_up()
+    assert tree(reopened) == tree(b)
+    assert reopened.node.journal.last().seq > 0
+    reopened.close()
+
+
+def test_both_copies_of_a_volume_are_used(tmp_path: Path) -> None:
+    """`cp -a` of a whole volume; both go on; a third node hears of both."""
+    with sites(tmp_path, "a", "hub") as (a, hub):
+        a.knows(hub)
+        hub.knows(a)
+        a.write("common", b"0")
+        settle(a, hub)
+        copy = str(tmp_path / "clone")
+        a.node.index.close()
+        shutil.copytree(a.node.volume, copy, symlinks=True)
+        clone = Site(open_node(copy))
+        clone.node.catch_up()
+        a.write("by-a", b"1")
+        clone.write("by-clone", b"2")
+        clone.write("common", b"3")
+        settle(a, hub)
+        settle(clone)
+        assert clone.uuid != a.uuid
+        hub.knows(clone, name="clone")
+        settle(clone, hub, a)
+        assert tree(a) == tree(hub) == tree(clone)
+        assert versions(a) == versions(clone)
+        assert {b"by-a", b"by-clone", b"common"} == set(a.paths())
+        # and everybody goes on as if nothing had been
+        a.write("later-a", b"5")
+        clone.write("later-c", b"6")
+        settle(clone, hub, a)
+        assert tree(a) == tree(hub) == tree(clone)
+        assert {a.uuid, hub.uuid, clone.uuid} == {s.node.uuid for s in (a, hub, clone)}
+        clone.close()
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def test_killed_at_every_step_of_becoming_another_it_finishes(tmp_path: Path) -> None:
+    stop, done = 0, False
+    while not done:
+        stop += 1
+        place = tmp_path / str(stop)
+        with sites(place, "a", "b") as (a, b):
+            a.knows(b)
+            b.knows(a)
+            a.write("shared", b"1")
+            settle(a, b)
+            copy = backup(a)
+            a.write("lost", b"2")
+            settle(a, b)
+            again = restore(a, copy)
+            old = again.uuid
+            fresh = again.write("since", b"3")
+            left = stop
+
+            def count(op: str, args: tuple[object, ...]) -> None:
+                nonlocal left
+                left -= 1
+                if left == 0:
+                    raise Killed
+
+            fsio.observer = count
+            try:
+                again.round("b")
+                done = True
+            except Killed:
+                pass
+            finally:
+                fsio.observer = None
+            again = again.reopened()
+            again.node.catch_up()
+            settle(again, b)
+            assert again.uuid != old
+            b.node.remove_peer_entry("a")
+            b.knows(again)
+            settle(again, b)
+            assert fresh in versions(b), f"lost when stopped at step {stop}"
+            assert tree(again) == tree(b)
+            again.close()
+        stop += max(0, stop // 8)  # every step first, then in strides
+    assert stop > 10
+
+
+def test_a_peer_that_shows_less_is_no_fork(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    a.write("one", b"1")
+    settle(a, b)
+    position = {a.uuid: (b.peers["a"]).read_applied()}
+    assert position
+    a.write("two", b"2")
+    assert not identity.settle(a.node, a.peers["b"], a.peers["b"].read_applied() or {})
+    assert View(a.node).entry(b"two") is not None

@@ -1,0 +1,371 @@
+"""Rounds: what they cost, what they say of a peer, and the command `sync`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from globofs import limits
+from globofs.errors import JoinVolumes, Locked, NoSuchPeer, PeerOffline, PeerWrong, UsageError
+from globofs.events import Problem
+from globofs.peerio.directory import PeerDirectory
+from globofs.store import fsio
+from globofs.sync import peering
+from globofs.sync.results import failed
+from globofs.sync.round import PeerMemory, sync_round
+from tests.helpers_peer import Site, sites, tree
+
+HOUSE = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Site, Site]]:
+    with sites(tmp_path, "a", "b") as (a, b):
+        a.knows(b)
+        b.knows(a)
+        yield a, b
+
+
+IDLE = """
+import sys
+from tests.helpers_peer import Site
+from globofs.store.node import open_node
+site = Site(open_node(sys.argv[1]))
+site.node.catch_up()
+for _ in range(4):
+    site.round("b")
+print("MARK begin", flush=True)
+import os
+os.write(2, b"MARK")
+from globofs.sync.round import sync_round
+done = sync_round(site.node, site.peers["b"], site.memories["b"])
+os.write(2, b"MARK")
+assert done.seen.state == "online" and done.seen.outgoing == 0, done
+"""
+
+
+@pytest.mark.skipif(
+    subprocess.run(["which", "strace"], capture_output=True).returncode != 0, reason="no strace"
+)
+def test_an_idle_round_costs_a_handful_of_calls(tmp_path: Path) -> None:
+    with sites(tmp_path, "a", "b", "c", "d", "e", "f") as made:
+        a, b = made[:2]
+        for other in made[1:]:
+            a.knows(other)
+            other.knows(a)
+        for site in made:
+            for number in range(20):
+                site.write(f"{site.node.name}/{number}", b"x")
+        for _ in range(3):
+            for site in made:
+                site.sync()
+        assert tree(a) == tree(b)
+        a.close()
+        b.node.catch_up()
+        trace = tmp_path / "trace"
+        done = subprocess.run(
+            ["strace", "-f", "-o", str(trace), sys.executable, "-c", IDLE, a.node.volume],
+            cwd=HOUSE,
+            env={**os.environ, "PYTHONPATH": str(HOUSE)},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+    marked = re.split(r'write\(2, "MARK", 4\).*\n', trace.read_text())
+    assert len(marked) == 3
+    calls = [line for line in marked[1].splitlines() if "clock_gettime" not in line]
+    assert 0 < len(calls) < 50, "\n".join(calls)
+
+
+def test_an_offline_peer_is_narrated_and_none_at_all_is_a_failure(tmp_path: Path) -> None:
+    with sites(tmp_path, "a", "b", "c") as (a, b, c):
+        a.knows(b)
+        a.knows(c)
+        a.write("one", b"1")
+        os.rename(b.node.volume, b.node.volume + "-off")
+        done = a.sync()
+        states = {seen.peer: seen.state for seen in done.peers}
+        assert states == {"b": "offline", "c": "online"}
+        assert done.problems
+        assert not failed(done.problems)
+        os.rename(c.node.volume, c.node.volume + "-off")
+        assert failed(a.sync().problems)
+
+
+def test_a_peer_that_is_another_volume_is_a_failure(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    config = b.directory / "config"
+    config.write_text(config.read_text().replace(b.uuid, "ea8192ee-593f-437f-af60-90d213995480"))
+    done = a.sync()
+    assert done.peers[0].state == "wrong"
+    assert "ea8192ee" in done.peers[0].reason
+    assert failed(done.problems)
+
+
+def test_a_read_only_peer_still_gives(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    b.write("from-b", b"2")
+    a.write("from-a", b"1")
+
+    def refuse(op: str, args: tuple[object, ...]) -> None:
+        if b.node.volume in str(args[0]):
+            raise OSError(30, "Read-only file system", str(args[0]))
+
+    fsio.observer = refuse
+    try:
+        done = a.sync()
+    finally:
+        fsio.observer = None
+    assert done.peers[0].state == "readonly"
+    assert done.received > 0
+    assert not failed(done.problems)
+    assert b"from-b" in a.paths()
+
+
+def test_our_own_full_disk_is_said_and_nothing_is_lost(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    b.write("from-b", b"2")
+
+    def full(op: str, args: tuple[object, ...]) -> None:
+        if op == "write" and "/via/" in str(args[0]):
+            raise OSError(28, "No space left on device", str(args[0]))
+
+    fsio.observer = full
+    try:
+        results = [a.round("b") for _ in range(3)]
+    finally:
+        fsio.observer = None
+    assert any("No space" in p.reason for result in results for p in result.problems)
+    for _ in range(3):
+        a.round("b")
+    assert tree(a) == tree(b)
+
+
+@pytest.mark.parametrize("damage", [b"", b"globofs-applied 1\n", b"\0" * 100, b"end 0\n", None])
+def test_a_torn_or_missing_applied_is_not_yet(
+    pair: tuple[Site, Site], damage: bytes | None
+) -> None:
+    a, b = pair
+    a.write("one", b"1")
+    a.round("b")
+    b.node.catch_up()
+    applied = b.directory / "upstream" / "applied"
+    whole = applied.read_bytes()
+    a.round("b")
+    if damage is None:
+        applied.unlink()
+    else:
+        applied.write_bytes(damage)
+    done = a.round("b")
+    assert done.seen.state == "online"
+    applied.write_bytes(whole)
+    assert a.round("b").seen.outgoing == 0
+    b.node.catch_up()
+    assert tree(a) == tree(b)
+
+
+def test_a_hanging_peer_does_not_hold_up_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "PEER_CALL_SECONDS", 0.5)
+    release = threading.Event()
+    real = PeerDirectory.read_applied
+
+    def hang(self: PeerDirectory) -> bytes:
+        if self.name == "b":
+            release.wait(30)
+        return real(self)
+
+    with sites(tmp_path, "a", "b", "c", inline=False) as (a, b, c):
+        a.knows(b)
+        a.knows(c)
+        c.knows(a)
+        a.write("one", b"1")
+        monkeypatch.setattr(PeerDirectory, "read_applied", hang)
+        begun = time.monotonic()
+        done = a.sync()
+        assert time.monotonic() - begun < 5
+        assert {seen.peer: seen.state for seen in done.peers} == {"b": "stuck", "c": "online"}
+        assert failed(done.problems)
+        c.sync()
+        assert c.paths() == [b"one"]
+        release.set()
+        until = time.monotonic() + 5
+        while a.peers["b"].state().state == "stuck" and time.monotonic() < until:
+            time.sleep(0.02)
+        assert not failed(a.sync().problems)
+
+
+def test_one_process_syncs_a_node_at_a_time(pair: tuple[Site, Site]) -> None:
+    a, _ = pair
+    inside, leave = threading.Event(), threading.Event()
+
+    def lead() -> None:
+        with a.node.locks.sync.exclusive():
+            inside.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=lead)
+    other.start()
+    inside.wait(5)
+    try:
+        from globofs.sync.round import sync
+
+        with pytest.raises(Locked):
+            sync(a.node, a.peers, deadline=0.2)
+    finally:
+        leave.set()
+        other.join()
+    assert not failed(a.sync().problems)
+
+
+def test_a_killed_commands_records_go_out_in_the_end(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import globofs.store.commit as commit
+
+    a, b = pair
+    monkeypatch.setattr(commit, "finish", lambda node, **options: None)
+    a.write("staged", b"2" * 1000)
+    monkeypatch.undo()
+    for _ in range(3):
+        a.round("b")
+    b.node.catch_up()
+    assert b.paths() == [b"staged"]
+
+
+def test_two_rounds_with_one_peer_find_it_in_any_state(pair: tuple[Site, Site]) -> None:
+    """Whatever a peer's directory holds, a round ends in words, never in a traceback."""
+    a, b = pair
+    a.write("one", b"1")
+    for name in ("upstream", "config", "hashes", "upstream/applied"):
+        path = b.directory / name
+        moved = b.directory / "moved"
+        existed = path.exists()
+        if existed:
+            os.rename(path, moved)
+        path.mkdir()
+        result = sync_round(a.node, a.peers["b"], PeerMemory())
+        assert result.seen.reason or result.seen.state == "online"
+        for child in sorted(path.rglob("*"), reverse=True):
+            child.rmdir() if child.is_dir() else child.unlink()
+        path.rmdir()
+        if existed:
+            os.rename(moved, path)
+    assert a.round("b").seen.state == "online"
+
+
+def test_keepers_pull_what_caches_wrote(tmp_path: Path) -> None:
+    with sites(tmp_path, "cache", cacheonly=True) as (cache,), sites(tmp_path, "keeper") as (keep,):
+        cache.knows(keep)
+        keep.knows(cache)
+        data = os.urandom(100_000)
+        cache.write("photo", data)
+        cache.sync()
+        done = keep.sync(pull=True)
+        assert done.blocks == 1
+        assert keep.held("photo") == [True]
+        assert keep.node.index.synced([b for b in keep.node.index.held_blocks()])
+
+
+# --- peers by name ----------------------------------------------------------------------------
+
+
+def test_peer_add_reads_the_uuid(tmp_path: Path) -> None:
+    with sites(tmp_path, "a", "b") as (a, b):
+        made = peering.peer_add(a.node, "server01", b.node.volume, send=True)
+        assert (made.name, made.uuid, made.path) == ("server01", b.uuid, b.node.volume)
+        assert made.send
+        assert [item.name for item in peering.peer_list(a.node)] == ["server01"]
+        a.peers.reload()
+        assert a.peers["server01"].send
+        with pytest.raises(UsageError):
+            peering.peer_add(a.node, "again", b.node.volume)
+        with pytest.raises(UsageError):
+            peering.peer_add(b.node, "myself", b.node.volume)
+        with pytest.raises(PeerOffline):
+            peering.peer_add(b.node, "nowhere", str(tmp_path / "nowhere"))
+        with pytest.raises(PeerOffline):
+            peering.peer_add(b.node, "empty", str(tmp_path))
+        changed = peering.peer_set(a.node, "server01", send=False)
+        assert not changed.send
+        with pytest.raises(PeerWrong):
+            peering.peer_set(a.node, "server01", path=a.node.volume)
+        peering.peer_remove(a.node, "server01")
+        assert peering.peer_list(a.node) == []
+        with pytest.raises(NoSuchPeer):
+            peering.peer_remove(a.node, "server01")
+
+
+def test_a_node_directory_given_as_path_is_understood(tmp_path: Path) -> None:
+    with sites(tmp_path, "a", "b") as (a, b):
+        made = peering.peer_add(a.node, "b", b.node.directory)
+        assert made.path == b.node.volume
+
+
+def test_two_volumes_with_files_are_joined_only_when_asked_for(tmp_path: Path) -> None:
+    with sites(tmp_path, "a", "b") as (a, b):
+        a.write("same", b"mine")
+        a.write("only-a", b"1")
+        b.write("same", b"yours")
+        b.write("only-b", b"1")
+        b.write("gone", b"1")
+        b.delete("gone")
+        with pytest.raises(JoinVolumes) as asked:
+            peering.peer_add(a.node, "b", b.node.volume)
+        assert asked.value.fields["theirs"] == 2
+        assert asked.value.fields["ours"] == 2
+        assert asked.value.fields["clashes"] == 1
+        assert "same" in asked.value.message
+        assert peering.peer_list(a.node) == []
+        peering.peer_add(a.node, "b", b.node.volume, yes=True)
+        a.peers.reload()
+        a.sync()
+        assert set(a.paths()) == {b"same", b"only-a", b"only-b"}
+        peering.peer_add(b.node, "a", a.node.volume)  # now they share a history
+
+
+def test_an_empty_volume_joins_without_a_word(tmp_path: Path) -> None:
+    with sites(tmp_path, "a", "b") as (a, b):
+        b.write("one", b"1")
+        peering.peer_add(a.node, "b", b.node.volume)
+        b.knows(a)
+
+
+def test_what_was_seen_is_remembered_for_the_next_command(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    assert peering.peer_list(a.node)[0].reason == "not looked at yet"
+    a.sync()
+    seen = peering.peer_list(a.node)[0]
+    assert seen.state == "online"
+    assert seen.last_seen
+    os.rename(b.node.volume, b.node.volume + "-off")
+    a.sync()
+    seen = peering.peer_list(a.node)[0]
+    assert seen.state == "offline"
+    assert "mounted" in seen.reason
+    assert seen.last_seen, "when it was last there"
+    a.node.state.pause("b")
+    assert peering.peer_list(a.node)[0].state == "paused"
+
+
+def test_retiring_a_node_is_a_record(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    a.sync()
+    b.sync()
+    assert peering.peer_retire(a.node, "b") == b.uuid
+    a.node.catch_up()
+    assert [info.retired for info in a.node.index.nodes() if info.uuid == b.uuid] == [True]
+    with pytest.raises(UsageError):
+        peering.peer_retire(a.node, a.uuid)
+    with pytest.raises(UsageError):
+        peering.peer_retire(a.node, "nobody")
+    assert not [event for event in a.events if isinstance(event, Problem)]
