@@ -131,7 +131,9 @@ class Model:
         return node
 
     def _parent(self, path: object) -> tuple[Directory, str]:
-        *above, name = self._parts(path)
+        *above, name = self._parts(path) or [""]
+        if not name:
+            raise KeyError(path)  # the root itself
         node = self._at(os.path.join(self.root, *above))
         assert isinstance(node, Directory)
         return node, name

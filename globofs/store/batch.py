@@ -163,7 +163,7 @@ class BlockBatch:
         else:
             fsio.syncfs(self.store.hashes)
         for large in self._large:
-            fsio.rename_making(large.temporary, large.final)
+            self.store.install(large.temporary, large.final)
         if not few:
             fsio.syncfs(self.store.hashes)
             return True

@@ -105,6 +105,7 @@ class BlockStore:
         self.staged = os.path.join(directory, "staged")
         self.damaged = os.path.join(directory, "damaged")
         self.reader = StagedReader(self.staged)
+        self.own_suffix = suffix
         self._suffixes = (suffix, *(other for other in SUFFIXES if other != suffix))
         self._guard = threading.Lock()
         self._pending: list[tuple[bytes, int]] = []
@@ -291,11 +292,7 @@ class BlockStore:
         except FileNotFoundError:
             self.make_tmp()
             fsio.write_new(temporary, stored)
-        try:
-            fsio.rename_making(temporary, self.path_of(block, suffix))
-        except BaseException:
-            fsio.remove(temporary)
-            raise
+        self.install(temporary, self.path_of(block, suffix))
         with self._guard:
             self._pending.append((block, size))
             self._unsynced_puts = True
@@ -303,6 +300,21 @@ class BlockStore:
             due = len(self._pending) >= _PENDING_ROWS or waited >= _PENDING_SECONDS
         if due:
             self.flush()
+
+    def install(self, temporary: str, final: str) -> None:
+        """Rename a complete file to its place in `hashes/`; a directory there is set aside.
+
+        Makes the directories above only when they are missing. On an error `temporary` is gone.
+        """
+        try:
+            try:
+                fsio.rename_making(temporary, final)
+            except IsADirectoryError:
+                self._set_aside_path(final)
+                fsio.rename(temporary, final)
+        except BaseException:
+            fsio.remove(temporary)
+            raise
 
     def flush(self) -> None:
         """Tell the index of the blocks put since the last time."""
@@ -401,11 +413,13 @@ class BlockStore:
 
     def _condemn(self, block: bytes, raw: Raw) -> None:
         """Set a damaged file aside; where that is not possible it stays, and stays useless."""
-        if not raw.path:
-            return
-        name = f"{block.hex()}{raw.suffix}.{fsio.temporary_name()}"
-        with suppress(OSError):
-            fsio.rename_making(raw.path, os.path.join(self.damaged, name))
+        if raw.path:
+            with suppress(OSError):
+                self._set_aside_path(raw.path)
+
+    def _set_aside_path(self, path: str) -> None:
+        name = os.path.relpath(path, self.hashes).replace("/", "")
+        fsio.rename_making(path, f"{self.damaged}/{name}.{fsio.temporary_name()}")
 
     def make_tmp(self) -> None:
         """Make `tmp/`, which nobody but its owner may enter: temporary files are private."""

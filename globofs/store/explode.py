@@ -79,10 +79,12 @@ def _place(store: BlockStore, fd: int, blocks: Sequence[StagedBlock]) -> None:
                 make_first = _make(above)
         try:
             fsio.rename(temporary, final)
-        except FileNotFoundError:
+        except (FileNotFoundError, IsADirectoryError):
             make_first = True
-            fsio.mkdirs(above)
-            fsio.rename(temporary, final)
+            store.install(temporary, final)
+        except BaseException:
+            fsio.remove(temporary)
+            raise
 
 
 def _make(directory: str) -> bool:

@@ -77,7 +77,10 @@ def _names_a_uuid(directory: str) -> bool:
 
 
 def config_text(path: str) -> str:
-    return fsio.read_file(path, limits.CONFIG_BYTES).decode("utf-8", "surrogateescape")
+    """The text of a config of ours. Raises OSError."""
+    # What the user made is the user's: a config may be a symlink, as other settings often are.
+    place = os.path.realpath(path) if os.path.islink(path) else path
+    return fsio.read_file(place, limits.CONFIG_BYTES).decode("utf-8", "surrogateescape")
 
 
 def locate(where: str) -> tuple[str, str]:
@@ -114,6 +117,7 @@ def _from_config(path: str) -> tuple[str, str]:
 
 
 def read_config(directory: str) -> NodeConfig:
+    """The config of the node in `directory`. Raises BadConfig, DiskError."""
     path = os.path.join(directory, "config")
     try:
         return parse_node(config_text(path), path)

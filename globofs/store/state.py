@@ -61,8 +61,6 @@ class LineFile:
         )
         with self.lock.exclusive():
             data = self._read()
-            # A line feed first: what a torn append left must not become part of this one.
-            torn = b"" if data.endswith(b"\n") or not data else b"\n"
             lines = data.count(b"\n") + len(changes)
             if lines > _GARBAGE_LINES:
                 found, _ = self._parse(data)
@@ -74,11 +72,25 @@ class LineFile:
                 if lines > 2 * len(found) + _GARBAGE_LINES:
                     self._rewrite(found, durable)
                     return
-            try:
-                fsio.append(self.path, torn + text.encode("ascii"), durable=durable)
-            except FileNotFoundError:
-                fsio.mkdirs(os.path.dirname(self.path))
-                fsio.append(self.path, torn + text.encode("ascii"), durable=durable)
+            self._append(data.rfind(b"\n") + 1, text.encode("ascii"), durable)
+
+    def _append(self, start: int, text: bytes, durable: bool) -> None:
+        """Write `text` at `start`, in place of what a torn append left there."""
+        try:
+            fd, size = fsio.open_append(self.path)
+        except FileNotFoundError:
+            fsio.mkdirs(os.path.dirname(self.path))
+            fd, size = fsio.open_append(self.path)
+        try:
+            if size > start:
+                fsio.truncate(fd, self.path, start)
+            fsio.write_at(fd, self.path, start, text)
+            if durable:
+                fsio.fdatasync(fd, self.path)
+        finally:
+            os.close(fd)
+        if durable and start == 0:
+            fsio.fsync_dir(os.path.dirname(self.path))
 
     def replace(self, values: Mapping[str, str], *, durable: bool = True) -> None:
         """Forget everything and hold exactly `values`."""
