@@ -8,6 +8,12 @@ import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from globofs.events import Problem
+from globofs.store.apply import apply_items
+from globofs.store.index import Index
 from tests.helpers_index import (
     NODES,
     History,
@@ -16,12 +22,6 @@ from tests.helpers_index import (
     found_paths,
     make_history,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from globofs.events import Problem
-from globofs.store.apply import apply_items
-from globofs.store.index import Index
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ same code as normal life and has to run at tens of thousands of records a second
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -112,7 +114,7 @@ def apply_items(
     rows: dict[bytes, int] = {}
     for batch in chunks(given, BATCH):
         problems: list[Problem] = []
-        with index.transaction() as db:
+        with _no_collection(), index.transaction() as db:
             work = _Batch(db, read_block or index.read_block, problems)
             work.run(batch)
         records += work.new_records
@@ -125,6 +127,19 @@ def apply_items(
             origin = batch[0].record.origin
             emit(Changed(paths if len(paths) <= CHANGED_PATHS else (), origin, work.new_records))
     return Done(records, versions, rows)
+
+
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """A batch makes 100,000 objects and no cycles: looking for cycles is a third of its time."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Batch:

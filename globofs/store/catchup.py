@@ -102,6 +102,7 @@ def _catch_up(node: Node, emit: Emit) -> int:
     if index.meta("held") is None:
         if node.readonly:
             index.to_memory()
+        recall_applied(node)
         node.blocks.rescan()
         index.set_meta("held", 1)
     reader = _Reader(node, emit)
@@ -338,6 +339,22 @@ def write_applied(node: Node) -> None:
             pass
         fsio.mkdirs(node.upstream())
         fsio.write_atomic(path, text)
+
+
+def recall_applied(node: Node) -> None:
+    """A new index takes over what only `applied` remembers: what stands in `root/` and `hashes/`."""
+    path = os.path.join(node.upstream(), "applied")
+    try:
+        before = applied.decode(fsio.read_file(path, limits.APPLIED_BYTES))
+    except (OSError, FormatError):
+        return
+    with node.index.transaction() as db:
+        db.executemany(
+            "INSERT OR IGNORE INTO built(origin, seq, done) VALUES(?1, ?2, ?2)",
+            [(origin, position.built) for origin, position in before.items()],
+        )
+        if node.uuid in before:
+            node.index.set_meta("own_ready", before[node.uuid].received)
 
 
 def positions(node: Node) -> applied.Applied:

@@ -123,25 +123,48 @@ class Index(BlockTable):
         return self._memory
 
     def _open_file(self) -> sqlite3.Connection:
+        if self.readonly:
+            return self._keep(self._open_readonly())
         for last in (False, True):
             try:
-                connection = index_schema.connect(self.path, readonly=self.readonly)
-                try:
-                    self._check(connection)
-                except BaseException:
-                    connection.close()
-                    raise
+                return self._keep(self._checked(index_schema.connect(self.path)))
             except sqlite3.OperationalError:
                 raise
             except sqlite3.DatabaseError:
-                if last or self.readonly:
-                    raise sqlite3.OperationalError("the index is damaged") from None
+                if last:
+                    raise
                 self._remove()
-                continue
-            self._opened.append(connection)
-            self._inode = os.stat(self.path).st_ino
-            return connection
         raise AssertionError
+
+    def _open_readonly(self) -> sqlite3.Connection:
+        """Without making anything. `OperationalError` where there is no use in what is there."""
+        try:
+            try:
+                return self._checked(index_schema.connect(self.path, readonly=True))
+            except sqlite3.OperationalError:
+                wal = self.path + "-wal"
+                if os.path.exists(wal) and os.path.getsize(wal):
+                    raise
+                # A disk that is read only for everybody: SQLite need not watch for writers.
+                found = index_schema.connect(self.path, readonly=True, immutable=True)
+                return self._checked(found)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise sqlite3.OperationalError(f"the index is damaged: {error}") from None
+
+    def _keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        self._opened.append(connection)
+        self._inode = os.stat(self.path).st_ino
+        return connection
+
+    def _checked(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        try:
+            self._check(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _check(self, connection: sqlite3.Connection) -> None:
         """Make the tables of a new file; raise `DatabaseError` for one that is not ours."""

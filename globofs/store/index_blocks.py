@@ -7,7 +7,7 @@ versions and directories follow from it here, in the same transaction.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from globofs.store.totals import PathRows
@@ -37,8 +37,10 @@ class BlockTable:
     """The part of `Index` that speaks of blocks."""
 
     if TYPE_CHECKING:
-        db: sqlite3.Connection
-        transaction: Callable[[], AbstractContextManager[sqlite3.Connection]]
+
+        @property
+        def db(self) -> sqlite3.Connection: ...
+        def transaction(self) -> AbstractContextManager[sqlite3.Connection]: ...
 
     # --- held -------------------------------------------------------------------------------
 

@@ -96,16 +96,23 @@ CREATE TABLE event(
 )
 
 
-def connect(path: str, *, readonly: bool = False) -> sqlite3.Connection:
-    """A connection in autocommit mode with this program's settings. Raises `sqlite3.Error`."""
-    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+def connect(path: str, *, readonly: bool = False, immutable: bool = False) -> sqlite3.Connection:
+    """A connection in autocommit mode with this program's settings. Raises `sqlite3.Error`.
+
+    `readonly` never makes or changes the file; `immutable` is for one that nobody can change.
+    """
+    name = path
+    if readonly:
+        quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        name = f"file:{quoted}?mode=ro{'&immutable=1' if immutable else ''}"
+    db = sqlite3.connect(
+        name, uri=readonly, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
     try:
         db.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
         db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
         db.execute("PRAGMA temp_store=MEMORY")
-        if readonly:
-            db.execute("PRAGMA query_only=ON")
-        else:
+        if not readonly:
             db.execute("PRAGMA synchronous=NORMAL")
     except BaseException:
         db.close()

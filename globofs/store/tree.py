@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from globofs import limits
 from globofs.errors import FormatError
 from globofs.events import Emit, Problem, ignore
-from globofs.format import applied, kinds, manifest
+from globofs.format import kinds, manifest
 from globofs.format.names import to_disk
 from globofs.format.text import format_time
 from globofs.store import fsio, versions
@@ -104,7 +104,6 @@ def _start(node: Node) -> int:
     index = node.index
     row = index.meta("tree_row")
     if row is None:
-        _recall_built(node)
         row = 0
     elif index.meta("tree_boot") != boot_id():
         row = index.meta("tree_row_synced") or 0
@@ -112,20 +111,6 @@ def _start(node: Node) -> int:
         index.set_meta("tree_row", row)
         index.set_meta("tree_boot", boot_id())
     return int(row)
-
-
-def _recall_built(node: Node) -> None:
-    """With a new index: what stood in `root/` before is what `applied` says."""
-    path = os.path.join(node.upstream(), "applied")
-    try:
-        before = applied.decode(fsio.read_file(path, limits.APPLIED_BYTES))
-    except (OSError, FormatError):
-        return
-    with node.index.transaction() as db:
-        db.executemany(
-            "INSERT OR IGNORE INTO built(origin, seq, done) VALUES(?1, ?2, ?2)",
-            [(origin, position.built) for origin, position in before.items()],
-        )
 
 
 def _pending(node: Node, start: int) -> Iterator[list[_Row]]:

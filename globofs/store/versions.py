@@ -31,15 +31,9 @@ def split_ids(packed: bytes) -> tuple[bytes, ...]:
 
 def to_version(row: Sequence[Any]) -> Version:
     """A row of `VERSION_COLUMNS` as a `Version`."""
-    return Version(
-        *row[:10],
-        split_ids(row[10]),
-        *row[11:16],
-        OperationKey(row[16], row[17]),
-        bool(row[18]),
-        bool(row[19]),
-        bool(row[20]),
-    )
+    values: list[Any] = [*row[:16], OperationKey(row[16], row[17])]
+    values[10] = split_ids(row[10])
+    return Version(*values, head=bool(row[18]), shown=bool(row[19]), pruned=bool(row[20]))
 
 
 def select(index: Index, condition: str, args: Sequence[Any] = ()) -> list[Version]:
@@ -85,13 +79,10 @@ def manifest_of(index: Index, row: int) -> Manifest | None:
     if found is None or found[12]:
         return None
     extra = [line.partition("=") for line in (found[11] or "").split("\n") if line]
-    return Manifest(
-        *found[:4],
-        split_ids(found[4]),
-        *found[5:11],
-        tuple([block for block, _ in blocks_of(index, row)]),
-        tuple([(key, value) for key, _, value in extra]),
-    )
+    values: list[Any] = list(found[:11])
+    values[4] = split_ids(found[4])
+    blocks = tuple([block for block, _ in blocks_of(index, row)])
+    return Manifest(*values, blocks, tuple([(key, value) for key, _, value in extra]))
 
 
 def rewritten_manifest(index: Index, row: int, version: bytes) -> bytes | None:
