@@ -1,0 +1,355 @@
+"""The application: modes, wiring, what works everywhere. `run` is what the command calls."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import App
+from textual.binding import BindingType
+from textual.message import Message
+from textual.reactive import var
+from textual.screen import Screen
+
+from globofs import errors
+from globofs.events import Emit, Snapshot
+from globofs.tui import glyphs as glyph_sets
+from globofs.tui import keys, settings, themes, words
+from globofs.tui.bridge import Answer, Bridge
+from globofs.tui.everywhere import Everywhere
+from globofs.tui.steering import Steering
+from globofs.tui.screens.base import KeyedScreen, ModeScreen, mode_title
+from globofs.tui.widgets.chrome import Title
+
+if TYPE_CHECKING:
+    from globofs.engine import Engine
+    from globofs.volume import Volume
+
+Opener = Callable[[Emit], "tuple[Volume, Engine | None]"]
+
+
+class Arrived(Message):
+    """An answer of the bridge."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+class SnapshotTaken(Message):
+    """A snapshot; a newer one replaces one that still waits."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest counts."""
+        return isinstance(message, SnapshotTaken)
+
+
+def _mode(name: str) -> Callable[[], Screen[Any]]:
+    """The screen of a mode, imported when it is first shown."""
+
+    def make() -> Screen[Any]:
+        import importlib
+
+        module = importlib.import_module(f"globofs.tui.screens.{name}")
+        made: Screen[Any] = module.SCREEN()
+        return made
+
+    return make
+
+
+class GlobofsApp(Everywhere, Steering, App[int]):
+    """GloboFS in the terminal. `opener` opens volume and engine in a worker; None shows the
+    start screen."""
+
+    TITLE = "GloboFS"
+    CSS_PATH = "style.tcss"
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = []
+    MODES: ClassVar[dict[str, Any]] = {
+        name: _mode(name) for name in ("files", "sync", "peers", "conflicts", "log", "start")
+    }
+
+    snapshot: var[Snapshot | None] = var(None)
+
+    def __init__(
+        self,
+        opener: Opener | None,
+        *,
+        habits: settings.Settings | None = None,
+        keymap: keys.Keymap | None = None,
+        glyphs: glyph_sets.Glyphs | None = None,
+        now: Callable[[], int] = time.time_ns,
+        readonly: bool = False,
+        complaints: tuple[str, ...] = (),
+        on_start: Callable[[], None] | None = None,
+        remember: Callable[[settings.Settings], None] | None = None,
+    ) -> None:
+        self.habits = habits or settings.Settings()
+        self.glyphs = glyphs or glyph_sets.choose(self.habits.glyphs)
+        super().__init__()
+        self.keymap = keymap or keys.Keymap(keys.preset(self.habits.preset))
+        self.now = now
+        self.readonly = readonly
+        self.opener = opener
+        self.opening = "" if opener is None else "the volume"
+        self.at: int | None = None
+        self.error_words = ""
+        self.commands: list[tuple[int, str]] = []
+        self.lags: list[float] = []
+        self.complaints = complaints
+        self._on_start = on_start
+        self._remember = remember
+        self._interrupts = 0.0
+        self.bridge = Bridge(self._arrive, now)
+        for theme in themes.OWN:
+            self.register_theme(theme)
+
+    # --- beginning ------------------------------------------------------------------------
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """Our variables under themes that do not know them."""
+        return themes.variables(self.current_theme)
+
+    def on_mount(self) -> None:
+        """Paint first, then open."""
+        known = self.available_themes
+        self.theme = self.habits.theme if self.habits.theme in known else "globofs"
+        self.switch_mode("files" if self.opener is not None else "start")
+        if self.opener is not None:
+            self.open_volume(self.opener)
+        self.call_after_refresh(self._started)
+        self._beat = time.monotonic()
+        self.set_interval(0.1, self._heartbeat)
+
+    def _started(self) -> None:
+        for words_of_it in self.complaints:
+            self.say(words_of_it, "warning", 12)
+        if self._on_start is not None:
+            self._on_start()
+
+    def _heartbeat(self) -> None:
+        now = time.monotonic()
+        self.lags.append(max(0.0, now - self._beat - 0.1))
+        del self.lags[:-600]
+        self._beat = now
+        screen = self.screen
+        if isinstance(screen, ModeScreen) and (self.bridge.acts or self.opening):
+            screen.refresh_chrome()
+
+    def open_volume(self, opener: Opener) -> None:
+        """Open volume and engine in a worker; the shell is there meanwhile."""
+        self.opener = opener
+        self.opening = "the volume"
+        self.bridge.open(opener, self._opening, self._opened, self._not_opened)
+
+    def _opening(self, phase: str) -> None:
+        self.opening = phase
+        self._chrome()
+
+    def _opened(self) -> None:
+        self.opening = ""
+        volume = self.bridge.volume
+        assert volume is not None
+        self.readonly = self.readonly or volume.readonly
+        self.habits = settings.with_recent(self.habits, volume.directory)
+        if self.current_mode == "start":
+            self.switch_mode("files")
+        for screen in list(self._screens_of_modes()):
+            screen.volume_opened()
+        self._chrome()
+
+    def _not_opened(self, error: errors.GlobofsError) -> None:
+        self.opening = ""
+        self.error_words = error.message
+        self.switch_mode("start")
+
+    def _screens_of_modes(self) -> list[ModeScreen]:
+        found = []
+        for stack in self._screen_stacks.values():
+            found += [screen for screen in stack if isinstance(screen, ModeScreen)]
+        return found
+
+    @property
+    def volume(self) -> Volume:
+        """The open volume."""
+        assert self.bridge.volume is not None
+        return self.bridge.volume
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a volume."""
+        return self.bridge.volume is not None
+
+    # --- what arrives from other threads --------------------------------------------------
+
+    def _arrive(self, thing: Answer | Snapshot) -> None:
+        """Called on worker threads; only posts."""
+        if isinstance(thing, Snapshot):
+            self.post_message(SnapshotTaken(thing))
+        else:
+            self.post_message(Arrived(thing))
+
+    def on_arrived(self, message: Arrived) -> None:
+        """An answer: give it to whoever asked."""
+        message.answer.deliver()
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
+        """The newest state: the mode that is shown takes it in."""
+        self.snapshot = message.snapshot
+        self.bridge.remember(message.snapshot)
+        for screen in self.screen_stack:
+            if isinstance(screen, ModeScreen):
+                screen.take(message.snapshot)
+                screen.refresh_chrome()
+
+    def _chrome(self) -> None:
+        for screen in self.screen_stack:
+            if isinstance(screen, ModeScreen):
+                screen.refresh_chrome()
+
+    def title_for(self, mode: str) -> Title:
+        """The title bar's content."""
+        snapshot = self.snapshot
+        name = ""
+        if self.is_open:
+            place = os.path.basename(self.volume.directory.rstrip("/")) or self.volume.directory
+            name = f"{words.safe(place)}@{words.safe(self.volume.name)}"
+        elif self.opening:
+            name = "GloboFS"
+        title = mode_title(name, mode, snapshot, self.glyphs)
+        return replace(title, readonly=True) if self.readonly and name else title
+
+    def busy_words(self) -> str:
+        """What is being done just now, for the hint bar."""
+        for act in self.bridge.acts.values():
+            waited = time.monotonic() - act.began
+            if waited < 0.1:
+                continue
+            turn = int(time.monotonic() * 8) % len(self.glyphs.spinner)
+            text = f"{self.glyphs.spinner[turn]} {act.words}"
+            step = act.progress
+            if step is not None:
+                done = words.percent(step.bytes, step.bytes_total)
+                files = f"{step.files:,}" + (f"/{step.files_total:,}" if step.files_total else "")
+                text += f" {done}" if done else f" {files}" if step.files else ""
+                if waited > 2 and step.phase:
+                    text += f" · {step.phase}"
+            return text + (" · Esc cancels" if waited > 10 else "")
+        return ""
+
+    # --- doing ----------------------------------------------------------------------------
+
+    def why_not(self, screen: Screen[Any], action: str) -> str:
+        """Why an action is not possible now."""
+        if not self.is_open and action not in NEEDS_NOTHING:
+            return "no volume is open yet"
+        if self.readonly and action in WRITES:
+            return "opened read only"
+        return screen.why_not(action) if isinstance(screen, KeyedScreen) else ""
+
+    def perform(self, action: str) -> None:
+        """Do an action of the key table: the screen's way, else the app's."""
+        screen = self.screen
+        reason = self.why_not(screen, action)
+        if reason:
+            self.say(reason[0].upper() + reason[1:], "warning", 3)
+            return
+        method = getattr(screen, f"do_{action}", None) or getattr(self, f"do_{action}", None)
+        if method is not None:
+            method()
+
+    def say(self, text: str, severity: Any = "information", timeout: float = 5) -> None:
+        """One toast; names in it are never markup."""
+        self.notify(text, severity=severity, timeout=timeout, markup=False)
+
+    async def action_help_quit(self) -> None:
+        """Ctrl-C where no screen took it."""
+        self.do_quit()
+
+    def do_quit(self) -> None:
+        """Quit; what moves goes on at the next start. Twice within two seconds: at once."""
+        if self._remember is not None:
+            remember, habits = self._remember, self.habits
+            self.bridge.ask("state", "habits", lambda: remember(habits), lambda _: None)
+        over = self.snapshot.overall if self.snapshot is not None else None
+        now = time.monotonic()
+        if over is not None and (over.moving or self.bridge.acts) and now - self._interrupts > 2:
+            self._interrupts = now
+            what = words.plural(over.moving, "file") if over.moving else "a command"
+            self.say(f"{what} still moving; it goes on from there later. Again to quit.", "warning", 2)
+            return
+        self.exit(0)
+
+
+WRITES = frozenset(
+    {
+        "restore", "add", "rename", "delete", "undo", "redo", "pin", "fetch", "pause", "bump", "retry",
+        "peer_add", "peer_edit", "peer_remove", "take", "keep_both", "merge", "revert",
+    }
+)  # fmt: skip
+NEEDS_NOTHING = frozenset(
+    {
+        "quit", "help", "palette", "theme", "redraw", "escape", "choose", "up", "down", "first", "last",
+        "page_up", "page_down", "doctor", "next_pane", "previous_pane", "grow", "shrink",
+    }
+)  # fmt: skip
+
+
+def volume_opener(where: str | None, readonly: bool) -> Opener:
+    """Opens the real volume, and an engine over it unless it is read only."""
+
+    def opener(emit: Emit) -> tuple[Volume, Engine | None]:
+        from globofs.engine import Engine
+        from globofs.volume import Volume
+
+        volume = Volume.open(where, readonly=readonly, emit=emit)
+        engine = Engine(volume, label="ui", follow=readonly)
+        engine.start()
+        return volume, engine
+
+    return opener
+
+
+def find_place(where: str | None) -> str | None:
+    """The volume meant, or None where there is none: then the start screen is shown."""
+    from globofs.store.node import find_volume
+
+    if where is not None or os.environ.get("GLOBOFS_VOLUME"):
+        return where or os.environ["GLOBOFS_VOLUME"]
+    try:
+        return find_volume(os.getcwd())
+    except (errors.GlobofsError, OSError):
+        return None
+
+
+def run(
+    where: str | None = None,
+    readonly: bool = False,
+    on_start: Callable[[], None] | None = None,
+) -> int:
+    """Show the UI until it is left; the exit status. Without a volume: the start screen."""
+    habits = settings.load()
+    keymap, complaints = keys.load(preset_name=habits.preset)
+    place = find_place(where)
+    app = GlobofsApp(
+        None if place is None else volume_opener(place, readonly),
+        habits=habits,
+        keymap=keymap,
+        readonly=readonly,
+        complaints=tuple(complaints),
+        on_start=on_start,
+        remember=settings.save,
+    )
+    status = app.run()
+    settings.save(app.habits)
+    if not app.bridge.close():
+        print("globofs: a peer's file system does not answer; left without it", file=sys.stderr)
+    return status or 0

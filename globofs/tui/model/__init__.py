@@ -1,0 +1,1 @@
+"""What the screens show, as plain state: no Textual, no threads, no disk."""

@@ -1,0 +1,232 @@
+"""What stands below the timeline: a difference, a preview, or the facts of a version.
+
+Runs in the bridge's `content` lane. Reads only what this node holds: nothing is fetched because a
+cursor moved. What is not here is said, with who should have it and the key that fetches it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from globofs.limits import DIFF_BYTES, PREVIEW_BYTES
+from globofs.speech import version_number
+from globofs.store.views import Entry, Version
+from globofs.tui import words
+from globofs.tui.model import text
+from globofs.tui.model.text import Line, Page
+from globofs.tui.model.timeline import Moment
+from globofs.tui.model.tree import is_directory
+
+if TYPE_CHECKING:
+    from globofs.store.views import Operation
+    from globofs.volume import Volume
+
+OPERATION_ROWS: Final = 500
+BLOCK_ROWS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What to show: of `entry`, the row `moment` of its timeline, in `mode`."""
+
+    entry: Entry
+    moment: Moment | None
+    mode: str  # diff, preview, facts
+    base: str  # before, now
+    compare: Version | None
+    newest: Version | None
+    now: int
+
+
+def read(volume: Volume, asked: Asked) -> Page:
+    """The page."""
+    moment = asked.moment
+    if moment is not None and moment.operation is not None:
+        return operation_page(volume, moment.operation, asked.entry.path)
+    if moment is None or moment.version is None:
+        return directory_page(asked.entry) if is_directory(asked.entry) else Page()
+    version = moment.version
+    if asked.mode == "facts":
+        return facts_page(volume, version, asked.now)
+    if asked.mode == "preview":
+        return preview_page(volume, version)
+    return difference(volume, asked, version, moment.before)
+
+
+def difference(volume: Volume, asked: Asked, version: Version, before: Version | None) -> Page:
+    """The difference wished for; a first version is shown whole."""
+    if asked.compare is not None and asked.compare.id != version.id:
+        then = words.moment(asked.compare.time, asked.now)
+        return compare(volume, asked.compare, version, f"Diff from A ({then})")
+    if asked.base == "now" and asked.newest is not None:
+        if asked.newest.id == version.id:
+            page = preview_page(volume, version)
+            return Page("Preview: this is the newest", page.lines, page.gutter, page.note, page.words)
+        return compare(volume, version, asked.newest, "Diff to now")
+    if before is None:
+        page = preview_page(volume, version)
+        return Page("Preview: the first version", page.lines, page.gutter, page.note, page.words)
+    return compare(volume, before, version, "Diff from the version before")
+
+
+def compare(volume: Volume, old: Version, new: Version, title: str) -> Page:
+    """Two versions against each other; a missing side counts as empty."""
+    if old.content == new.content:
+        return Page(title, words=("The same content", ""))
+    missing = [side for side in (old, new) if side.kind == "file" and side.missing]
+    if missing:
+        return absent_page(volume, missing[0], title)
+    if max(old.size, new.size) > DIFF_BYTES:
+        return Page(title, blocks_lines(volume, old, new), note="too large to compare by line")
+    left, right = (_content(volume, side, DIFF_BYTES) for side in (old, new))
+    if left is None or right is None:
+        return absent_page(volume, new, title)
+    if not text.is_text(left) or not text.is_text(right):
+        return Page(title, blocks_lines(volume, old, new, left, right), note="binary")
+    page, counted = text.diff_page(left, right, title)
+    if not page.lines:
+        return Page(title, words=("The same text", _mode_words(old, new)))
+    note = page.note or f"+{counted.added:,} −{counted.removed:,} lines"
+    return Page(title, page.lines, page.gutter, note, (), page.bases)
+
+
+def _mode_words(old: Version, new: Version) -> str:
+    if old.mode != new.mode:
+        return f"only the mode changed: {old.mode & 0o7777:o} to {new.mode & 0o7777:o}"
+    return "only line ends differ" if old.size != new.size else ""
+
+
+def _content(volume: Volume, version: Version, limit: int) -> bytes | None:
+    if version.kind == "symlink":
+        return version.target + b"\n"
+    if version.kind != "file":
+        return b""
+    return volume.read_held(version, limit)
+
+
+def preview_page(volume: Volume, version: Version) -> Page:
+    """The content: highlighted text, or what a binary is."""
+    title = "Preview"
+    if version.kind == "deleted":
+        return Page(title, words=("Deleted here", "r on an older version brings that one back"))
+    if version.kind == "symlink":
+        return Page(title, words=(f"A link to {words.safe(version.target)}",))
+    if version.kind == "directory":
+        return Page(title, words=("A directory",))
+    if version.size == 0:
+        return Page(title, words=("An empty file",))
+    data = volume.read_held(version, PREVIEW_BYTES)
+    if data is None:
+        return absent_page(volume, version, title)
+    name = version.path.rpartition(b"/")[2].decode("utf-8", "replace")
+    if text.is_text(data):
+        return text.text_page(data, name, version.size)
+    return text.binary_page(data, name, version.size)
+
+
+def absent_page(volume: Volume, version: Version, title: str) -> Page:
+    """Not here: how much, who should have it, and the key that fetches it."""
+    blocks = words.plural(version.missing, "block")
+    when = words.exact_time(version.time)[:16]
+    return Page(
+        title,
+        words=(
+            "Not on this node",
+            f"{blocks} of the version of {when} to fetch",
+            f"{volume.node_name(version.node)} wrote it and should have it",
+            "b fetches it now · B pins it here · w says why",
+        ),
+    )
+
+
+def blocks_lines(
+    volume: Volume, old: Version, new: Version, left: bytes = b"", right: bytes = b""
+) -> tuple[Line, ...]:
+    """Two binaries compared by their blocks: how much is shared."""
+    before = {block.id for block, _ in volume.blocks(old)}
+    now = [block for block, _ in volume.blocks(new)]
+    shared = sum(block.size for block in now if block.id in before)
+    lines: list[Line] = []
+    for label, side, data in (("before", old, left), ("after", new, right)):
+        kind = text.describe(data) if data else side.kind
+        size = words.size_words(side.size) if side.kind == "file" else ""
+        lines.append(((f"{label:<8}", "muted"), (f"{kind}  ", "strong"), (size, "")))
+    change = words.signed_size(new.size - old.size)
+    lines += [(), (("change  ", "muted"), (change, "good" if new.size >= old.size else "warn"))]
+    if new.size:
+        lines.append(
+            (
+                ("shared  ", "muted"),
+                (f"{words.size_words(shared)} of {words.size_words(new.size)}", ""),
+                (f"  ({shared * 100 // new.size} % of the blocks were there before)", "muted"),
+            )
+        )
+    return tuple(lines)
+
+
+def facts_page(volume: Volume, version: Version, now: int) -> Page:
+    """Everything a manifest says, and which blocks are here."""
+    rows = [
+        ("path", words.shown_path(version.path)),
+        ("version", version_number(version.time)),
+        ("made", f"{words.exact_time(version.time)}  ({words.moment(version.time, now)})"),
+        ("by", words.safe(volume.node_name(version.node))),
+        ("kind", version.kind),
+        ("size", f"{version.size:,} bytes" if version.kind == "file" else ""),
+        ("mode", f"{version.mode & 0o7777:04o}"),
+        ("modified", words.exact_time(version.mtime) if version.mtime else ""),
+        ("link to", words.safe(version.target)),
+        ("renamed from", words.shown_path(version.from_path) if version.from_path else ""),
+        ("id", version.id.hex()),
+    ]
+    rows += [("made from", parent.hex()) for parent in version.parents]
+    lines: list[Line] = [((f"{name:<13}", "muted"), (value, "")) for name, value in rows if value]
+    blocks = volume.blocks(version)
+    if blocks:
+        held = sum(here for _, here in blocks)
+        lines += [(), ((f"{words.plural(len(blocks), 'block')}, {held:,} here", "strong"),)]
+        for block, here in blocks[:BLOCK_ROWS]:
+            mark = ("here    ", "good") if here else ("remote  ", "primary")
+            lines.append((mark, (f"{block.id.hex()}  ", "muted"), (words.size_words(block.size), "")))
+    note = "" if len(blocks) <= BLOCK_ROWS else f"the first {BLOCK_ROWS} blocks"
+    return Page("Details", tuple(lines), note=note)
+
+
+def operation_page(volume: Volume, operation: Operation, below: bytes) -> Page:
+    """What an operation did below a directory, file by file."""
+    found = volume.operation_versions(operation.key, limit=OPERATION_ROWS + 1)
+    prefix = below + b"/" if below else b""
+    inside = [v for v in found if not prefix or v.path.startswith(prefix) or v.path == below]
+    kinds = Counter("deleted" if v.kind == "deleted" else "new" if not v.parents else "changed" for v in inside)
+    lines: list[Line] = []
+    signs = {"new": ("+ ", "good"), "changed": ("~ ", "accent"), "deleted": ("− ", "bad")}
+    for version in inside[:OPERATION_ROWS]:
+        kind = "deleted" if version.kind == "deleted" else "new" if not version.parents else "changed"
+        size = words.size_words(version.size) if version.kind == "file" else ""
+        path = words.safe(version.path[len(prefix) :] or version.path)
+        renamed: Line = ()
+        if version.from_path is not None and version.from_path != version.path:
+            renamed = ((f"  from {words.shown_path(version.from_path)}", "muted"),)
+        lines.append((signs[kind], (path, ""), (f"  {size}", "muted"), *renamed))
+    note = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    if len(found) > OPERATION_ROWS:
+        note = f"the first {OPERATION_ROWS} of {operation.versions:,}"
+    title = words.operation(operation, count_too=False)
+    title = title[0].upper() + title[1:]
+    if not lines:
+        return Page(title, words=("Nothing below this directory",))
+    return Page(title, tuple(lines), note=note)
+
+
+def directory_page(entry: Entry) -> Page:
+    """A directory in numbers."""
+    rows = [
+        ("files", words.count(entry.files)),
+        ("size", words.size_words(entry.size)),
+        ("versions", words.count(entry.below or entry.versions)),
+        ("not here", words.size_words(entry.missing_bytes) if entry.missing_bytes else "nothing"),
+        ("conflicts", words.count(entry.conflicts) if entry.conflicts else "none"),
+    ]
+    return Page("Directory", tuple(((f"{name:<11}", "muted"), (value, "")) for name, value in rows))

@@ -1,0 +1,214 @@
+"""The rows of the volume tree: a flat list of what is open, made in a worker, shown as it is.
+
+`Wish` says what the user wants to see; `Builder.build` answers with `TreeRows`, which the UI
+swaps in as a whole. Directories already read are kept until the tree's serial changes, so opening
+one costs one query, whatever else is open.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from globofs.tui.words import safe
+
+if TYPE_CHECKING:
+    from globofs.store.views import Entry
+    from globofs.volume import Volume
+
+SORTS: Final = ("name", "size", "time", "versions", "state")
+FILTER_MAX: Final = 5000  # matches shown by a filter
+SLICE: Final = 20_000  # rows made between two looks at whether anyone still wants them
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the tree should show. `at` None is now; `since` keeps only what changed after it."""
+
+    opened: frozenset[bytes] = frozenset()
+    at: int | None = None
+    since: int | None = None
+    sort: str = "name"
+    reverse: bool = False
+    deleted: bool = False
+    hidden: bool = True
+    filter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRow:
+    """One row: an entry, how deep it lies, and whether it is an open directory."""
+
+    entry: Entry
+    depth: int
+    opened: bool = False
+
+    @property
+    def path(self) -> bytes:
+        """The row's path."""
+        return self.entry.path
+
+
+@dataclass(frozen=True, slots=True)
+class TreeRows:
+    """The whole list, and where each path stands in it."""
+
+    rows: tuple[TreeRow, ...] = ()
+    where: dict[bytes, int] = field(default_factory=dict)
+    root: Entry | None = None
+    wish: Wish = Wish()
+    capped: bool = False  # the filter found more than it shows
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing to show."""
+        return not self.rows
+
+
+class Builder:
+    """Makes rows from a volume. One thread at a time (the bridge's `tree` lane)."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume
+        self._lock = threading.Lock()
+        self._children: dict[tuple[bytes, int | None, bool], list[Entry]] = {}
+
+    def forget(self) -> None:
+        """The tree changed: read directories again."""
+        with self._lock:
+            self._children = {}
+
+    def build(self, wish: Wish, stale: Callable[[], bool] = lambda: False) -> TreeRows:
+        """The rows of a wish; gives up early (with what it has) once nobody wants them."""
+        view = self._volume.view(wish.at)
+        root = view.entry(b"")
+        rows: list[TreeRow] = []
+        capped = False
+        if wish.filter or wish.since is not None:
+            found, capped = self._matches(wish)
+            self._grow_found(found, wish, rows)
+        else:
+            self._grow(b"", 0, wish, rows, stale)
+        where = {row.entry.path: index for index, row in enumerate(rows)}
+        return TreeRows(tuple(rows), where, root, wish, capped)
+
+    def _read(self, path: bytes, wish: Wish) -> list[Entry]:
+        place = (path, wish.at, wish.deleted)
+        with self._lock:
+            kept = self._children.get(place)
+        if kept is not None:
+            return kept
+        found = self._volume.view(wish.at).children(path, deleted=wish.deleted)
+        with self._lock:
+            if len(self._children) > 5000:
+                self._children = {}
+            self._children[place] = found
+        return found
+
+    def _grow(
+        self, top: bytes, depth: int, wish: Wish, rows: list[TreeRow], stale: Callable[[], bool]
+    ) -> None:
+        stack = [(iter(arrange(self._read(top, wish), wish)), depth)]
+        while stack:
+            entries, level = stack[-1]
+            entry = next(entries, None)
+            if entry is None:
+                stack.pop()
+                continue
+            opened = is_directory(entry) and entry.path in wish.opened
+            rows.append(TreeRow(entry, level, opened))
+            if opened:
+                stack.append((iter(arrange(self._read(entry.path, wish), wish)), level + 1))
+            if len(rows) % SLICE == 0 and stale():
+                return
+
+    def _matches(self, wish: Wish) -> tuple[list[Entry], bool]:
+        if wish.since is not None:
+            found = changed_entries(self._volume, wish)
+            if wish.filter:
+                words = wish.filter.lower()
+                found = [e for e in found if words in safe(e.path).lower()]
+        elif wish.at is None:
+            found = self._volume.find(wish.filter, limit=FILTER_MAX + 1)
+        else:
+            words = wish.filter.lower()
+            walk = self._volume.view(wish.at).walk(b"", deleted=wish.deleted)
+            found = [e for e in walk if words in safe(e.name).lower()]
+        if not wish.deleted and wish.since is None:
+            found = [entry for entry in found if entry.kind != "deleted"]
+        return found[:FILTER_MAX], len(found) > FILTER_MAX
+
+    def _grow_found(self, found: Iterable[Entry], wish: Wish, rows: list[TreeRow]) -> None:
+        view = self._volume.view(wish.at)
+        below: dict[bytes, dict[bytes, Entry]] = {}
+        for entry in found:
+            path = entry.path
+            below.setdefault(parent(path), {})[path] = entry
+            while path := parent(path):
+                siblings = below.setdefault(parent(path), {})
+                if path in siblings:
+                    break
+                above = view.entry(path)
+                if above is None:
+                    above = entry._replace(path=path, kind="directory", size=0, versions=0)
+                siblings[path] = above
+        stack = [iter(arrange(below.get(b"", {}).values(), wish))]
+        while stack:
+            entry = next(stack[-1], None)  # type: ignore[assignment]
+            if entry is None:
+                stack.pop()
+                continue
+            inner = below.get(entry.path)
+            rows.append(TreeRow(entry, len(stack) - 1, bool(inner)))
+            if inner:
+                stack.append(iter(arrange(inner.values(), wish)))
+
+
+def changed_entries(volume: Volume, wish: Wish) -> list[Entry]:
+    """What differs between the moment `wish.since` and the one shown, deleted things too."""
+    view = volume.view(wish.at)
+    entries = []
+    for item in view.changed_since(wish.since or 0):
+        path = item if isinstance(item, bytes) else item.path
+        entry = view.entry(path)
+        if entry is not None:
+            entries.append(entry)
+    return entries
+
+
+def is_directory(entry: Entry) -> bool:
+    """Whether it can be opened: a directory, or one that was."""
+    return entry.kind == "directory" or entry.below > 0
+
+
+def parent(path: bytes) -> bytes:
+    """The path of the directory that holds it; the root for a top-level name."""
+    return path.rpartition(b"/")[0]
+
+
+def arrange(entries: Iterable[Entry], wish: Wish) -> list[Entry]:
+    """Entries of one directory in the order wished for; directories come first by name only."""
+    shown = [e for e in entries if wish.hidden or not e.name.startswith(b".")]
+    if wish.sort == "size":
+        shown.sort(key=lambda e: (-e.size, e.name))
+    elif wish.sort == "time":
+        shown.sort(key=lambda e: (-(e.time or e.mtime), e.name))
+    elif wish.sort == "versions":
+        shown.sort(key=lambda e: (-e.versions, e.name))
+    elif wish.sort == "state":
+        shown.sort(key=lambda e: (_state_rank(e), e.name))
+    else:
+        shown.sort(key=lambda e: (not is_directory(e), e.name.lower(), e.name))
+    if wish.reverse:
+        shown.reverse()
+    return shown
+
+
+def _state_rank(entry: Entry) -> int:
+    if entry.conflict or entry.conflicts:
+        return 0
+    if entry.kind == "deleted":
+        return 4
+    return {"part": 1, "none": 2, "all": 3}[entry.held]

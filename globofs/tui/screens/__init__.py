@@ -1,0 +1,1 @@
+"""Screens: the five modes, the start screen, and the dialogs over them."""

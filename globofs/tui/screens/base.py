@@ -1,0 +1,378 @@
+"""What every screen shares: keys from the table, the pane that moves, hints that tell the truth.
+
+An action `restore` is done by the screen's `do_restore`, else by the app's. `why_not(id)` says in
+words why an action is not possible now; its key is then pale, and pressing it shows the words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import events
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Input
+
+from globofs.tui.glyphs import Glyphs
+from globofs.tui.keys import Action, key_of
+from globofs.tui.widgets.chrome import Banner, Hint, HintBar, OneLine, Title, TitleBar
+from globofs.tui.widgets.text_view import TextView
+from globofs.tui.widgets.virtual_list import VirtualList
+
+if TYPE_CHECKING:
+    from globofs.events import Snapshot
+    from globofs.tui.app import GlobofsApp
+    from globofs.tui.bridge import Bridge
+
+MID_COLUMNS = 110  # narrower: panes are stacked
+NARROW_COLUMNS = 78  # narrower: one pane at a time
+
+
+class KeyedScreen(Screen[Any]):
+    """A screen whose keys come from the table. `context` is its name there."""
+
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = []
+    context: ClassVar[str] = ""
+
+    @property
+    def globofs(self) -> GlobofsApp:
+        """The app."""
+        return cast("GlobofsApp", self.app)
+
+    @property
+    def bridge(self) -> Bridge:
+        """The way to volume and engine."""
+        return self.globofs.bridge
+
+    @property
+    def glyphs(self) -> Glyphs:
+        """The symbols in force."""
+        return self.globofs.glyphs
+
+    def contexts(self) -> list[str]:
+        """Where keys count now, the nearest first."""
+        found = []
+        pane = getattr(self.focused, "pane", "") if self.focused is not None else ""
+        if pane:
+            found.append(pane)
+        if self.context:
+            found.append(self.context)
+        return [*found, "any"]
+
+    def why_not(self, action: str) -> str:
+        """Why an action cannot be done now; empty when it can."""
+        return ""
+
+    async def on_key(self, event: events.Key) -> None:
+        """Look the key up; a text input gets everything but the way out."""
+        key = key_of(event.key, event.character)
+        if isinstance(self.focused, Input):
+            if self.input_key(event.key):
+                event.stop()
+                event.prevent_default()
+            return
+        action = self.globofs.keymap.resolve(key, self.contexts())
+        if action is not None:
+            event.stop()
+            event.prevent_default()
+            self.globofs.perform(action.id)
+        elif self.other_key(key):
+            event.stop()
+            event.prevent_default()
+
+    def input_key(self, key: str) -> bool:
+        """A key pressed in an input of this screen; True when it was used."""
+        if key == "escape":
+            self.globofs.perform("escape")
+            return True
+        if key == "ctrl+c" and not getattr(self.focused, "selected_text", ""):
+            self.globofs.perform("quit")
+            return True
+        return False
+
+    def other_key(self, key: str) -> bool:
+        """A key that the table does not know here; True when it was used."""
+        return False
+
+    # --- moving ---------------------------------------------------------------------------
+
+    def _moving(self) -> VirtualList | TextView | None:
+        focused = self.focused
+        return focused if isinstance(focused, (VirtualList, TextView)) else None
+
+    def do_up(self) -> None:
+        """One row up."""
+        if (pane := self._moving()) is not None:
+            pane.move(-1)
+
+    def do_down(self) -> None:
+        """One row down."""
+        if (pane := self._moving()) is not None:
+            pane.move(1)
+
+    def do_page_up(self) -> None:
+        """One page up."""
+        if (pane := self._moving()) is not None:
+            pane.page(-1)
+
+    def do_page_down(self) -> None:
+        """One page down."""
+        if (pane := self._moving()) is not None:
+            pane.page(1)
+
+    def do_first(self) -> None:
+        """To the first row."""
+        if (pane := self._moving()) is not None:
+            pane.edge(False)
+
+    def do_last(self) -> None:
+        """To the last row."""
+        if (pane := self._moving()) is not None:
+            pane.edge(True)
+
+    def do_range_up(self) -> None:
+        """The range grows upwards."""
+        if isinstance(pane := self._moving(), VirtualList):
+            pane.move(-1, extend=True)
+
+    def do_range_down(self) -> None:
+        """The range grows downwards."""
+        if isinstance(pane := self._moving(), VirtualList):
+            pane.move(1, extend=True)
+
+    def on_one_line_pressed(self, message: OneLine.Pressed) -> None:
+        """A hint or a mode was clicked."""
+        message.stop()
+        self.globofs.perform(message.action)
+
+
+class Pane:
+    """Mixin: a focusable pane with its context in the key table."""
+
+    pane: str = ""
+
+
+class ListPane(VirtualList, Pane):
+    """A list in a border."""
+
+    def __init__(self, source: Any, pane: str, *, id: str, header: bool = True) -> None:
+        super().__init__(source, header=header, id=id, classes="pane")
+        self.pane = pane
+
+
+class TextPane(TextView, Pane):
+    """A text in a border."""
+
+    def __init__(self, pane: str, *, id: str) -> None:
+        super().__init__(id=id, classes="pane")
+        self.pane = pane
+
+
+class ModeScreen(KeyedScreen):
+    """One of the five modes: title bar, banner, body, hint bar, panes that stack when narrow."""
+
+    #: ids of the panes in the order Tab goes through them
+    panes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.title_bar = TitleBar()
+        self.banner = Banner()
+        self.hint_bar = HintBar()
+        self.zoomed = False
+        self.last_snapshot: Snapshot | None = None
+
+    def on_mount(self) -> None:
+        """Adapt to the terminal, focus the first pane."""
+        self.fit_to(self.app.size.width, self.app.size.height)
+        if self.panes:
+            self.query_one(f"#{self.panes[0]}").focus()
+        self.ready()
+        if self.globofs.snapshot is not None:
+            self.take(self.globofs.snapshot)
+        self.refresh_chrome()
+
+    def ready(self) -> None:
+        """The widgets are there; begin."""
+
+    def on_screen_resume(self) -> None:
+        """Shown again: catch up with what happened meanwhile."""
+        self.fit_to(self.app.size.width, self.app.size.height)
+        if self.globofs.snapshot is not None:
+            self.take(self.globofs.snapshot)
+        self.refresh_chrome()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Stack or unstack the panes."""
+        self.fit_to(event.size.width, event.size.height)
+
+    def fit_to(self, width: int, height: int) -> None:
+        """Choose the arrangement."""
+        self.set_class(width < MID_COLUMNS, "-mid")
+        self.set_class(width < NARROW_COLUMNS or height < 16, "-narrow")
+        self.set_class(self.glyphs.name == "ascii", "-ascii")
+        self.fit_panes()
+
+    def fit_panes(self) -> None:
+        """Show the panes that have room; by default all, or the focused one when enlarged."""
+        lone = self.zoomed or self.has_class("-narrow")
+        ids = [pane for pane in self.panes if self.query(f"#{pane}")]
+        focused = self.focused.id if self.focused is not None else None
+        keep = focused if focused in ids else (ids[0] if ids else None)
+        for pane in ids:
+            self.query_one(f"#{pane}").set_class(lone and pane != keep, "-gone")
+
+    def focus_pane(self, id: str) -> None:
+        """Focus a pane, showing it first where only one is shown."""
+        widget = self.query_one(f"#{id}")
+        widget.remove_class("-gone")
+        widget.focus()
+        self.call_after_refresh(self.fit_panes)
+
+    def on_descendant_focus(self) -> None:
+        """Another pane is focused: other keys count."""
+        self.refresh_chrome()
+
+    def take(self, snapshot: Snapshot) -> None:
+        """A new snapshot, at most ten times a second, only while this mode is shown."""
+        self.last_snapshot = snapshot
+
+    def banner_parts(self) -> tuple[tuple[tuple[str, str], ...], str]:
+        """What the banner says, and its level; by default errors of the volume."""
+        snapshot = self.globofs.snapshot
+        if snapshot is not None and snapshot.error:
+            return ((f"{self.glyphs.warning} ", "strong"), (snapshot.error, "")), "error"
+        if self.globofs.opening:
+            return (("opening ", ""), (self.globofs.opening, "strong")), "info"
+        return (), "info"
+
+    def refresh_chrome(self) -> None:
+        """Title bar, banner and hints from the state."""
+        if not self.is_mounted:
+            return
+        self.title_bar.show(self.globofs.title_for(self.context))
+        parts, level = self.banner_parts()
+        self.banner.show(parts, level)
+        hints = []
+        others = 0
+        for action in self.globofs.keymap.valid(self.contexts()):
+            if not self.offers(action):
+                continue
+            if not action.priority:
+                others += action.group != "Moving"
+                continue
+            hints.append(
+                Hint(
+                    self.globofs.keymap.key_for(action),
+                    self.label_of(action),
+                    action.id,
+                    self.priority_of(action),
+                    self.globofs.why_not(self, action.id),
+                )
+            )
+        self.hint_bar.show(hints, others, self.globofs.busy_words())
+
+    def offers(self, action: Action) -> bool:
+        """Whether the action makes sense to name here."""
+        return True
+
+    def label_of(self, action: Action) -> str:
+        """The hint's words; a screen may say what the key does just now."""
+        return action.label
+
+    def priority_of(self, action: Action) -> int:
+        """The hint's place."""
+        return action.priority
+
+    # --- panes ----------------------------------------------------------------------------
+
+    def _step_pane(self, by: int) -> None:
+        ids = [pane for pane in self.panes if self.query(f"#{pane}") and self.pane_open(pane)]
+        if not ids:
+            return
+        focused = self.focused.id if self.focused is not None else None
+        at = ids.index(focused) if focused in ids else 0
+        self.focus_pane(ids[(at + by) % len(ids)])
+
+    def pane_open(self, id: str) -> bool:
+        """Whether Tab goes to that pane."""
+        return True
+
+    def do_next_pane(self) -> None:
+        """To the next pane."""
+        self._step_pane(1)
+
+    def do_previous_pane(self) -> None:
+        """To the pane before."""
+        self._step_pane(-1)
+
+    def do_out(self) -> None:
+        """One pane back."""
+        focused = self.focused.id if self.focused is not None else ""
+        if focused in self.panes and self.panes.index(focused) > 0:
+            self._step_pane(-1)
+
+    def do_into(self) -> None:
+        """One pane on."""
+        focused = self.focused.id if self.focused is not None else ""
+        if focused in self.panes and self.panes.index(focused) < len(self.panes) - 1:
+            self._step_pane(1)
+
+    def do_grow(self) -> None:
+        """The focused pane takes the screen."""
+        self.zoomed = True
+        self.fit_panes()
+
+    def do_shrink(self) -> None:
+        """All panes again."""
+        self.zoomed = False
+        self.fit_panes()
+
+    def step_out(self) -> bool:
+        """Esc: leave one state; False when there is none to leave."""
+        if self.zoomed:
+            self.do_shrink()
+            return True
+        return False
+
+
+class Debounce:
+    """Calls once things are quiet for a moment: a cursor that runs asks for nothing."""
+
+    def __init__(self, owner: Widget | Screen[Any], delay: float, call: Callable[[], None]) -> None:
+        self._owner = owner
+        self._delay = delay
+        self._call = call
+        self._timer: Any = None
+
+    def __call__(self) -> None:
+        """Soon."""
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self._owner.set_timer(self._delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._call()
+
+
+def mode_title(volume: str, mode: str, snapshot: Snapshot | None, glyphs: Glyphs) -> Title:
+    """The title bar's content for a snapshot."""
+    from globofs.tui.widgets.sync_rows import state_spans
+
+    if snapshot is None:
+        return Title(volume, mode)
+    state, rates, spark = state_spans(snapshot, glyphs)
+    return Title(
+        volume,
+        mode,
+        snapshot.status.conflicts,
+        snapshot.overall.moving,
+        state,
+        rates,
+        spark,
+        bool(snapshot.status.readonly),
+    )

@@ -1,0 +1,358 @@
+"""Mode 4, Conflicts: both sides named by node and time, compared, settled one by one or together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+
+from globofs import errors
+from globofs.events import Snapshot
+from globofs.speech import command, version_number
+from globofs.store.views import Version
+from globofs.tui import words
+from globofs.tui.model import detail
+from globofs.tui.model.text import Page
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.widgets.paint import Cell, Column
+from globofs.tui.widgets.tree_rows import state_spans
+from globofs.tui.widgets.virtual_list import Rows, VirtualList
+
+if TYPE_CHECKING:
+    from globofs.sync.results import Conflict
+
+LIST_COLUMNS = (
+    Column("path", "path", 0, minimum=16),
+    Column("sides", "between", 0, "left", 2, 14),
+    Column("when", "since", 15, "right", 1),
+)
+SIDE_COLUMNS = (
+    Column("mark", "", 1),
+    Column("node", "by", 0, minimum=10),
+    Column("when", "when", 19),
+    Column("note", "", 12, "left", 1),
+    Column("size", "size", 9, "right", 3),
+    Column("held", "content", 10, "left", 2),
+)
+
+
+class ConflictsScreen(ModeScreen):
+    """The mode."""
+
+    context: ClassVar[str] = "conflicts"
+    panes: ClassVar[tuple[str, ...]] = ("conflicts", "sides", "compare")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = Rows(LIST_COLUMNS)
+        self.side_rows = Rows(SIDE_COLUMNS)
+        self.found: list[Conflict] = []
+        self._serial = -1
+
+    def compose(self) -> ComposeResult:
+        """List beside the sides and their difference."""
+        yield self.title_bar
+        yield self.banner
+        with Container(classes="split"):
+            yield ListPane(self.rows, "conflicts.list", id="conflicts")
+            with Vertical(classes="right"):
+                yield ListPane(self.side_rows, "conflicts.sides", id="sides")
+                yield TextPane("conflicts.detail", id="compare")
+        yield self.hint_bar
+
+    @property
+    def list(self) -> ListPane:
+        """The conflicts."""
+        return self.query_one("#conflicts", ListPane)
+
+    @property
+    def sides(self) -> ListPane:
+        """The sides of the one under the cursor."""
+        return self.query_one("#sides", ListPane)
+
+    @property
+    def text(self) -> TextPane:
+        """Their difference."""
+        return self.query_one("#compare", TextPane)
+
+    def ready(self) -> None:
+        """Look."""
+        self.query_one("#conflicts").add_class("left")
+        self.list.words = ("looking for conflicts",)
+        self.look_soon = Debounce(self, 0.05, self._compare)
+        self.text.border_title = Content(" Difference ")
+        if self.globofs.is_open:
+            self.volume_opened()
+
+    def volume_opened(self) -> None:
+        """Ask for the list."""
+        volume = self.globofs.volume
+
+        def find() -> tuple[list[Conflict], dict[str, str]]:
+            found = volume.conflicts()
+            nodes = {side.node for conflict in found for side in conflict.sides}
+            return found, {node: volume.node_name(node) for node in nodes}
+
+        self.bridge.ask("tree", "conflicts", find, self._got, self._failed)
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Look again when the tree changed."""
+        super().take(snapshot)
+        if snapshot.tree_serial != self._serial and self.globofs.is_open:
+            self._serial = snapshot.tree_serial
+            self.volume_opened()
+
+    def _failed(self, error: errors.GlobofsError) -> None:
+        self.list.words = ("The conflicts cannot be read", error.message)
+        self.list.refresh()
+
+    def _got(self, answer: tuple[list[Conflict], dict[str, str]]) -> None:
+        self.found, self.names = answer
+        now = self.globofs.now()
+        self.rows.replace(
+            [conflict.path for conflict in self.found],
+            [
+                (
+                    words.shown_path(conflict.path),
+                    ((" and ".join(self._names(conflict)), "muted"),),
+                    ((words.moment(max(side.time for side in conflict.sides), now), "muted"),),
+                )
+                for conflict in self.found
+            ],
+        )
+        self.list.words = ("No conflicts", "Where two nodes change a file at once, both sides stand here")
+        count = len(self.found)
+        self.list.border_title = Content(f" {words.plural(count, 'conflict')} ")
+        self.list.reload()
+        self._sides()
+        self.refresh_chrome()
+
+    names: ClassVar[dict[str, str]] = {}
+
+    def _names(self, conflict: Conflict) -> list[str]:
+        names = [words.safe(self.names.get(side.node, side.node[:8])) for side in conflict.sides]
+        return list(dict.fromkeys(names))
+
+    def here(self) -> Conflict | None:
+        """The conflict under the cursor."""
+        return self.found[self.list.cursor] if self.list.cursor < len(self.found) else None
+
+    def side(self) -> Version | None:
+        """The side under the cursor."""
+        conflict = self.here()
+        if conflict is None or self.sides.cursor >= len(conflict.sides):
+            return None
+        return conflict.sides[self.sides.cursor]
+
+    def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
+        """Another conflict, or another side."""
+        if message.list.id == "conflicts":
+            self._sides()
+        self.look_soon()
+
+    def _sides(self) -> None:
+        conflict = self.here()
+        if conflict is None:
+            self.side_rows.replace([], [])
+            self.sides.words = ("",)
+            self.sides.border_title = Content(" Sides ")
+            self.sides.reload(keep=False)
+            self.text.show(Page(words=("Nothing to settle", "")))
+            return
+        newest = max(side.time for side in conflict.sides)
+        self.side_rows.replace(
+            [side.id for side in conflict.sides],
+            [self._side_cells(conflict, side, newest) for side in conflict.sides],
+        )
+        self.sides.border_title = Content(f" {words.shown_path(conflict.path)} ")
+        self.sides.border_subtitle = Content(" Enter takes a side · a keeps both ")
+        self.sides.reload()
+        self.look_soon()
+
+    def _side_cells(self, conflict: Conflict, side: Version, newest: int) -> tuple[Cell, ...]:
+        shown = side.id == conflict.winner.id
+        note = "newer" if side.time == newest else "older"
+        if side.kind == "deleted":
+            note = "deleted it"
+        return (
+            ((self.glyphs.current, "accent"),) if shown else "",
+            ((words.safe(self.names.get(side.node, side.node[:8])), "strong"),),
+            words.exact_time(side.time),
+            ((note + (", shown" if shown else ""), "accent" if shown else "muted"),),
+            words.size_words(side.size) if side.kind == "file" else "",
+            state_spans(side, self.glyphs),
+        )
+
+    def _compare(self) -> None:
+        conflict, side = self.here(), self.side()
+        if conflict is None or side is None:
+            return
+        other = conflict.winner
+        if side.id == other.id:
+            other = next((one for one in conflict.sides if one.id != side.id), side)
+        volume = self.globofs.volume
+        names = [words.safe(self.names.get(one.node, one.node[:8])) for one in (other, side)]
+        title = f"From {names[0]} to {names[1]}"
+        self.bridge.ask(
+            "content",
+            "compare",
+            lambda: detail.compare(volume, other, side, title),
+            self._show,
+            lambda error: self._show(Page(title, words=("This cannot be compared", error.message))),
+        )
+
+    def _show(self, page: Page) -> None:
+        self.text.show(page)
+        self.text.border_title = Content(f" {page.title} ")
+        self.text.border_subtitle = Content(f" {page.note} " if page.note else "")
+
+    # --- settling -------------------------------------------------------------------------
+
+    def why_not(self, action: str) -> str:
+        """There must be something to settle."""
+        needs = {"take", "keep_both", "merge", "fetch", "why", "mark"}
+        return "there is no conflict" if action in needs and self.here() is None else ""
+
+    def chosen(self) -> list[bytes]:
+        """Marked conflicts, else the one under the cursor."""
+        if self.list.marks:
+            return [conflict.path for conflict in self.found if conflict.path in self.list.marks]
+        conflict = self.here()
+        return [conflict.path] if conflict is not None else []
+
+    def do_take(self) -> None:
+        """One side becomes the file; from the list, the cursor goes to the sides first."""
+        if self.list.has_focus and not self.list.marks:
+            self.focus_pane("sides")
+            return
+        side = self.side()
+        paths = self.chosen()
+        if side is None or not paths:
+            return
+        if len(paths) > 1:
+            self._take_many(paths, side.node)
+            return
+        self._settle(
+            paths,
+            f"Settled: the side of {words.safe(self.names.get(side.node, ''))} of {words.exact_time(side.time)}",
+            version=side.id,
+            line=command("resolve", *paths, version=version_number(side.time)),
+        )
+
+    def _take_many(self, paths: list[bytes], node: str) -> None:
+        volume, found = self.globofs.volume, {c.path: c for c in self.found}
+
+        def work(emit: Any, cancelled: Any) -> int:
+            count = 0
+            for path in paths:
+                side = next((s for s in found[path].sides if s.node == node), None)
+                if side is not None and not cancelled():
+                    volume.resolve([path], version=side.id, emit=emit, cancelled=cancelled)
+                    count += 1
+            return count
+
+        name = words.safe(self.names.get(node, node[:8]))
+        self.globofs.verb(
+            "resolve",
+            "settling",
+            work,
+            lambda count: f"Settled {words.plural(count, 'conflict')}: the side of {name} · z undoes",
+            after=lambda _: self._settled(),
+        )
+
+    def do_keep_both(self) -> None:
+        """Both stay."""
+        paths = self.chosen()
+        self._settle(paths, "Settled: both are kept", keep_both=True, line=command("resolve", *paths, keep_both=True))
+
+    def _settle(self, paths: list[bytes], said: str, *, line: str, **how: Any) -> None:
+        volume = self.globofs.volume
+        self.globofs.verb(
+            "resolve",
+            "settling",
+            lambda emit, cancelled: volume.resolve(paths, emit=emit, cancelled=cancelled, **how),
+            lambda result: f"{said} · z undoes",
+            line=line,
+            after=lambda _: self._settled(),
+        )
+
+    def _settled(self) -> None:
+        self.list.marks.clear()
+        self.volume_opened()
+
+    def do_merge(self) -> None:
+        """Both sides in the user's merge tool; the result settles."""
+        conflict = self.here()
+        if conflict is not None:
+            from globofs.tui.merging import merge
+
+            merge(self.globofs, conflict, self._settled)
+
+    def do_fetch(self) -> None:
+        """Bring both sides here."""
+        conflict = self.here()
+        if conflict is None:
+            return
+        volume = self.globofs.volume
+
+        def work(emit: Any, cancelled: Any) -> int:
+            return sum(
+                len(piece)
+                for side in conflict.sides
+                if side.missing
+                for piece in volume.read(side, emit=emit, cancelled=cancelled)
+            )
+
+        self.globofs.verb(
+            "mirror",
+            "fetching both sides",
+            work,
+            lambda count: f"Fetched {words.size_words(count)}",
+            after=lambda _: self.volume_opened(),
+        )
+
+    def do_why(self) -> None:
+        """Why a side is not here."""
+        conflict = self.here()
+        if conflict is not None:
+            self.globofs.tell_why(conflict.path)
+
+    def do_mark(self) -> None:
+        """Mark a conflict."""
+        key = self.list.current_key
+        if key is not None:
+            self.list.marks ^= {key}
+            self.list.move(1)
+            self.list.refresh()
+
+    def do_range(self) -> None:
+        """A range of conflicts."""
+        rows = self.list
+        if rows.range_from is None:
+            rows.range_from = rows.cursor
+        else:
+            rows.marks |= set(rows.range_keys())
+            rows.range_from = None
+        rows.refresh()
+
+    def do_invert(self) -> None:
+        """Mark the others."""
+        self.list.marks ^= {conflict.path for conflict in self.found}
+        self.list.refresh()
+
+    def step_out(self) -> bool:
+        """Marks, then back to the list."""
+        if self.list.marks or self.list.range_from is not None:
+            self.list.marks.clear()
+            self.list.range_from = None
+            self.list.refresh()
+            return True
+        if self.focused is not None and self.focused.id in ("sides", "compare"):
+            self.focus_pane("conflicts")
+            return True
+        return super().step_out()
+
+
+SCREEN = ConflictsScreen

@@ -1,0 +1,341 @@
+"""Dialogs: choose from a list as you type, answer a question, pick by one letter.
+
+None of them blocks: what must be looked up is asked of the bridge, what comes later replaces
+what came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Input
+
+from globofs.tui.model.check import Check
+from globofs.tui.screens.base import Debounce, KeyedScreen, ListPane
+from globofs.tui.widgets.chrome import Lines
+from globofs.tui.widgets.paint import Cell, Column, Span
+from globofs.tui.widgets.virtual_list import Rows, VirtualList
+
+CHECK_SECONDS = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A row to choose; `value` is what the dialog answers with."""
+
+    value: Any
+    cells: tuple[Cell, ...]
+    search: str = ""
+    base: str = ""
+
+
+class Modal(KeyedScreen):
+    """A dialog over a mode."""
+
+    context: ClassVar[str] = "menu"
+    title_words = ""
+
+    def on_mount(self) -> None:
+        """Mark it as a dialog."""
+        self.add_class("-modal")
+        self.set_class(self.glyphs.name == "ascii", "-ascii")
+
+    def do_escape(self) -> None:
+        """Leave without an answer."""
+        self.dismiss(None)
+
+    def contexts(self) -> list[str]:
+        """Only the dialog's keys."""
+        return ["menu"]
+
+    async def on_key(self, event: Any) -> None:
+        """Esc always leaves."""
+        if event.key == "escape":
+            event.stop()
+            event.prevent_default()
+            self.do_escape()
+            return
+        await super().on_key(event)
+
+
+class PickDialog(Modal):
+    """An input over a list. `find(text)` answers with choices; off the UI thread when `slow`."""
+
+    def __init__(
+        self,
+        title: str,
+        columns: Sequence[Column],
+        find: Callable[[str], Sequence[Choice]],
+        *,
+        placeholder: str = "type to find",
+        slow: bool = False,
+        empty: str = "nothing matches",
+        foot: str = "Enter chooses · Esc leaves",
+        typed: Callable[[str], Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._columns = columns
+        self._find = find
+        self._placeholder = placeholder
+        self._slow = slow
+        self._empty = empty
+        self._foot = foot
+        self._typed = typed  # what the text itself means where no row is meant
+        self._choices: list[Choice] = []
+
+    def compose(self) -> ComposeResult:
+        """Input above list."""
+        with Vertical(classes="dialog -wide -tall") as box:
+            box.border_title = Content(f" {self._title} ")
+            box.border_subtitle = Content(f" {self._foot} ")
+            yield Input(placeholder=self._placeholder, id="pick-input")
+            yield ListPane(Rows(self._columns), "menu", id="pick-list")
+
+    def on_mount(self) -> None:
+        """Ask for what an empty text finds."""
+        super().on_mount()
+        rows = self.query_one("#pick-list", VirtualList)
+        rows.remove_class("pane")
+        self.query_one(Input).focus()
+        self._soon = Debounce(self, 0.05, self._ask)
+        self._ask()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Another text, other rows."""
+        if self._slow:
+            self._soon()
+        else:
+            self._ask()
+
+    def _ask(self) -> None:
+        text = self.query_one(Input).value
+        if self._slow:
+            self.bridge.ask("detail", "pick", lambda: self._find(text), self._got, self._failed)
+        else:
+            self._got(self._find(text))
+
+    def _failed(self, error: Exception) -> None:
+        rows = self.query_one("#pick-list", VirtualList)
+        rows.words = (str(error),)
+        self._got([])
+
+    def _got(self, choices: Sequence[Choice]) -> None:
+        self._choices = list(choices)
+        rows = self.query_one("#pick-list", VirtualList)
+        source = rows.source
+        assert isinstance(source, Rows)
+        source.replace(
+            list(range(len(choices))),
+            [choice.cells for choice in choices],
+            [choice.base for choice in choices],
+        )
+        rows.words = (self._empty,)
+        rows.reload(keep=False)
+        rows.go_to(0)
+
+    def input_key(self, key: str) -> bool:
+        """Arrows move in the list while typing."""
+        rows = self.query_one("#pick-list", VirtualList)
+        moves = {"up": -1, "down": 1, "ctrl+k": -1, "ctrl+j": 1}
+        if key in moves:
+            rows.move(moves[key])
+        elif key in ("pageup", "pagedown"):
+            rows.page(-1 if key == "pageup" else 1)
+        elif key == "enter":
+            self.do_choose()
+        else:
+            return super().input_key(key)
+        return True
+
+    def do_choose(self) -> None:
+        """Answer with the row under the cursor, else with the text."""
+        rows = self.query_one("#pick-list", VirtualList)
+        text = self.query_one(Input).value
+        if self._typed is not None and text:
+            meant = self._typed(text)
+            if meant is not None:
+                self.dismiss(meant)
+                return
+        if 0 <= rows.cursor < len(self._choices):
+            self.dismiss(self._choices[rows.cursor].value)
+
+    def on_virtual_list_opened(self, message: VirtualList.Opened) -> None:
+        """A double click chooses."""
+        self.do_choose()
+
+
+class AskDialog(Modal):
+    """One line to type, judged as it is typed."""
+
+    def __init__(
+        self,
+        title: str,
+        label: str,
+        check: Callable[[str], Check],
+        *,
+        value: str = "",
+        foot: str = "Enter does it · Esc leaves",
+        slow: bool = False,
+        hints: Sequence[Sequence[Span]] = (),
+    ) -> None:
+        super().__init__()
+        self._title = title
+        self._label = label
+        self._check = check
+        self._value = value
+        self._foot = foot
+        self._slow = slow
+        self._hints = hints
+        self._verdict = Check(None, "")
+        self._judged: str | None = None
+        self._wanted = False  # Enter was pressed before the verdict
+
+    def compose(self) -> ComposeResult:
+        """Label, input, verdict."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = Content(f" {self._title} ")
+            box.border_subtitle = Content(f" {self._foot} ")
+            yield Lines(lambda width: [[(self._label, "muted")]], id="ask-label")
+            yield Input(value=self._value, id="ask-input")
+            yield Lines(self._verdict_lines, id="ask-verdict")
+
+    def on_mount(self) -> None:
+        """Judge what is there already."""
+        super().on_mount()
+        self.query_one("#ask-label").styles.height = 1
+        self.query_one("#ask-verdict").styles.height = 2 + len(self._hints)
+        self._soon = Debounce(self, CHECK_SECONDS, self._judge)
+        self.query_one(Input).focus()
+        self._judge()
+
+    def _verdict_lines(self, width: int) -> list[list[Span]]:
+        verdict = self._verdict
+        glyphs = self.glyphs
+        mark = {True: (f"{glyphs.done} ", "good"), False: (f"{glyphs.failed} ", "bad")}
+        first: list[Span] = []
+        if verdict.words:
+            first = [mark.get(bool(verdict.good), ("", "")) if verdict.good is not None else ("", "")]
+            first.append((verdict.words, "bad" if verdict.good is False else "muted"))
+        return [first, [], *[list(line) for line in self._hints]]
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Judge again, soon."""
+        if self._slow:
+            self._soon()
+        else:
+            self._judge()
+
+    def _judge(self) -> None:
+        text = self.query_one(Input).value
+        if self._slow:
+            self.bridge.ask(
+                "far", "ask", lambda: self._check(text), lambda v: self._got(text, v), self._bad
+            )
+        else:
+            self._got(text, self._check(text))
+
+    def _bad(self, error: Exception) -> None:
+        self._got(self.query_one(Input).value, Check(False, str(error)))
+
+    def _got(self, text: str, verdict: Check) -> None:
+        self._verdict, self._judged = verdict, text
+        self.query_one("#ask-verdict").refresh()
+        if self._wanted and verdict.good:
+            self.dismiss(verdict.value)
+        self._wanted = False
+
+    def input_key(self, key: str) -> bool:
+        """Enter answers, once the text is judged good."""
+        if key != "enter":
+            return super().input_key(key)
+        if self._judged == self.query_one(Input).value:
+            if self._verdict.good:
+                self.dismiss(self._verdict.value)
+        else:
+            self._wanted = True
+        return True
+
+
+class ChoiceDialog(Modal):
+    """A few rows, each chosen by a letter: sort, copy."""
+
+    def __init__(self, title: str, rows: Sequence[tuple[str, str, Any]], foot: str = "") -> None:
+        super().__init__()
+        self._title = title
+        self._rows = rows
+        self._foot = foot
+
+    def compose(self) -> ComposeResult:
+        """A list with the letters in front."""
+        columns = (Column("key", "", 4), Column("words", ""))
+        source = Rows(columns)
+        source.replace(
+            [value for _, _, value in self._rows],
+            [(((f" {key}", "key"),), words) for key, words, _ in self._rows],
+        )
+        with Vertical(classes="dialog", id="choice") as box:
+            box.border_title = Content(f" {self._title} ")
+            box.border_subtitle = Content(f" {self._foot or 'a letter or Enter · Esc leaves'} ")
+            yield ListPane(source, "menu", id="choice-list", header=False)
+
+    def on_mount(self) -> None:
+        """Focus the list."""
+        super().on_mount()
+        rows = self.query_one("#choice-list", VirtualList)
+        rows.remove_class("pane")
+        rows.styles.height = len(self._rows)
+        rows.focus()
+
+    async def on_key(self, event: Any) -> None:
+        """A row's letter chooses it, before any other meaning."""
+        for key, _, value in self._rows:
+            if event.character and event.character == key:
+                event.stop()
+                event.prevent_default()
+                self.dismiss(value)
+                return
+        await super().on_key(event)
+
+    def do_choose(self) -> None:
+        """The row under the cursor."""
+        rows = self.query_one("#choice-list", VirtualList)
+        self.dismiss(self._rows[rows.cursor][2])
+
+    def on_virtual_list_opened(self, message: VirtualList.Opened) -> None:
+        """A double click chooses."""
+        self.do_choose()
+
+
+class SayDialog(Modal):
+    """Sentences to read; any of Enter, Esc, q closes."""
+
+    def __init__(self, title: str, lines: Sequence[Sequence[Span]], foot: str = "Esc closes") -> None:
+        super().__init__()
+        self._title = title
+        self._lines = lines
+        self._foot = foot
+
+    def compose(self) -> ComposeResult:
+        """The lines."""
+        with Vertical(classes="dialog") as box:
+            box.border_title = Content(f" {self._title} ")
+            box.border_subtitle = Content(f" {self._foot} ")
+            yield Lines(lambda width: self._lines, id="say-lines")
+
+    def on_mount(self) -> None:
+        """As high as its lines."""
+        super().on_mount()
+        self.query_one("#say-lines").styles.height = max(1, len(self._lines))
+
+    def other_key(self, key: str) -> bool:
+        """Keys that close."""
+        if key in ("q", "enter", "w"):
+            self.dismiss(None)
+            return True
+        return False

@@ -1,0 +1,430 @@
+"""Files: what changes something, and what the lower pane shows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from globofs import errors
+from globofs.speech import command, exact_time, version_number
+from globofs.store.views import Version
+from globofs.tui import words
+from globofs.tui.model import places
+from globofs.tui.model.check import Check
+from globofs.tui.model.tree import is_directory, parent
+from globofs.tui.screens.dialogs import AskDialog
+from globofs.tui.widgets.paint import Span
+
+if TYPE_CHECKING:
+    from globofs.sync.results import RestorePlan, RestoreResult
+    from globofs.tui.screens.files import FilesScreen
+
+    _Base = FilesScreen
+else:
+    _Base = object
+
+
+class FilesActs(_Base):
+    """Mixin of the Files screen."""
+
+    def why_not(self, action: str) -> str:
+        """What cannot be done with the present selection, in words."""
+        needs_row = {
+            "restore", "restore_to", "diff", "inspect", "facts", "rename", "delete", "fetch", "pin", "copy",
+            "mark", "why", "bump", "export", "editor", "compare",
+        }  # fmt: skip
+        if action in needs_row and self.selected is None:
+            return "nothing is selected"
+        if action in ("restore", "restore_to") and not self.restorable():
+            return "this is the version shown; choose an older one in the timeline" if action == "restore" else ""
+        if action in ("now", "travel_on") and self.wish.at is None:
+            return "this is now"
+        if action in ("rename", "delete", "add") and self.wish.at is not None:
+            return "the past cannot be changed; T goes back to now"
+        if action in ("next_match", "previous_match") and not self.wish.filter:
+            return "there is no filter; / begins one"
+        return ""
+
+    def restorable(self) -> bool:
+        """Whether `r` would do anything with what is selected."""
+        entry = self.selected
+        if entry is None:
+            return False
+        if self.tree_list.marks or self.tree_list.range_from is not None or self.wish.at is not None:
+            return self.wish.at is not None or bool(self.tree_list.marks)
+        moment = self.moment()
+        if entry.kind == "deleted":
+            return True
+        if moment is None:
+            return False
+        if moment.operation is not None:
+            return self.versions.cursor > 0
+        return not moment.shown
+
+    # --- restore --------------------------------------------------------------------------
+
+    def _target(self) -> tuple[list[bytes], Version | None, int | None]:
+        """Paths, and the version or the moment they go back to."""
+        paths = self.chosen()
+        if self.tree_list.marks or self.tree_list.range_from is not None:
+            return paths, None, self.wish.at
+        moment = self.moment()
+        entry = self.selected
+        if moment is not None and moment.operation is not None:
+            if self.versions.cursor > 0 and (self.wish.at is None or self.versions.has_focus):
+                return paths, None, moment.operation.last
+            return paths, None, self.wish.at
+        version = moment.version if moment is not None else None
+        if self.wish.at is not None and not self.versions.has_focus:
+            return paths, None, self.wish.at
+        if version is not None and version.kind == "deleted" and entry is not None:
+            return paths, None, None if entry.kind == "deleted" else version.time
+        return paths, version, None
+
+    def do_restore(self) -> None:
+        """Bring the selection back: at once when simple, after a plan when not."""
+        self._restore(None)
+
+    def do_restore_to(self) -> None:
+        """Ask for a directory outside, then plan."""
+        if self.selected is None:
+            return
+        name = words.safe(self.selected.name)
+        self.app.push_screen(
+            AskDialog(
+                "Restore to a directory",
+                f"Where {name} should be written (the directory is made if it is missing)",
+                lambda text: places.target(text),
+                value=os.path.expanduser("~/"),
+                slow=True,
+            ),
+            lambda place: self._restore(place) if place else None,
+        )
+
+    def _restore(self, to: str | None) -> None:
+        paths, version, at = self._target()
+        if not paths:
+            return
+        volume = self.globofs.volume
+
+        def find() -> RestorePlan:
+            return volume.plan_restore(paths, version=version, at=at, to=to)
+
+        def got(plan: RestorePlan) -> None:
+            self._planned(plan, paths, version, at, to)
+
+        self.bridge.ask("detail", "plan", find, got, lambda e: self.globofs.say(e.message, "error"))
+
+    def _planned(
+        self,
+        plan: RestorePlan,
+        paths: Sequence[bytes],
+        version: Version | None,
+        at: int | None,
+        to: str | None,
+    ) -> None:
+        if not plan.files:
+            skipped = [item for item in plan.items if item.action == "skip"]
+            reason = f": {words.safe(skipped[0].reason)}" if skipped else "; it is so already"
+            self.globofs.say(f"Nothing to restore{reason}", "warning")
+            return
+        if plan.files == 1 and not plan.fetch_bytes and not plan.outside_overwrites:
+            self._do_restore(plan, paths, version, at, to)
+            return
+        from globofs.tui.screens.plan import PlanDialog
+
+        moment = at if at is not None else version.time if version is not None else None
+        when = f" as of {exact_time(moment)}" if moment is not None else ""
+        what = words.shown_path(paths[0]) if len(paths) == 1 else words.plural(len(paths), "thing")
+        title = f"Restore {what}{when}"
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self._do_restore(plan, paths, version, at, to)
+
+        self.app.push_screen(PlanDialog(plan, title, "R" if to is not None else "r"), answered)
+
+    def _do_restore(
+        self,
+        plan: RestorePlan,
+        paths: Sequence[bytes],
+        version: Version | None,
+        at: int | None,
+        to: str | None,
+    ) -> None:
+        volume = self.globofs.volume
+        force = bool(plan.outside_overwrites)
+
+        def work(emit: Any, cancelled: Any) -> RestoreResult:
+            return volume.restore(
+                paths, version=version, at=at, to=to, force=force, plan=plan, emit=emit, cancelled=cancelled
+            )
+
+        def done(result: RestoreResult) -> str:
+            if result.missing:
+                return f"{words.plural(len(result.missing), 'file')} not restored: nobody reachable holds the content"
+            where = f" to {words.safe(to)}" if to is not None else ""
+            undo = "" if to is not None else " · z undoes"
+            return f"Restored {words.plural(result.files, 'file')}{where}{undo}"
+
+        line = command(
+            "restore",
+            *paths,
+            version=version_number(version.time) if version is not None else None,
+            at=exact_time(at) if at is not None else None,
+            to=to,
+        )
+        self.globofs.verb("restore", "restoring", work, done, line=line, after=lambda _: self._done_here())
+
+    def _done_here(self) -> None:
+        self.tree_list.marks.clear()
+        self.tree_list.range_from = None
+        if self.builder is not None:
+            self.builder.forget()
+        if self.wish.at is not None:
+            self.travel_to(None)
+        else:
+            self.refresh_tree()
+            self.follow()
+
+    # --- content --------------------------------------------------------------------------
+
+    def _show(self, mode: str) -> None:
+        self.mode = mode
+        if self.has_class("-mid"):
+            self.detail_open = True
+            self.focus_pane("detail")
+        elif self.has_class("-narrow") or self.zoomed:
+            self.focus_pane("detail")
+        self.look()
+        self.refresh_chrome()
+
+    def do_diff(self) -> None:
+        """Show the difference."""
+        self._show("diff")
+
+    def do_inspect(self) -> None:
+        """Show the content."""
+        self._show("preview")
+
+    def do_facts(self) -> None:
+        """Show what the manifest says."""
+        self._show("facts")
+
+    def do_diff_base(self) -> None:
+        """Before, or now."""
+        self.base = "now" if self.base == "before" else "before"
+        self.mode = "diff"
+        self.remember_place()
+        self.look()
+        self.refresh_chrome()
+
+    def do_compare(self) -> None:
+        """Take the version under the cursor as A, or let go of A."""
+        version = self.version()
+        if version is None:
+            return
+        same = self.compare is not None and self.compare.id == version.id
+        self.compare = None if same else version
+        self.mode = "diff"
+        self.time_source.compare = b"" if same else version.id
+        self.time_source.serial += 1
+        self.versions.refresh()
+        self.look()
+        if not same:
+            self.globofs.say("A is set: move to another version to compare · Esc ends it", timeout=3)
+
+    def do_open_version(self) -> None:
+        """Show what a version changed; go to the moment of an operation."""
+        moment = self.moment()
+        if moment is None:
+            return
+        if moment.operation is not None:
+            self.with_moments(lambda: self.travel_to(moment.operation.last if moment.operation else None))
+            return
+        self._show("diff")
+
+    def do_preview_down(self) -> None:
+        """Scroll the text beside the list."""
+        self.detail.move(max(1, self.detail.size.height // 2))
+
+    def do_preview_up(self) -> None:
+        """Scroll it back."""
+        self.detail.move(-max(1, self.detail.size.height // 2))
+
+    # --- add, rename, delete --------------------------------------------------------------
+
+    def do_add(self) -> None:
+        """Ask for a folder, then add it."""
+        below = self._directory()
+        where = words.shown_path(below)
+        hints: list[list[Span]] = [
+            [("It lands in ", "faint"), (where, "muted"), (" under its own name; what is unchanged is not read again.", "faint")],
+        ]
+        self.app.push_screen(
+            AskDialog(
+                "Add a folder",
+                "A folder or file of this machine",
+                lambda text: places.source(text, self.globofs.volume.directory),
+                value=os.path.expanduser("~/"),
+                slow=True,
+                hints=hints,
+            ),
+            lambda place: self._add(place, below) if place else None,
+        )
+
+    def _directory(self) -> bytes:
+        entry = self.selected
+        if entry is None:
+            return b""
+        if is_directory(entry) and entry.path in self.wish.opened:
+            return entry.path
+        return parent(entry.path)
+
+    def _add(self, place: str, below: bytes) -> None:
+        volume = self.globofs.volume
+
+        def done(result: Any) -> str:
+            parts = [f"{n:,} {what}" for n, what in ((result.added, "new"), (result.changed, "changed"), (result.unchanged, "unchanged")) if n]
+            return f"Added {words.plural(result.files, 'file')}: {', '.join(parts) or 'nothing'} · z undoes"
+
+        self.globofs.verb(
+            "add",
+            f"adding {words.safe(place)}",
+            lambda emit, cancelled: volume.add([place], to=below, emit=emit, cancelled=cancelled),
+            done,
+            line=command("add", place, to=words.safe(below) if below else None),
+            after=lambda _: self._done_here(),
+        )
+
+    def do_rename(self) -> None:
+        """Ask for the new path."""
+        entry = self.selected
+        if entry is None:
+            return
+        old = entry.path
+
+        def check(text: str) -> Check:
+            from globofs.format.names import parse_path
+
+            try:
+                new = parse_path(text)
+            except errors.GlobofsError as error:
+                return Check(False, error.message)
+            if new == old:
+                return Check(None, "the name it has")
+            return Check(True, f"its history comes along to {words.shown_path(new)}", new)
+
+        self.app.push_screen(
+            AskDialog("Rename", "The new path in the volume", check, value=old.decode("utf-8", "surrogateescape")),
+            lambda new: self._rename(old, new) if new else None,
+        )
+
+    def _rename(self, old: bytes, new: bytes) -> None:
+        volume = self.globofs.volume
+        self.globofs.verb(
+            "mv",
+            "renaming",
+            lambda emit, cancelled: volume.mv(old, new, emit=emit, cancelled=cancelled),
+            lambda r: f"Renamed to {words.shown_path(new)} · z undoes",
+            line=command("mv", old, new),
+            after=lambda _: self.reveal(new) if self.builder is None else (self.builder.forget(), self.reveal(new)),
+        )
+
+    def do_delete(self) -> None:
+        """Delete; one toast, one key brings it back."""
+        paths = self.chosen()
+        volume = self.globofs.volume
+        self.globofs.verb(
+            "rm",
+            "deleting",
+            lambda emit, cancelled: volume.rm(paths, emit=emit, cancelled=cancelled),
+            lambda r: f"Deleted {words.plural(r.versions, 'file')}, history kept · z undoes",
+            line=command("rm", *paths),
+            after=lambda _: self._done_here(),
+        )
+
+    # --- moving content -------------------------------------------------------------------
+
+    def do_fetch(self) -> None:
+        """Bring the selected version, or everything selected, here."""
+        volume, version, paths = self.globofs.volume, self.version(), self.chosen()
+        one = version if self.versions.has_focus and version is not None and version.missing else None
+
+        def work(emit: Any, cancelled: Any) -> int:
+            if one is not None:
+                return sum(len(piece) for piece in volume.read(one, emit=emit, cancelled=cancelled))
+            return sum(volume.mirror(path, emit=emit, cancelled=cancelled).bytes for path in paths)
+
+        def after(_: Any) -> None:
+            if self.builder is not None:
+                self.builder.forget()
+            self.refresh_tree()
+            self.follow()
+
+        what = words.shown_path(paths[0]) if len(paths) == 1 else words.plural(len(paths), "thing")
+        self.globofs.verb(
+            "mirror",
+            f"fetching {what}",
+            work,
+            lambda count: f"Fetched {what}, {words.size_words(count)}" if count else f"{what} was here already",
+            line=command("mirror", *paths),
+            after=after,
+        )
+
+    def do_pin(self) -> None:
+        """Pin, or take the pin back."""
+        paths, volume = self.chosen(), self.globofs.volume
+        pinned = [path for path in paths if path in self.tree_source.pins]
+
+        def work(emit: Any, cancelled: Any) -> Any:
+            result = None
+            for path in paths:
+                done = volume.unpin if pinned else volume.pin
+                result = done(path, emit=emit, cancelled=cancelled)
+            return result
+
+        def after(result: Any) -> None:
+            self.tree_source.pins = frozenset(getattr(result, "pins", ()))
+            self.tree_source.serial += 1
+            self.tree_list.refresh()
+
+        verb = "unpin" if pinned else "pin"
+        said = "No longer pinned" if pinned else "Pinned: kept here, also what comes later"
+        self.globofs.verb(verb, f"{verb}ning", work, lambda r: said, line=command(verb, *paths), after=after)
+
+    def do_bump(self) -> None:
+        """Before everything else."""
+        for path in self.chosen():
+            self.globofs.steer("bump", path)
+
+    def do_why(self) -> None:
+        """Why it is not here, or not there."""
+        if self.selected is not None:
+            self.globofs.tell_why(self.selected.path)
+
+    # --- other programs -------------------------------------------------------------------
+
+    def do_editor(self) -> None:
+        """A copy of this version in $PAGER."""
+        version = self.version()
+        if version is not None and version.kind == "file":
+            self.globofs.open_copy(version)
+
+    def do_export(self) -> None:
+        """Every version of the file into a directory, named by node and time."""
+        if self.selected is None or is_directory(self.selected):
+            return
+        versions = [m.version for m in self.time_source.timeline.moments if m.version is not None]
+        files = [version for version in versions if version.kind == "file"]
+        self.app.push_screen(
+            AskDialog(
+                "Export all versions",
+                f"Where {words.plural(len(files), 'version')} should be written",
+                lambda text: places.target(text),
+                value=os.path.expanduser("~/"),
+                slow=True,
+            ),
+            lambda place: self.globofs.export(files, place) if place else None,
+        )

@@ -1,0 +1,280 @@
+"""Mode 5, Log: every operation, newest first, and what each wrote."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Container, Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from globofs import errors, speech
+from globofs.events import Snapshot
+from globofs.store.views import Operation, Version
+from globofs.tui import words
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen
+from globofs.tui.widgets.paint import Cell, Column
+from globofs.tui.widgets.virtual_list import Rows, VirtualList
+
+PAGE = 500
+FILES_MAX = 2000
+COLUMNS = (
+    Column("when", "when", 19),
+    Column("what", "operation", 0, minimum=18),
+    Column("node", "by", 10, "left", 2),
+    Column("count", "versions", 8, "right", 1),
+    Column("bytes", "size", 9, "right", 3),
+)
+FILE_COLUMNS = (
+    Column("sign", "", 1),
+    Column("path", "path", 0, minimum=16),
+    Column("size", "size", 9, "right", 1),
+)
+
+
+class LogScreen(ModeScreen):
+    """The mode."""
+
+    context: ClassVar[str] = "log"
+    panes: ClassVar[tuple[str, ...]] = ("operations", "log-files")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = Rows(COLUMNS)
+        self.file_rows = Rows(FILE_COLUMNS)
+        self.found: list[Operation] = []
+        self.shown: list[Operation] = []
+        self.names: dict[str, str] = {}
+        self.files: list[Version] = []
+        self.filter = ""
+        self.more = False
+        self._serial = -1
+
+    def compose(self) -> ComposeResult:
+        """Operations beside their files."""
+        yield self.title_bar
+        yield self.banner
+        with Container(classes="split"):
+            with Vertical(classes="left"):
+                yield ListPane(self.rows, "log.operations", id="operations")
+                with Horizontal(id="filter-row"):
+                    yield Static("/", id="filter-label", markup=False)
+                    yield Input(id="filter-input", placeholder="words of an operation, a node; Esc ends it")
+            with Vertical(classes="right"):
+                yield ListPane(self.file_rows, "log.files", id="log-files")
+        yield self.hint_bar
+
+    @property
+    def list(self) -> ListPane:
+        """The operations."""
+        return self.query_one("#operations", ListPane)
+
+    @property
+    def file_list(self) -> ListPane:
+        """What the one under the cursor wrote."""
+        return self.query_one("#log-files", ListPane)
+
+    def ready(self) -> None:
+        """Ask for the newest."""
+        self.list.words = ("reading the log",)
+        self.list.border_title = Content(" Operations ")
+        self.follow_soon = Debounce(self, 0.05, self._follow)
+        if self.globofs.is_open:
+            self.volume_opened()
+
+    def volume_opened(self) -> None:
+        """Read from the newest, as many as were shown."""
+        volume = self.globofs.volume
+        limit = max(PAGE, len(self.found))
+
+        def find() -> tuple[list[Operation], dict[str, str]]:
+            found = volume.operations(limit=limit)
+            nodes = {op.key.node for op in found}
+            return found, {node: volume.node_name(node) for node in nodes}
+
+        self.bridge.ask("tree", "log", find, lambda answer: self._got(answer, limit), self._failed)
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Read again when something happened."""
+        super().take(snapshot)
+        if snapshot.tree_serial != self._serial and self.globofs.is_open:
+            self._serial = snapshot.tree_serial
+            self.volume_opened()
+
+    def _failed(self, error: errors.GlobofsError) -> None:
+        self.list.words = ("The log cannot be read", error.message)
+        self.list.refresh()
+
+    def _got(self, answer: tuple[list[Operation], dict[str, str]], limit: int) -> None:
+        self.found, self.names = answer
+        self.more = len(self.found) >= limit
+        self._draw()
+
+    def _draw(self) -> None:
+        wanted = self.filter.lower()
+        self.shown = [op for op in self.found if wanted in self._search(op)] if wanted else self.found
+        self.rows.replace([op.key for op in self.shown], [self._cells(op) for op in self.shown])
+        self.list.words = ("Nothing happened yet",) if not wanted else ("No operation is called so", "Esc shows all")
+        more = "+" if self.more else ""
+        self.list.border_title = Content(f" {len(self.found):,}{more} operations ")
+        self.list.border_subtitle = Content(f" filter: {self.filter} " if wanted else "")
+        self.list.reload()
+        self.follow_soon()
+        self.refresh_chrome()
+
+    def _search(self, op: Operation) -> str:
+        return f"{words.operation(op)} {op.verb} {self.names.get(op.key.node, '')}".lower()
+
+    def _cells(self, op: Operation) -> tuple[Cell, ...]:
+        style = "warn" if op.interrupted else "accent" if op.open else ""
+        note = "  interrupted" if op.interrupted else "  running" if op.open else ""
+        return (
+            ((words.exact_time(op.last), "muted"),),
+            ((words.operation(op, count_too=False), style), (note, style)),
+            ((words.safe(self.names.get(op.key.node, op.key.node[:8])), "muted"),),
+            words.count(op.versions),
+            ((words.size_words(op.bytes) if op.bytes else "", "muted"),),
+        )
+
+    def here(self) -> Operation | None:
+        """The operation under the cursor."""
+        return self.shown[self.list.cursor] if self.list.cursor < len(self.shown) else None
+
+    def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
+        """Its files follow; near the end, older operations are read."""
+        if message.list.id != "operations":
+            return
+        self.follow_soon()
+        if self.more and not self.filter and message.index > len(self.found) - 50:
+            self._older()
+
+    def _older(self) -> None:
+        volume, before = self.globofs.volume, self.found[-1].last
+        self.more = False
+
+        def got(found: list[Operation]) -> None:
+            known = {op.key for op in self.found}
+            self.found += [op for op in found if op.key not in known]
+            self.more = len(found) >= PAGE
+            self._draw()
+
+        self.bridge.ask("tree", "older", lambda: volume.operations(limit=PAGE, before=before), got)
+
+    def _follow(self) -> None:
+        op = self.here()
+        if op is None:
+            self.file_rows.replace([], [])
+            self.file_list.words = ("",)
+            self.file_list.reload(keep=False)
+            return
+        volume = self.globofs.volume
+        self.bridge.ask(
+            "detail",
+            "operation",
+            lambda: volume.operation_versions(op.key, limit=FILES_MAX),
+            lambda found: self._got_files(op, found),
+        )
+
+    def _got_files(self, op: Operation, found: list[Version]) -> None:
+        self.files = found
+        signs = {"deleted": ("−", "bad"), "new": ("+", "good"), "changed": ("~", "accent")}
+        cells: list[tuple[Cell, ...]] = []
+        for version in found:
+            kind = "deleted" if version.kind == "deleted" else "new" if not version.parents else "changed"
+            path = words.shown_path(version.path)
+            renamed = version.from_path is not None and version.from_path != version.path
+            name: Cell = ((path, ""), (f"  from {words.shown_path(version.from_path or b'')}", "muted")) if renamed else path
+            size = words.size_words(version.size) if version.kind == "file" else ""
+            cells.append(((signs[kind],), name, ((size, "muted"),)))
+        self.file_rows.replace([version.id for version in found], cells)
+        self.file_list.words = ("It wrote nothing",)
+        capped = f"the first {FILES_MAX:,} of " if op.versions > len(found) else ""
+        self.file_list.border_title = Content(f" {capped}{words.plural(op.versions, 'version')} ")
+        self.file_list.border_subtitle = Content(f" {speech.equivalent(op)[:60]} " if op.verb else "")
+        self.file_list.reload(keep=False)
+        self.file_list.go_to(0)
+
+    # --- actions --------------------------------------------------------------------------
+
+    def why_not(self, action: str) -> str:
+        """There must be an operation; only this node's can be undone here."""
+        op = self.here()
+        if action in ("go_moment", "revert", "show_file", "copy") and op is None:
+            return "there is no operation yet"
+        if action == "revert" and op is not None and self.globofs.is_open:
+            if op.key.node != self.globofs.volume.uuid:
+                return f"it was done on {self.names.get(op.key.node, 'another node')}; restore from a moment instead"
+        return ""
+
+    def do_go_moment(self) -> None:
+        """The tree just after this operation."""
+        op = self.here()
+        if op is not None:
+            path = self.files[0].path if self.files else b""
+            newest = self.list.cursor == 0 and not self.filter
+            self.globofs.show_in_files(path, None if newest else op.last)
+
+    def do_revert(self) -> None:
+        """Reverse this operation."""
+        op = self.here()
+        if op is not None:
+            self.globofs.undo_operation(op.key)
+
+    def do_show_file(self) -> None:
+        """The file in Files."""
+        if self.file_list.cursor < len(self.files):
+            self.globofs.show_in_files(self.files[self.file_list.cursor].path)
+
+    def do_copy(self) -> None:
+        """The equivalent command to the clipboard."""
+        op = self.here()
+        if op is not None:
+            text = speech.equivalent(op)
+            self.app.copy_to_clipboard(text)
+            self.globofs.say(f"Copied {text}", timeout=3)
+
+    def do_travel(self) -> None:
+        """To the moment of the operation."""
+        self.do_go_moment()
+
+    def do_travel_back(self) -> None:
+        """One operation back: one row down."""
+        self.list.move(1)
+
+    def do_travel_on(self) -> None:
+        """One row up."""
+        self.list.move(-1)
+
+    def do_filter(self) -> None:
+        """Only operations with a word."""
+        self.query_one("#filter-row").add_class("-on")
+        self.query_one("#filter-input", Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The filter follows what is typed."""
+        self.filter = event.value
+        self._draw()
+
+    def input_key(self, key: str) -> bool:
+        """Enter keeps, Esc ends."""
+        if key not in ("escape", "enter"):
+            return super().input_key(key)
+        if key == "escape":
+            self.query_one("#filter-input", Input).value = ""
+        self.query_one("#filter-row").remove_class("-on")
+        self.list.focus()
+        return True
+
+    def step_out(self) -> bool:
+        """The filter, then back to the operations."""
+        if self.filter:
+            self.query_one("#filter-input", Input).value = ""
+            return True
+        if self.file_list.has_focus:
+            self.focus_pane("operations")
+            return True
+        return super().step_out()
+
+
+SCREEN = LogScreen

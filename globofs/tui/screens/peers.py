@@ -1,0 +1,344 @@
+"""Mode 3, Peers: the other nodes, what each state means and what to do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.widgets import Input
+
+from globofs import speech
+from globofs.events import PeerStatus, Snapshot
+from globofs.tui import words
+from globofs.tui.model import places
+from globofs.tui.model.check import Check
+from globofs.tui.model.text import Line, Page
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal
+from globofs.tui.widgets.bars import sparkline
+from globofs.tui.widgets.chrome import Lines
+from globofs.tui.widgets.paint import Span
+from globofs.tui.widgets.sync_rows import PEER_COLUMNS, STATE_STYLE, in_step, peer_cells
+from globofs.tui.widgets.virtual_list import Rows, VirtualList
+
+if TYPE_CHECKING:
+    from globofs.tui.app import GlobofsApp
+
+MEANINGS = {
+    "online": "Its directory is readable, and it is the right volume.",
+    "readonly": "We can read its directory but not write there: it gets our changes only if it reads ours.",
+    "offline": "Its directory cannot be reached. Nothing is lost: what it lacks waits and goes on by itself.",
+    "stuck": "Its file system does not answer. It is left alone until it does; nothing else waits for it.",
+    "paused": "Paused by you. P lets it go on.",
+    "wrong": "Another volume, or none, lies at its path. Nothing is read or written there.",
+}
+TO_DO = {
+    "offline": "Mount it or bring the machine up; F5 tries now, e changes the path.",
+    "stuck": "See whether the mount is alive; unmounting it by force frees it.",
+    "readonly": "Mount it writable, or add this node as a peer over there.",
+    "wrong": "e changes the path; its uuid is shown above.",
+}
+
+
+class PeersScreen(ModeScreen):
+    """The mode."""
+
+    context: ClassVar[str] = "peers"
+    panes: ClassVar[tuple[str, ...]] = ("peers", "peer-detail")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = Rows(PEER_COLUMNS)
+        self.peers: tuple[PeerStatus, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """List over details."""
+        yield self.title_bar
+        yield self.banner
+        with Container(classes="stack"):
+            yield ListPane(self.rows, "peers", id="peers")
+            yield TextPane("peers", id="peer-detail")
+        yield self.hint_bar
+
+    @property
+    def list(self) -> ListPane:
+        """The peers."""
+        return self.query_one("#peers", ListPane)
+
+    def ready(self) -> None:
+        """Until the first snapshot."""
+        self.list.words = ("asking the engine",)
+        self.list.border_title = Content(" Peers ")
+
+    def volume_opened(self) -> None:
+        """Snapshots follow by themselves."""
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Draw the new state."""
+        super().take(snapshot)
+        if not self.is_mounted or not self.query("#peers"):
+            return
+        self.peers = snapshot.status.peers
+        self.rows.replace(
+            [peer.name for peer in self.peers],
+            [peer_cells(peer, snapshot.at, self.glyphs) for peer in self.peers],
+        )
+        self.list.words = (
+            "No peers yet",
+            "A peer is another node of this volume: its volume directory, reached through",
+            "a disk, sshfs or NFS. Adding it here is enough to receive what it has.",
+            "a adds one",
+        )
+        good = sum(in_step(peer) for peer in self.peers)
+        self.list.border_title = Content(f" {words.plural(len(self.peers), 'peer')}, {good} up to date ")
+        self.list.reload()
+        self._details(keep=True)
+
+    def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
+        """Another peer."""
+        self._details(keep=False)
+
+    def here(self) -> PeerStatus | None:
+        """The peer under the cursor."""
+        return self.peers[self.list.cursor] if self.list.cursor < len(self.peers) else None
+
+    def _details(self, *, keep: bool) -> None:
+        pane = self.query_one("#peer-detail", TextPane)
+        peer = self.here()
+        if peer is None or self.last_snapshot is None:
+            pane.border_title = Content(" What a peer is ")
+            pane.show(Page(words=("A peer is another node of this volume", "a adds one")))
+            return
+        pane.border_title = Content(f" {words.safe(peer.name)} ")
+        lines = details(peer, self.last_snapshot.at, self.glyphs, pane.size.width)
+        pane.show(Page(lines=tuple(lines)), keep=keep)
+
+    def why_not(self, action: str) -> str:
+        """Actions on a peer need one."""
+        if action in ("peer_edit", "peer_remove", "pause", "why") and self.here() is None:
+            return "there is no peer yet; a adds one"
+        return ""
+
+    # --- actions --------------------------------------------------------------------------
+
+    def do_pause(self) -> None:
+        """Pause or resume."""
+        peer = self.here()
+        if peer is not None:
+            self.globofs.steer("resume" if peer.state == "paused" else "pause", peer.name)
+
+    def do_retry(self) -> None:
+        """Ask now."""
+        self.globofs.steer("retry")
+
+    def do_why(self) -> None:
+        """What the state means."""
+        peer = self.here()
+        if peer is not None:
+            explain(self.globofs, peer)
+
+    def do_copy(self) -> None:
+        """The path to the clipboard."""
+        peer = self.here()
+        if peer is not None:
+            self.app.copy_to_clipboard(peer.path)
+            self.globofs.say(f"Copied {words.safe(peer.path)}", timeout=3)
+
+    def do_peer_add(self) -> None:
+        """Ask for name and path."""
+        self.app.push_screen(PeerDialog(None), self._answered)
+
+    def do_peer_edit(self) -> None:
+        """Change path or direction."""
+        peer = self.here()
+        if peer is not None:
+            self.app.push_screen(PeerDialog(peer), self._answered)
+
+    def _answered(self, found: tuple[str, str, bool, bool] | None) -> None:
+        if found is None:
+            return
+        name, path, send, new = found
+        volume, engine = self.globofs.volume, self.bridge.engine
+
+        def work(emit: Any, cancelled: Any) -> PeerStatus:
+            if new:
+                status = volume.peer_add(name, path, send, emit=emit)
+            else:
+                status = volume.peer_set(name, path=path, send=send)
+            if engine is not None:
+                engine.poke(name)
+            return status
+
+        line = speech.command("peer add" if new else "peer set", name, *([path] if new else ()), path=None if new else path)
+        said = f"{words.safe(name)} is a peer now" if new else f"{words.safe(name)} changed"
+        self.globofs.verb("peer", "asking the peer", work, lambda _: said, line=line)
+
+    def do_peer_remove(self) -> None:
+        """Forget the peer, after a question."""
+        from globofs.tui.screens.dialogs import ChoiceDialog
+
+        peer = self.here()
+        if peer is None:
+            return
+        volume, name = self.globofs.volume, peer.name
+
+        def chosen(yes: bool | None) -> None:
+            if yes:
+                self.globofs.verb(
+                    "peer",
+                    "removing the peer",
+                    lambda emit, cancelled: volume.peer_remove(name),
+                    lambda _: f"{words.safe(name)} is no longer a peer; nothing that came from it is lost",
+                    line=speech.command("peer remove", name),
+                )
+
+        rows = [("n", "no, keep it", False), ("y", "yes, forget it; what came from it stays", True)]
+        self.app.push_screen(ChoiceDialog(f"Remove {words.safe(name)}?", rows), chosen)
+
+
+def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
+    """Everything about a peer, and what to do."""
+    rows: list[tuple[str, str, str]] = [
+        ("state", f"{peer.state}  {words.safe(peer.reason)}".strip(), STATE_STYLE[peer.state]),
+        ("that means", MEANINGS[peer.state], ""),
+    ]
+    if peer.state in TO_DO:
+        rows.append(("what to do", TO_DO[peer.state], "accent"))
+    rows += [
+        ("doing", peer.activity, ""),
+        ("directory", words.safe(peer.path), ""),
+        ("node", peer.uuid, "muted"),
+        ("last seen", words.since(peer.last_seen, now), ""),
+        ("answers in", f"{peer.latency_seconds * 1000:.1f} ms" if peer.latency_seconds else "", ""),
+        ("next try", _until(peer.retry_at, now), ""),
+        ("it lacks", f"{words.plural(peer.outgoing, 'record')} of ours" if peer.outgoing else "nothing", "warn" if peer.outgoing else ""),
+        ("we lack", f"{words.plural(peer.incoming, 'record')} of its" if peer.incoming else "nothing", "warn" if peer.incoming else ""),
+        ("blocks", "we also write them there (send=yes)" if peer.send else "it pulls what it wants", ""),
+        ("received", _traffic(peer.bytes_in, peer.rate_in), ""),
+        ("sent", _traffic(peer.bytes_out, peer.rate_out), ""),
+    ]
+    lines: list[Line] = [((f"{name:<12}", "muted"), (value, style)) for name, value, style in rows if value]
+    room = max(10, min(60, width - 16))
+    for name, history, style in (("in", peer.history_in, "good"), ("out", peer.history_out, "primary")):
+        if any(history):
+            lines.append(((f"{name + ', last min':<12}", "muted"), (sparkline(history, room, glyphs).lstrip(), style)))
+    return lines
+
+
+def _traffic(count: int, rate: float) -> str:
+    if not count:
+        return ""
+    return words.size_words(count) + (f", now {words.rate(rate)}" if rate >= 1 else "")
+
+
+def _until(at: int | None, now: int) -> str:
+    return f"in {max(0, (at - now) // words.SECOND)} s" if at is not None else ""
+
+
+def explain(app: GlobofsApp, peer: PeerStatus) -> None:
+    """Say what a peer's state means."""
+    from globofs.tui.screens.dialogs import SayDialog
+
+    lines: list[list[Span]] = [
+        [(speech.state_words(peer), STATE_STYLE[peer.state])],
+        [],
+        [(MEANINGS[peer.state], "")],
+    ]
+    if peer.state in TO_DO:
+        lines.append([(TO_DO[peer.state], "accent")])
+    app.push_screen(SayDialog(f"Why? {words.safe(peer.name)}", lines))
+
+
+class PeerDialog(Modal):
+    """Name, path and direction of a peer; the path is looked at while it is typed."""
+
+    def __init__(self, peer: PeerStatus | None) -> None:
+        super().__init__()
+        self._peer = peer
+        self._send = peer.send if peer is not None else False
+        self._verdict = Check(None, "")
+        self._judged: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """Two inputs, a switch, the verdict."""
+        peer = self._peer
+        with Vertical(classes="dialog") as box:
+            box.border_title = Content(f" {'Add a peer' if peer is None else 'Edit ' + words.safe(peer.name)} ")
+            box.border_subtitle = Content(" Tab next · Ctrl-S or F2 switches send · Enter does it · Esc leaves ")
+            yield Lines(lambda width: [[("Name", "muted")]], id="peer-l1")
+            yield Input(value=peer.name if peer else "", id="peer-name", placeholder="what to call it here", disabled=peer is not None)
+            yield Lines(lambda width: [[("Its volume directory, as reached from here", "muted")]], id="peer-l2")
+            yield Input(value=peer.path if peer else "", id="peer-path", placeholder="/mnt/server/srv/volume")
+            yield Lines(self._rest, id="peer-rest")
+
+    def on_mount(self) -> None:
+        """Judge what is there."""
+        super().on_mount()
+        for id in ("peer-l1", "peer-l2"):
+            self.query_one(f"#{id}").styles.height = 1
+        self.query_one("#peer-rest").styles.height = 5
+        self._soon = Debounce(self, CHECK_SECONDS, self._judge)
+        self.query_one("#peer-path" if self._peer is not None else "#peer-name", Input).focus()
+        self._judge()
+
+    def _rest(self, width: int) -> list[list[Span]]:
+        glyphs = self.glyphs
+        verdict = self._verdict
+        style = "bad" if verdict.good is False else "good" if verdict.good else "muted"
+        mark = glyphs.done if verdict.good else glyphs.failed if verdict.good is False else glyphs.queued
+        send: list[Span] = [
+            ("[x] " if self._send else "[ ] ", "accent"),
+            ("also write our blocks there", ""),
+            ("  for a machine that cannot reach back", "muted"),
+        ]
+        return [[], [(f"{mark} ", style), (verdict.words, style)], [], send, []]
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Look again, soon."""
+        self._judged = None
+        self._soon()
+
+    def _judge(self) -> None:
+        path = self.query_one("#peer-path", Input).value
+        uuid = self.globofs.volume.uuid
+        self._verdict = Check(None, "looking there" if path.strip() else "a path")
+        self.bridge.ask(
+            "far",
+            "peer-path",
+            lambda: places.peer(path, uuid),
+            lambda verdict: self._got(path, verdict),
+            lambda error: self._got(path, Check(False, error.message)),
+        )
+
+    def _got(self, path: str, verdict: Check) -> None:
+        self._verdict, self._judged = verdict, path
+        self.query_one("#peer-rest").refresh()
+
+    def input_key(self, key: str) -> bool:
+        """Tab between inputs, the switch, Enter."""
+        if key in ("tab", "shift+tab", "up", "down"):
+            name, path = self.query_one("#peer-name", Input), self.query_one("#peer-path", Input)
+            (path if name.has_focus or name.disabled else name).focus()
+        elif key in ("ctrl+s", "f2"):
+            self._send = not self._send
+            self.query_one("#peer-rest").refresh()
+        elif key == "enter":
+            self._enter()
+        else:
+            return super().input_key(key)
+        return True
+
+    def _enter(self) -> None:
+        name = self.query_one("#peer-name", Input).value.strip()
+        if not name:
+            self.query_one("#peer-name", Input).focus()
+            return
+        if self._verdict.good or (self._peer is not None and self._judged is not None):
+            path = self._verdict.value or self.query_one("#peer-path", Input).value
+            self.dismiss((name, path, self._send, self._peer is None))
+
+
+SCREEN = PeersScreen
+__all__ = ["SCREEN", "PeerDialog", "PeersScreen", "details", "explain"]

@@ -1,0 +1,273 @@
+"""The start screen: no volume yet (or it could not be opened). Recent, create, join, demo."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+
+from globofs.tui import words
+from globofs.tui.model.check import Check
+from globofs.tui.screens.base import ListPane, ModeScreen
+from globofs.tui.screens.dialogs import AskDialog
+from globofs.tui.widgets.chrome import Lines
+from globofs.tui.widgets.paint import Column, Span, cut_middle
+from globofs.tui.widgets.virtual_list import Rows, VirtualList
+
+if TYPE_CHECKING:
+    from globofs.engine import Engine
+    from globofs.events import Emit
+    from globofs.volume import Volume
+
+LOGO: Sequence[str] = (
+    "      ╭───────╮",
+    "    ╭─┼───┼───┼─╮      G l o b o F S",
+    "    │ │   ●───┼─┼──○",
+    "    ├─┼───┼───┼─┤      one tree of files, many nodes,",
+    "  ○─┼─┼───●   │ │      every version kept",
+    "    ╰─┼───┼───┼─╯",
+    "      ╰───────╯",
+)
+RECENT_MAX = 8
+COLUMNS = (Column("key", "", 3), Column("what", "", 0, minimum=20), Column("note", "", 0, "left", 1, 14))
+
+
+class StartScreen(ModeScreen):
+    """The mode without a volume."""
+
+    context: ClassVar[str] = "start"
+    panes: ClassVar[tuple[str, ...]] = ("start-list",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows = Rows(COLUMNS)
+        self.choices: list[tuple[str, str]] = []
+
+    def compose(self) -> ComposeResult:
+        """Logo, choices, what went wrong."""
+        yield self.title_bar
+        yield self.banner
+        with Vertical(id="start"), Vertical(id="start-box"):
+            yield Lines(self._logo, id="start-logo")
+            yield Lines(self._note, id="start-note")
+            yield ListPane(self.rows, "start", id="start-list", header=False)
+        yield self.hint_bar
+
+    def volume_opened(self) -> None:
+        """The app leaves this mode by itself."""
+
+    def ready(self) -> None:
+        """Fill the list."""
+        self.query_one("#start-list", ListPane).remove_class("pane")
+        self.query_one("#start-list", ListPane).border_title = Content(" Begin ")
+        self._fill()
+
+    def on_screen_resume(self) -> None:
+        """Another error may stand here now."""
+        super().on_screen_resume()
+        if self.is_mounted and self.query("#start-list"):
+            self._fill()
+
+    def _fill(self) -> None:
+        recent = self.globofs.habits.recent[:RECENT_MAX]
+        self.choices = [("open", place) for place in recent]
+        self.choices += [("create", ""), ("join", ""), ("other", ""), ("demo", ""), ("quit", "")]
+        texts = {
+            "create": ("n", "Make a new volume", "an empty directory becomes this node"),
+            "join": ("j", "Join another machine's volume", "its directory, as reached from here"),
+            "other": ("o", "Open a volume somewhere else", "type its path"),
+            "demo": ("x", "Look around in a demo", "three nodes in a temporary directory"),
+            "quit": ("q", "Quit", ""),
+        }
+        cells: list[tuple[Any, ...]] = []
+        for number, (kind, place) in enumerate(self.choices, 1):
+            if kind == "open":
+                key, what, note = str(number), cut_middle(words.safe(place), 44), "opened before"
+            else:
+                key, what, note = texts[kind]
+            cells.append((((key, "key"),), what, ((note, "muted"),)))
+        self.rows.replace(list(self.choices), cells)
+        pane = self.query_one("#start-list", ListPane)
+        pane.styles.height = len(self.choices) + 2
+        pane.reload()
+        self.query_one("#start-note").refresh()
+
+    def _logo(self, width: int) -> list[list[Span]]:
+        if self.glyphs.name == "ascii":
+            return [[], [("  GloboFS", "strong")], [("  one tree of files, many nodes, every version kept", "muted")]]
+        lines: list[list[Span]] = []
+        for line in LOGO:
+            art, words_of_it = line[:23], line[23:]
+            spans: list[Span] = []
+            for letter in art:
+                spans.append((letter, "accent" if letter in "●○" else "primary"))
+            spans.append((words_of_it, "strong" if "G l o b o" in words_of_it else "muted"))
+            lines.append(spans)
+        return lines
+
+    def _note(self, width: int) -> list[list[Span]]:
+        text = self.globofs.error_words
+        if not text:
+            return [[], [("There is no volume here yet.", "muted")]]
+        mark = self.glyphs.warning
+        lines: list[list[Span]] = [[]]
+        rest = text
+        while rest and len(lines) < 3:
+            piece = rest if len(rest) <= width - 3 else rest[: width - 3].rpartition(" ")[0] or rest[: width - 3]
+            lines.append([(f"{mark} " if len(lines) == 1 else "  ", "bad"), (piece, "bad")])
+            rest = rest[len(piece) :].strip()
+        return lines
+
+    # --- choosing -------------------------------------------------------------------------
+
+    def other_key(self, key: str) -> bool:
+        """Digits open recent volumes, letters the rest."""
+        letters = {"n": "create", "j": "join", "o": "other", "x": "demo", "q": "quit"}
+        if key.isdigit() and 0 < int(key) <= len(self.choices) and self.choices[int(key) - 1][0] == "open":
+            self._do(*self.choices[int(key) - 1])
+        elif key in letters:
+            self._do(letters[key], "")
+        else:
+            return False
+        return True
+
+    def contexts(self) -> list[str]:
+        """Modes cannot be chosen here: digits are rows."""
+        return ["start", "start-any"]
+
+    async def on_key(self, event: Any) -> None:
+        """What always works: quit, help, palette, theme."""
+        await super().on_key(event)
+        if not event._stop_propagation and event.key in ("ctrl+c", "ctrl+t", "f1", "question_mark"):
+            event.stop()
+            event.prevent_default()
+            actions = {"ctrl+c": "quit", "ctrl+t": "theme", "f1": "help", "question_mark": "help"}
+            self.globofs.perform(actions[event.key])
+
+    def do_choose(self) -> None:
+        """What the row says."""
+        pane = self.query_one("#start-list", VirtualList)
+        self._do(*self.choices[pane.cursor])
+
+    def on_virtual_list_opened(self, message: VirtualList.Opened) -> None:
+        """A double click does it."""
+        self.do_choose()
+
+    def _do(self, kind: str, place: str) -> None:
+        from globofs.tui.app import volume_opener
+
+        app = self.globofs
+        if kind == "quit":
+            app.do_quit()
+        elif kind == "open":
+            self._open(volume_opener(place, app.readonly))
+        elif kind == "demo":
+            self._open(demo_opener)
+        elif kind == "other":
+            self._ask("Open a volume", "Its directory", judge_volume, lambda p: volume_opener(p, app.readonly))
+        elif kind == "create":
+            self._ask("Make a new volume", "A directory that is empty, or not there yet", judge_new, creator)
+        elif kind == "join":
+            self._ask(
+                "Join another machine's volume",
+                "Its volume directory, as reached from here (sshfs, NFS, a disk)",
+                judge_volume,
+                self._join,
+            )
+
+    def _ask(self, title: str, label: str, check: Any, opener: Any) -> None:
+        def answered(place: str | None) -> None:
+            made = opener(place) if place else None
+            if made is not None:
+                self._open(made)
+
+        self.app.push_screen(
+            AskDialog(title, label, check, value=os.path.expanduser("~/"), slow=True), answered
+        )
+
+    def _join(self, theirs: str) -> None:
+        """The second question of joining: where this node should live."""
+        self._theirs = theirs
+        self.app.call_after_refresh(
+            self._ask,
+            "Join: your own node",
+            "A new directory for this machine's node",
+            judge_new,
+            lambda mine: joiner(mine, theirs),
+        )
+
+    def _open(self, opener: Any) -> None:
+        self.globofs.error_words = ""
+        self.globofs.open_volume(opener)
+        self.refresh_chrome()
+
+
+# --- in bridge threads ------------------------------------------------------------------------
+
+
+def judge_volume(text: str) -> Check:
+    """Whether a volume lies there."""
+    from globofs.tui.model import places
+
+    return places.peer(text, "")
+
+
+def judge_new(text: str) -> Check:
+    """Whether a volume can be made there."""
+    if not text.strip():
+        return Check(None, "a path")
+    place = os.path.abspath(os.path.expanduser(text.strip()))
+    if not os.path.lexists(place):
+        return Check(True, "will be made", place)
+    if not os.path.isdir(place):
+        return Check(False, "that is a file")
+    if os.listdir(place):
+        return Check(False, "not empty; a volume is a directory of its own, files go in with a")
+    return Check(True, "an empty directory", place)
+
+
+def creator(place: str) -> Any:
+    """Makes a volume, then opens it."""
+
+    def opener(emit: Emit) -> tuple[Volume, Engine | None]:
+        from globofs.tui.app import volume_opener
+        from globofs.volume import Volume
+
+        Volume.init(place).close()
+        return volume_opener(place, False)(emit)
+
+    return opener
+
+
+def joiner(mine: str, theirs: str) -> Any:
+    """Makes a node and adds the other as its peer, then opens it."""
+
+    def opener(emit: Emit) -> tuple[Volume, Engine | None]:
+        from globofs.tui.app import volume_opener
+        from globofs.volume import Volume
+
+        with Volume.init(mine) as volume:
+            name = os.path.basename(theirs.rstrip("/")) or "peer"
+            volume.peer_add(name, theirs, emit=emit)
+        return volume_opener(mine, False)(emit)
+
+    return opener
+
+
+def demo_opener(emit: Emit) -> tuple[Volume, Engine | None]:
+    """Builds the demo's nodes in a temporary directory and opens the first."""
+    import tempfile
+
+    from globofs.demo.build import build
+    from globofs.tui.app import volume_opener
+
+    place = tempfile.mkdtemp(prefix="globofs-demo-")
+    made = build(place, emit=emit)
+    return volume_opener(str(made.volume), False)(emit)
+
+
+SCREEN = StartScreen

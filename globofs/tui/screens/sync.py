@@ -1,0 +1,286 @@
+"""Mode 2, Sync: one overall line, a row for each peer, the queue of moves."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.widgets import Input, Static
+
+from globofs.events import Move, PeerStatus, Snapshot
+from globofs.tui import words
+from globofs.tui.model.queue import Queue
+from globofs.tui.screens.base import ListPane, ModeScreen
+from globofs.tui.screens.dialogs import ChoiceDialog
+from globofs.tui.widgets.chrome import Lines
+from globofs.tui.widgets.paint import Span
+from globofs.tui.widgets.sync_rows import (
+    MOVE_COLUMNS,
+    PEER_COLUMNS,
+    in_step,
+    move_cells,
+    overall_lines,
+    peer_cells,
+)
+from globofs.tui.widgets.virtual_list import Rows
+
+
+class SyncScreen(ModeScreen):
+    """The mode; everything in it moves while it happens."""
+
+    context: ClassVar[str] = "sync"
+    panes: ClassVar[tuple[str, ...]] = ("moves", "sync-peers")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue = Queue()
+        self.peer_rows = Rows(PEER_COLUMNS)
+        self.move_rows = Rows(MOVE_COLUMNS)
+        self.peers: tuple[PeerStatus, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Overall, peers, queue."""
+        yield self.title_bar
+        yield self.banner
+        with Vertical(classes="stack"):
+            yield Lines(self._overall, id="overall")
+            yield ListPane(self.peer_rows, "sync.peers", id="sync-peers")
+            yield ListPane(self.move_rows, "sync.moves", id="moves")
+            with Horizontal(id="filter-row"):
+                yield Static("/", id="filter-label", markup=False)
+                yield Input(id="filter-input", placeholder="part of a path; Enter keeps it, Esc ends it")
+        yield self.hint_bar
+
+    @property
+    def peer_list(self) -> ListPane:
+        """The peers."""
+        return self.query_one("#sync-peers", ListPane)
+
+    @property
+    def moves(self) -> ListPane:
+        """The queue."""
+        return self.query_one("#moves", ListPane)
+
+    def ready(self) -> None:
+        """Say what is waited for until the first snapshot."""
+        self.peer_list.border_title = Content(" Peers ")
+        self.peer_list.words = ("asking the engine",)
+        self.moves.words = ("asking the engine",)
+
+    def volume_opened(self) -> None:
+        """Snapshots follow by themselves."""
+
+    def _overall(self, width: int) -> list[list[Span]]:
+        snapshot = self.last_snapshot
+        if snapshot is None:
+            return [[("asking the engine", "muted")]]
+        return overall_lines(snapshot, width, self.glyphs)
+
+    def take(self, snapshot: Snapshot) -> None:
+        """Draw the new state; rows keep their places."""
+        super().take(snapshot)
+        if not self.is_mounted or not self.query("#moves"):
+            return
+        now = snapshot.at
+        self.peers = snapshot.status.peers
+        self.peer_rows.replace(
+            [peer.name for peer in self.peers],
+            [peer_cells(peer, now, self.glyphs) for peer in self.peers],
+        )
+        self.peer_list.words = ("No peers yet", "3, then a adds one")
+        self.peer_list.styles.height = max(4, min(len(self.peers), 8) + 3)
+        self.peer_list.reload()
+        self._draw_moves(snapshot)
+        self.query_one("#overall").refresh()
+
+    def _draw_moves(self, snapshot: Snapshot) -> None:
+        self.queue.update(snapshot.moves)
+        moves = self.queue.moves
+        self.move_rows.replace(
+            [move.key for move in moves], [move_cells(move, self.glyphs) for move in moves]
+        )
+        self.moves.words = self._empty_words(snapshot)
+        self.moves.dim = bool(snapshot.error)
+        self.moves.marks &= {move.key for move in moves}
+        self.moves.reload()
+        over = snapshot.overall
+        counts = (
+            f" Moving {over.moving:,} · Queued {over.queued:,} · Failed {over.failed:,} · "
+            f"Done {over.finished:,} "
+        )
+        self.moves.border_title = Content(counts)
+        foot = []
+        if self.queue.faults_only:
+            foot.append("only faults")
+        if self.queue.filter:
+            foot.append(f"filter: {self.queue.filter}")
+        if self.queue.sort != "priority":
+            foot.append(f"by {self.queue.sort}")
+        self.moves.border_subtitle = Content(f" {' · '.join(foot)} " if foot else "")
+
+    def _empty_words(self, snapshot: Snapshot) -> tuple[str, ...]:
+        peers = snapshot.status.peers
+        if self.queue.faults_only:
+            return ("Nothing failed", "! shows everything")
+        if self.queue.filter:
+            return ("Nothing on its way is called so", "Esc shows everything")
+        if not peers:
+            return ("Nothing to move", "3, then a adds a peer")
+        good = sum(in_step(peer) for peer in peers)
+        if good == len(peers):
+            return ("Nothing to move", f"{words.plural(good, 'peer')} up to date")
+        return ("Nothing to move now", f"{good} of {words.plural(len(peers), 'peer')} up to date")
+
+    # --- actions --------------------------------------------------------------------------
+
+    def move_here(self) -> Move | None:
+        """The move under the cursor."""
+        cursor = self.moves.cursor
+        return self.queue.moves[cursor] if cursor < len(self.queue.moves) else None
+
+    def peer_here(self) -> PeerStatus | None:
+        """The peer under the cursor."""
+        cursor = self.peer_list.cursor
+        return self.peers[cursor] if cursor < len(self.peers) else None
+
+    def why_not(self, action: str) -> str:
+        """Actions on a row need one."""
+        at_peers = self.peer_list.has_focus
+        if action in ("bump", "show_file", "mark") and self.move_here() is None:
+            return "nothing is on its way"
+        if action in ("pause", "why"):
+            row = self.peer_here() if at_peers else self.move_here()
+            return "" if row is not None else "there is no row to act on"
+        return ""
+
+    def chosen(self) -> list[Move]:
+        """Marked moves, else the one under the cursor."""
+        if self.moves.marks:
+            return [move for move in self.queue.moves if move.key in self.moves.marks]
+        move = self.move_here()
+        return [move] if move is not None else []
+
+    def do_pause(self) -> None:
+        """Pause or resume a peer or the path of a move."""
+        if self.peer_list.has_focus:
+            peer = self.peer_here()
+            if peer is not None:
+                self.globofs.steer("resume" if peer.state == "paused" else "pause", peer.name)
+            return
+        for move in self.chosen():
+            self.globofs.steer("resume" if move.state == "paused" else "pause", move.path)
+
+    def do_bump(self) -> None:
+        """To the top."""
+        for move in self.chosen():
+            self.globofs.steer("bump", move.path)
+
+    def do_retry(self) -> None:
+        """Try everything now."""
+        self.globofs.steer("retry")
+
+    def do_faults(self) -> None:
+        """Only what failed."""
+        self.queue.faults_only = not self.queue.faults_only
+        self._again()
+
+    def _again(self) -> None:
+        if self.last_snapshot is not None:
+            self._draw_moves(self.last_snapshot)
+        self.refresh_chrome()
+
+    def do_show_file(self) -> None:
+        """The file in Files."""
+        move = self.move_here()
+        if move is not None:
+            self.globofs.show_in_files(move.path)
+
+    def do_show_peer(self) -> None:
+        """The peer in Peers."""
+        self.globofs.go_mode("peers")
+
+    def do_why(self) -> None:
+        """Why a move stands where it stands, or what a peer's state means."""
+        if self.peer_list.has_focus:
+            peer = self.peer_here()
+            if peer is not None:
+                from globofs.tui.screens.peers import explain
+
+                explain(self.globofs, peer)
+            return
+        move = self.move_here()
+        if move is not None:
+            self.globofs.tell_why(move.path)
+
+    def do_mark(self) -> None:
+        """Mark a move."""
+        key = self.moves.current_key
+        if key is not None:
+            self.moves.marks ^= {key}
+            self.moves.move(1)
+            self.moves.refresh()
+
+    def do_range(self) -> None:
+        """A range of moves."""
+        moves = self.moves
+        if moves.range_from is None:
+            moves.range_from = moves.cursor
+        else:
+            moves.marks |= set(moves.range_keys())
+            moves.range_from = None
+        moves.refresh()
+
+    def do_sort(self) -> None:
+        """Order within each state."""
+        rows = [
+            ("p", "by priority: in the order in which they will go", "priority"),
+            ("s", "by size, largest first", "size"),
+            ("g", "by progress", "progress"),
+            ("n", "by path", "name"),
+        ]
+
+        def chosen(name: str | None) -> None:
+            if name:
+                self.queue.sort = name
+                self._again()
+
+        self.app.push_screen(ChoiceDialog("Order of the queue", rows), chosen)
+
+    def do_filter(self) -> None:
+        """Only paths with a text."""
+        self.query_one("#filter-row").add_class("-on")
+        self.query_one("#filter-input", Input).focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """The filter follows what is typed."""
+        self.queue.filter = event.value
+        self._again()
+
+    def input_key(self, key: str) -> bool:
+        """Enter keeps, Esc ends."""
+        if key not in ("escape", "enter"):
+            return super().input_key(key)
+        if key == "escape":
+            self.query_one("#filter-input", Input).value = ""
+        self.query_one("#filter-row").remove_class("-on")
+        self.moves.focus()
+        return True
+
+    def step_out(self) -> bool:
+        """Filter, faults, marks."""
+        if self.queue.filter or self.queue.faults_only:
+            self.queue.faults_only = False
+            self.query_one("#filter-input", Input).value = ""
+            self._again()
+        elif self.moves.marks or self.moves.range_from is not None:
+            self.moves.marks.clear()
+            self.moves.range_from = None
+            self.moves.refresh()
+        else:
+            return super().step_out()
+        return True
+
+
+SCREEN = SyncScreen

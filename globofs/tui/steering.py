@@ -1,0 +1,150 @@
+"""Actions on what moves: pause, bump, retry, why; and copies of versions for other programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from globofs.speech import command, version_number
+from globofs.store.views import Version
+from globofs.tui import words
+from globofs.tui.widgets.paint import Span
+
+if TYPE_CHECKING:
+    from globofs.tui.app import GlobofsApp
+
+REASONS_MAX = 14
+STEERED = {
+    "bump": "goes before everything else",
+    "pause": "is paused; P lets it go on",
+    "resume": "goes on",
+    "retry": "What failed is tried again, every peer is asked now",
+}
+
+
+class Steering:
+    """Mixin of the app."""
+
+    def _me(self) -> GlobofsApp:
+        return self  # type: ignore[return-value]
+
+    def steer(self, how: str, what: str | bytes | None = None) -> None:
+        """Bump, pause, resume or retry: through the engine, which tells the node's leader."""
+        app = self._me()
+        engine, volume = app.bridge.engine, app.volume
+
+        def do() -> None:
+            if how == "retry":
+                if engine is not None:
+                    engine.retry()
+                    engine.poke()
+                return
+            if engine is not None:
+                {"bump": engine.bump, "pause": engine.pause, "resume": engine.resume}[how](what)  # type: ignore[operator]
+            elif how == "pause":
+                volume.pause(what)
+            elif how == "resume":
+                volume.resume(what)
+
+        name = words.shown_path(what) if isinstance(what, bytes) else words.safe(what or "everything")
+        said = STEERED[how] if how == "retry" else f"{name} {STEERED[how]}"
+        app.bridge.ask(
+            "state",
+            f"steer-{how}-{what!r}",
+            do,
+            lambda _: app.say(said, timeout=3),
+            lambda error: app.say(error.message, "error"),
+        )
+        if what is not None:
+            app.commands.append((app.now(), command(how, what)))
+
+    def tell_why(self, path: bytes) -> None:
+        """Say why a path is not here, or has not reached a peer."""
+        app = self._me()
+        volume, engine = app.volume, app.bridge.engine
+
+        def find() -> list[list[Span]]:
+            lines: list[list[Span]] = []
+            for reason in volume.why(path)[:REASONS_MAX]:
+                where = words.shown_path(reason.path)
+                lines.append([(f"{where}  ", "strong"), (words.safe(reason.reason), "")])
+                if reason.detail:
+                    lines.append([("  " + words.safe(reason.detail), "muted")])
+            if engine is not None:
+                lines += [[(words.safe(text), "accent")] for text in engine.why(path)]
+            if not lines:
+                lines = [[("Everything of it is here, and every peer knows of it.", "")]]
+            return lines
+
+        def got(lines: list[list[Span]]) -> None:
+            from globofs.tui.screens.dialogs import SayDialog
+
+            app.push_screen(SayDialog(f"Why? {words.shown_path(path)}", lines))
+
+        app.bridge.ask("detail", "why", find, got, lambda error: app.say(error.message, "error"))
+
+    # --- copies for other programs --------------------------------------------------------
+
+    def open_copy(self, version: Version) -> None:
+        """Fetch a version into a temporary file, show it in $PAGER, come back."""
+        app = self._me()
+        volume = app.volume
+
+        def work(emit: Any, cancelled: Any) -> str:
+            import tempfile
+
+            name = os.path.basename(os.fsdecode(version.path)) or "file"
+            place = tempfile.mkdtemp(prefix="globofs-")
+            path = os.path.join(place, name)
+            with open(path, "wb") as file:
+                for piece in volume.read(version, emit=emit, cancelled=cancelled):
+                    file.write(piece)
+            os.chmod(path, 0o400)
+            return path
+
+        self._me().verb("cat", "fetching a copy", work, lambda _: "", after=self._page)
+
+    def _page(self, path: str) -> None:
+        import shlex
+        import shutil
+        import subprocess
+
+        app = self._me()
+        program = shlex.split(os.environ.get("PAGER") or "less") or ["less"]
+        try:
+            with app.suspend():
+                subprocess.run([*program, path], check=False)
+        except Exception as error:
+            app.say(f"{program[0]}: {error}", "error")
+        app.bridge.ask(
+            "state",
+            f"tidy-{path}",
+            lambda: shutil.rmtree(os.path.dirname(path), ignore_errors=True),
+            lambda _: None,
+        )
+
+    def export(self, versions: Sequence[Version], place: str) -> None:
+        """Write versions side by side, each named by its number; nothing is overwritten."""
+        volume = self._me().volume
+
+        def work(emit: Any, cancelled: Any) -> int:
+            os.makedirs(place, exist_ok=True)
+            count = 0
+            for version in versions:
+                stem, dot, end = os.path.basename(os.fsdecode(version.path)).partition(".")
+                path = os.path.join(place, f"{stem} {version_number(version.time)}{dot}{end}")
+                if os.path.lexists(path) or cancelled():
+                    continue
+                with open(path, "xb") as file:
+                    for piece in volume.read(version, emit=emit, cancelled=cancelled):
+                        file.write(piece)
+                count += 1
+            return count
+
+        self._me().verb(
+            "export",
+            "exporting versions",
+            work,
+            lambda count: f"Wrote {words.plural(count, 'version')} to {words.safe(place)}",
+        )

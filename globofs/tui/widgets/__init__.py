@@ -1,0 +1,1 @@
+"""Widgets: line-API lists, bars and prompts. They know nothing of volumes or engines."""

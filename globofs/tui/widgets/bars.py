@@ -1,0 +1,43 @@
+"""Bars made of cells: stacked progress, sparkline. Pure functions to spans; no timers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from globofs.tui.glyphs import Glyphs
+from globofs.tui.widgets.paint import Span
+
+
+def stacked(width: int, had: int, done: int, total: int, glyphs: Glyphs, live: bool = True) -> list[Span]:
+    """`width` cells: what was here already, what arrived, the head while it moves, the rest.
+
+    `had` counts beside `done` and `total` (bytes to move), so the bar spans `had + total`.
+    """
+    whole = had + total
+    if whole <= 0 or width <= 0:
+        return [(glyphs.bar_rest * max(0, width), "rest")]
+    first = round(width * had / whole)
+    if had and not first:
+        first = 1
+    second = round(width * (had + min(done, total)) / whole) - first
+    if done < total and first + second >= width:
+        second = max(0, width - first - 1)
+    second = max(0, second)
+    spans: list[Span] = [(glyphs.bar_had * first, "had"), (glyphs.bar_done * second, "now")]
+    left = width - first - second
+    if live and left and done < total:
+        spans.append((glyphs.bar_now, "now"))
+        left -= 1
+    spans.append((glyphs.bar_rest * left, "rest"))
+    return [span for span in spans if span[0]]
+
+
+def sparkline(values: Sequence[float], width: int, glyphs: Glyphs) -> str:
+    """The latest `width` values, one cell each, scaled to the largest; blanks before them."""
+    latest = list(values[-width:])
+    peak = max(latest, default=0.0)
+    steps = glyphs.bars
+    if peak <= 0:
+        return (steps[0] * len(latest)).rjust(width)
+    made = "".join(steps[min(len(steps) - 1, int(value / peak * len(steps)))] for value in latest)
+    return made.rjust(width)

@@ -1,0 +1,235 @@
+"""Rows of the Sync and Peers modes, and the title bar's summary of them. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from globofs import speech
+from globofs.tui import words
+from globofs.tui.glyphs import Glyphs
+from globofs.tui.widgets.bars import sparkline, stacked
+from globofs.tui.widgets.paint import Cell, Column, Span, cut_middle
+
+if TYPE_CHECKING:
+    from globofs.events import Move, PeerStatus, Snapshot
+
+STATE_STYLE: Final = {
+    "online": "good", "readonly": "primary", "offline": "muted", "stuck": "warn",
+    "paused": "warn", "wrong": "bad",
+}  # fmt: skip
+MOVE_STYLE: Final = {
+    "moving": "accent", "queued": "muted", "failed": "bad", "paused": "warn", "done": "good",
+}  # fmt: skip
+DIRECTIONS: Final = {
+    "pull": "from", "push": "to", "add": "adding", "restore": "restoring", "verify": "verifying",
+}  # fmt: skip
+BAR: Final = 18
+
+PEER_COLUMNS: Final = (
+    Column("peer", "peer", 0, minimum=10),
+    Column("state", "state", 11),
+    Column("behind", "it lacks", 9, "right", 3),
+    Column("lack", "we lack", 9, "right", 3),
+    Column("in", "in", 11, "right", 4),
+    Column("out", "out", 11, "right", 5),
+    Column("graph", "", 12, "left", 6),
+    Column("seen", "last seen", 9, "right", 2),
+    Column("reason", "", 0, "left", 1, 14),
+)
+MOVE_COLUMNS: Final = (
+    Column("state", "", 1),
+    Column("path", "file", 0, minimum=16),
+    Column("bar", "", BAR, "left", 4),
+    Column("percent", "", 5, "right", 2),
+    Column("bytes", "bytes", 19, "right", 5),
+    Column("rate", "rate", 12, "right", 6),
+    Column("what", "", 0, "left", 1, 16),
+)
+
+
+def peer_glyph(peer: PeerStatus, glyphs: Glyphs) -> str:
+    """The symbol of a peer's state."""
+    return {
+        "online": glyphs.online,
+        "readonly": glyphs.readonly,
+        "offline": glyphs.offline,
+        "stuck": glyphs.stuck,
+        "paused": glyphs.paused,
+        "wrong": glyphs.wrong,
+    }[peer.state]
+
+
+def in_step(peer: PeerStatus) -> bool:
+    """Whether journals are acknowledged both ways."""
+    return peer.state in ("online", "readonly") and not peer.outgoing and not peer.incoming
+
+
+def peer_cells(peer: PeerStatus, now: int, glyphs: Glyphs) -> tuple[Cell, ...]:
+    """One peer as a row."""
+    style = STATE_STYLE[peer.state]
+    word = peer.state if peer.activity == "idle" or peer.state != "online" else peer.activity
+    both = [a + b for a, b in zip(peer.history_in, peer.history_out, strict=False)]
+    graph = sparkline(both, 12, glyphs) if any(both) else ""
+    reason = words.safe(peer.reason)
+    if not reason:
+        reason = "up to date" if in_step(peer) else ""
+    return (
+        ((f"{peer_glyph(peer, glyphs)} ", style), (words.safe(peer.name), "strong")),
+        ((word, style),),
+        _records(peer.outgoing),
+        _records(peer.incoming),
+        ((f"{glyphs.down} {words.rate(peer.rate_in)}", "good"),) if peer.rate_in >= 1 else "",
+        ((f"{glyphs.up} {words.rate(peer.rate_out)}", "primary"),) if peer.rate_out >= 1 else "",
+        ((graph, "accent"),),
+        ((words.since(peer.last_seen, now), "muted"),),
+        ((reason, "good" if reason == "up to date" else "muted"),),
+    )
+
+
+def _records(number: int) -> Cell:
+    return ((f"{number:,}", "warn" if number else "faint"),) if number else (("–", "faint"),)
+
+
+def move_cells(move: Move, glyphs: Glyphs) -> tuple[Cell, ...]:
+    """One row of the queue."""
+    style = MOVE_STYLE[move.state]
+    glyph = {
+        "moving": glyphs.down if move.direction == "pull" else glyphs.up,
+        "queued": glyphs.queued,
+        "failed": glyphs.failed,
+        "paused": glyphs.paused,
+        "done": glyphs.done,
+    }[move.state]
+    live = move.state == "moving"
+    path = words.shown_path(move.path) if move.path else words.safe(move.reason or move.key)
+    bar: Cell = ""
+    if move.total and move.state != "done":
+        bar = tuple(stacked(BAR, move.had, move.done, move.total, glyphs, live))
+    whole = move.had + move.total
+    if move.state == "done":
+        amount = words.size_words(whole) if whole else ""
+    elif move.done:
+        amount = f"{words.size_words(move.had + move.done)} / {words.size_words(whole)}"
+    else:
+        amount = words.size_words(whole) if whole else ""
+    return (
+        ((glyph, style),),
+        ((cut_middle(path, 200), "" if live else "muted" if move.state in ("queued", "done") else ""),),
+        bar,
+        ((words.percent(move.had + move.done, whole) if move.state != "done" else "", style),),
+        ((amount, "muted"),),
+        ((words.rate(move.rate), "good"),),
+        ((_what(move), style if move.state in ("failed", "paused") else "muted"),),
+    )
+
+
+def _what(move: Move) -> str:
+    if move.state == "failed":
+        return f"failed: {words.safe(move.reason)}" if move.reason else "failed"
+    if move.state == "paused":
+        return words.safe(move.reason) or "paused"
+    text = DIRECTIONS[move.direction]
+    if move.peer:
+        text = f"{text} {words.safe(move.peer)}" if move.direction in ("pull", "push") else text
+    elif move.direction in ("pull", "push"):
+        text = {"queued": "queued", "done": "arrived"}.get(move.state, "moving")
+    if move.state == "queued" and move.direction == "pull":
+        text = f"queued, {text}" if move.peer else "queued"
+    if move.by:
+        text += f" · by {words.safe(move.by)}"
+    return text
+
+
+def state_spans(
+    snapshot: Snapshot, glyphs: Glyphs
+) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
+    """State, rates and sparkline for the title bar."""
+    peers = snapshot.status.peers
+    good = sum(in_step(peer) for peer in peers)
+    there = sum(peer.state in ("online", "readonly") for peer in peers)
+    over = snapshot.overall
+    if snapshot.error:
+        state: tuple[Span, ...] = ((f"{glyphs.warning} ", "bad"), ("not reachable", "bad"))
+    elif not peers:
+        state = ((f"{glyphs.offline} ", "muted"), ("no peers", "muted"))
+    elif over.failed:
+        state = ((f"{glyphs.failed} ", "bad"), (f"{over.failed:,} failed", "bad"))
+    elif over.moving or over.queued:
+        done = words.percent(over.had + over.done, over.had + over.total)
+        state = ((f"{glyphs.part} ", "accent"), (f"syncing {done}".rstrip(), "accent"))
+    elif good == len(peers):
+        state = ((f"{glyphs.online} ", "good"), (f"up to date {good}/{len(peers)}", "good"))
+    elif there:
+        state = ((f"{glyphs.part} ", "warn"), (f"up to date {good}/{len(peers)}", "warn"))
+    else:
+        state = ((f"{glyphs.offline} ", "muted"), ("all peers offline", "muted"))
+    down = sum(peer.rate_in for peer in peers)
+    up = sum(peer.rate_out for peer in peers)
+    rates: list[Span] = []
+    if down >= 1:
+        rates.append((f"{glyphs.down} {words.rate(down)}", "good"))
+    if up >= 1:
+        rates.append((("  " if rates else "") + f"{glyphs.up} {words.rate(up)}", "primary"))
+    total = _summed([peer.history_in for peer in peers] + [peer.history_out for peer in peers])
+    spark = ((sparkline(total, 10, glyphs), "accent"),) if any(total[-10:]) else ()
+    return state, tuple(rates), spark
+
+
+def _summed(histories: list[tuple[float, ...]]) -> list[float]:
+    longest = max((len(history) for history in histories), default=0)
+    total = [0.0] * longest
+    for history in histories:
+        for place, value in enumerate(reversed(history)):
+            total[longest - 1 - place] += value
+    return total
+
+
+def overall_lines(snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[list[Span]]:
+    """The overall bar, its numbers, and the legend: three lines."""
+    over = snapshot.overall
+    peers = snapshot.status.peers
+    histories = _summed([p.history_in for p in peers] + [p.history_out for p in peers])
+    spark = sparkline(histories, 20, glyphs) if any(histories) and width >= 70 else ""
+    whole = over.had + over.total
+    busy = over.moving or over.queued
+    if not whole or not (busy or over.failed):
+        return _idle_lines(snapshot, glyphs)
+    head = f"{words.percent(over.had + over.done, whole):>5} "
+    room = max(8, width - len(head) - len(spark) - 3)
+    bar: list[Span] = [*stacked(room, over.had, over.done, over.total, glyphs, bool(over.moving))]
+    first = [*bar, (f" {head}", "strong"), (f" {spark}", "accent")]
+    numbers: list[Span] = [
+        (f"{words.size_words(over.had + over.done)} of {words.size_words(whole)}", "strong"),
+    ]
+    if over.rate >= 1:
+        numbers.append((f"   {words.rate(over.rate)}", "good"))
+    numbers.append((f"   ETA {words.eta(over.eta_seconds)}", ""))
+    if over.growing:
+        numbers.append(("   total still growing", "warn"))
+    legend: list[Span] = [
+        (glyphs.bar_had * 2, "had"), (" was here already   ", "muted"),
+        (glyphs.bar_done * 2, "now"), (" arrived   ", "muted"),
+        (glyphs.bar_rest * 2, "rest"), (" to come", "muted"),
+    ]  # fmt: skip
+    if snapshot.leader:
+        legend.append((f"   {words.safe(snapshot.leader)} syncs this node", "muted"))
+    return [first, numbers, legend]
+
+
+def _idle_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[list[Span]]:
+    peers = snapshot.status.peers
+    good = [peer for peer in peers if in_step(peer)]
+    if not peers:
+        first: list[Span] = [(f"{glyphs.offline} ", "muted"), ("No peers yet. ", "strong"), ("3", "key"), (", then ", "muted"), ("a", "key"), (" adds one.", "muted")]
+    elif len(good) == len(peers):
+        first = [(f"{glyphs.done} ", "good"), ("Nothing to move. ", "strong"), (f"{words.plural(len(peers), 'peer')} up to date.", "muted")]
+    else:
+        first = [(f"{glyphs.part} ", "warn"), ("Nothing to move now. ", "strong"), (f"{len(good)} of {words.plural(len(peers), 'peer')} up to date.", "muted")]
+    status = snapshot.status
+    second: list[Span] = [(speech.status_words(status), "muted")]
+    third: list[Span] = []
+    if snapshot.notification:
+        third.append((f"changes are noticed by {snapshot.notification}", "faint"))
+    if snapshot.leader:
+        third.append((f"   {words.safe(snapshot.leader)} syncs this node", "muted"))
+    return [first, second, third]

@@ -1,0 +1,80 @@
+"""Text with a gutter, scrolled by lines and columns: preview, difference, details."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from globofs.tui.model.text import Page
+from globofs.tui.widgets.paint import Painted, Span, fit, spans_width, width_of
+
+
+class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
+    """Shows a `Page`. Only lines on screen are drawn, whatever the length."""
+
+    BINDINGS: ClassVar[list[BindingType]] = []
+    COMPONENT_CLASSES: ClassVar[set[str]] = Painted.COMPONENT_CLASSES
+
+    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.page_shown = Page()
+        self.dim = False
+        self._gutter = 0
+
+    def show(self, page: Page, *, keep: bool = False) -> None:
+        """Show another page, from its top unless `keep`."""
+        self.page_shown = page
+        self._gutter = max((width_of(text) for text in page.gutter), default=0)
+        widest = max((spans_width(line) for line in page.lines), default=0)
+        self.virtual_size = Size(widest + self._gutter + 2, len(page.lines))
+        if not keep:
+            self.scroll_to(0, 0, animate=False, force=True)
+        self.refresh()
+
+    def move(self, by: int, *, extend: bool = False) -> None:
+        """Scroll by lines."""
+        self.scroll_to(y=self.scroll_offset.y + by, animate=False, force=True)
+
+    def page(self, pages: float) -> None:
+        """Scroll by screenfuls."""
+        self.move(int(pages * max(1, self.size.height - 1)))
+
+    def edge(self, last: bool) -> None:
+        """First or last line."""
+        self.scroll_to(y=len(self.page_shown.lines) if last else 0, animate=False, force=True)
+
+    def sideways(self, by: int) -> bool:
+        """Scroll by columns; False at the edge."""
+        before = self.scroll_offset.x
+        self.scroll_to(x=before + by, animate=False, force=True)
+        return self.scroll_target_x != before
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the page, or of the words that stand for it."""
+        page, width = self.page_shown, self.size.width
+        if page.words and not page.lines:
+            top = max(0, (self.size.height - len(page.words)) // 3)
+            if top <= y < top + len(page.words):
+                style = "strong" if y == top else "muted"
+                return self.strip(fit(((page.words[y - top], style),), width, "center"), width)
+            return self.strip((), width)
+        scroll_x, scroll_y = self.scroll_offset
+        index = y + scroll_y
+        if index >= len(page.lines):
+            return self.strip((), width)
+        base = page.bases[index] if index < len(page.bases) else ""
+        if self.dim:
+            base += " faint"
+        gutter = page.gutter[index] if index < len(page.gutter) else ""
+        spans: list[Span] = []
+        if self._gutter:
+            spans.append((f" {gutter:<{self._gutter}}", "gutter"))
+        else:
+            spans.append((" ", ""))
+        room = max(0, width - spans_width(spans))
+        line = self.strip(page.lines[index], scroll_x + room, base).crop(scroll_x, scroll_x + room)
+        return Strip.join([self.strip(spans, width - room, base), line]).adjust_cell_length(width)

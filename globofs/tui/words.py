@@ -1,0 +1,101 @@
+"""Short forms for cells, on top of `globofs.speech`: no form may wobble ten times a second.
+
+Every time shown can be typed back where a time is asked for; `now` is always handed in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from globofs.speech import age_words, exact_time, plural, safe, short_time, shown_path, size_words
+
+if TYPE_CHECKING:
+    from globofs.store.views import Operation
+
+SECOND: Final = 1_000_000_000
+_VERBS: Final = {
+    "add": "added",
+    "watch": "added",
+    "rm": "deleted",
+    "mv": "renamed",
+    "restore": "restored",
+    "undo": "undid",
+    "redo": "redid",
+    "resolve": "settled",
+    "mount": "written through the mount",
+    "write": "written through the mount",
+    "prune": "pruned",
+    "adopt": "found on disk",
+}
+
+__all__ = [
+    "age_words", "count", "eta", "exact_time", "moment", "operation", "percent", "plural", "rate",
+    "safe", "short_time", "shown_path", "signed_size", "since", "size_words",
+]  # fmt: skip
+
+
+def signed_size(number: int, minus: str = "−") -> str:
+    """`+4.1 KiB` or `−310 B`, at most 11 cells."""
+    if number == 0:
+        return "±0"
+    return ("+" if number > 0 else minus) + size_words(abs(number))
+
+
+def rate(per_second: float) -> str:
+    """`12.4 MiB/s`, at most 12 cells; a still line is empty."""
+    return f"{size_words(per_second)}/s" if per_second >= 1 else ""
+
+
+def count(number: int) -> str:
+    """Digits in groups: `48,213`."""
+    return f"{number:,}"
+
+
+def since(then: int | None, now: int) -> str:
+    """`now`, `12s ago`, `never`: at most 8 cells."""
+    return "never" if then is None else age_words(then, now)
+
+
+def moment(then: int, now: int) -> str:
+    """A time as short as it can be told apart: `2m ago`, `18:00:05`, `yesterday 18:00`; at most
+    15 cells."""
+    if 0 <= now - then < 3600 * SECOND:
+        return age_words(then, now)
+    return short_time(then, now)
+
+
+def _span(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h" if seconds < 172_800 else f"{seconds / 86400:.0f} d"
+
+
+def eta(span: tuple[float, float] | None) -> str:
+    """`6–9 min`, `40 s – 2 min`, or `–` while it is not to be trusted; at most 17 cells."""
+    if span is None:
+        return "–"
+    low, high = (_span(value) for value in span)
+    if low == high:
+        return low
+    number, _, unit = low.partition(" ")
+    return f"{number}–{high}" if unit == high.partition(" ")[2] else f"{low} – {high}"
+
+
+def percent(done: int, total: int) -> str:
+    """`47 %`: 100 only when all is done; at most 5 cells."""
+    if total <= 0:
+        return ""
+    return "100 %" if done >= total else f"{min(99, done * 100 // total)} %"
+
+
+def operation(op: Operation, count_too: bool = True) -> str:
+    """What an operation did, in words: `added Photos · 214 versions`."""
+    verb = _VERBS.get(op.verb, op.verb or "changed")
+    names = [safe(arg) for arg in op.args if not arg.startswith("-")]
+    what = names[0] if names else ""
+    if len(names) > 1:
+        what += f" and {len(names) - 1} more"
+    words = f"{verb} {what}".strip()
+    return f"{words} · {plural(op.versions, 'version')}" if count_too and op.versions > 1 else words
