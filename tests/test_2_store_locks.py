@@ -230,3 +230,21 @@ def test_a_file_system_without_locks_is_said_to_be_one(
     lock = Lock(str(tmp_path), "journal")
     with pytest.raises(errors.Unsupported, match="has no locks"), lock.exclusive():
         pass
+
+
+def test_shares_end_in_any_order_and_by_any_thread(tmp_path: Path) -> None:
+    lock, other = Lock(str(tmp_path), "adders"), Lock(str(tmp_path), "adders")
+    first, second = lock.hold_shared(), lock.hold_shared()
+    first()
+    with other.try_exclusive() as had:
+        assert not had
+    thread = threading.Thread(target=second)
+    thread.start()
+    thread.join()
+    with other.try_exclusive() as had:
+        assert had
+        other.hold_shared()()  # who holds it alone may put blocks, too
+        with lock.try_exclusive() as also:
+            assert not also
+    with pytest.raises(errors.Locked), lock.exclusive(timeout=0.05), other.exclusive(timeout=0.05):
+        pass

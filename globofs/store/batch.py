@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +24,10 @@ _FEW = 4
 """Up to so many large blocks are synced one by one: `syncfs` would wait for everybody's data."""
 
 
+def _nothing() -> None:
+    """What a closed batch lets go of."""
+
+
 class _Large(NamedTuple):
     block: bytes
     size: int
@@ -33,7 +36,7 @@ class _Large(NamedTuple):
 
 
 class BlockBatch:
-    """Blocks on their way in. `add` and `held` from any thread; the rest from the one that made it.
+    """Blocks on their way in. `add` and `held` from any thread, the rest from one at a time.
 
     with store.batch() as batch:
         new = [block for block in ids if block not in batch.held(ids)]
@@ -46,8 +49,7 @@ class BlockBatch:
     def __init__(self, store: BlockStore) -> None:
         """Takes its share of `locks.adders`, so that nothing is evicted that it relies on."""
         self.store = store
-        self._exit = ExitStack()
-        self._exit.enter_context(store.locks.adders.shared())
+        self._let_go = store.locks.adders.hold_shared()
         self._guard = threading.Lock()
         self._staged: StagedWriter | None = None
         self._full: list[StagedWriter] = []
@@ -211,7 +213,9 @@ class BlockBatch:
             self._staged = None
             self._full.clear()
             self._large.clear()
-        self._exit.close()
+        # Once only: the descriptor's number may be another lock's by the next time.
+        let_go, self._let_go = self._let_go, _nothing
+        let_go()
 
     def __enter__(self) -> BlockBatch:
         return self

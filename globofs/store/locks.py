@@ -56,6 +56,22 @@ os.register_at_fork(
 )
 
 
+def _let_go(fd: int) -> None:
+    """End one acquisition. In a forked child, which never had it, nothing happens."""
+    with _open_guard:
+        if fd not in _open:
+            return
+        _open.discard(fd)
+        # Closing is not enough while a child that was just forked has a copy.
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
+        os.close(fd)
+
+
+def _nothing() -> None:
+    """Lets go of what was not taken."""
+
+
 class _Mine(threading.local):
     """What the present thread holds of one lock."""
 
@@ -95,6 +111,20 @@ class Lock:
         """Hold it together with others who share it; `errors.Locked` after `timeout` seconds."""
         with self._held(True, timeout, say):
             yield
+
+    def hold_shared(
+        self, *, timeout: float = limits.LOCK_WAIT_SECONDS, say: Say | None = None
+    ) -> Callable[[], None]:
+        """Share it until the function returned is called, by any thread and in any order.
+
+        A thread that holds it alone already shares it with itself.
+        """
+        if self._mine.depth and not self._mine.shared:
+            return _nothing
+        fd = self._try(True)
+        if fd is None:
+            fd = self._wait(True, timeout, say)
+        return lambda: _let_go(fd)
 
     @contextmanager
     def try_exclusive(self) -> Iterator[bool]:
@@ -150,13 +180,7 @@ class Lock:
             yield
         finally:
             mine.depth = 0
-            with _open_guard:
-                if fd in _open:
-                    _open.discard(fd)
-                    # Closing is not enough while a child that was just forked has a copy.
-                    with suppress(OSError):
-                        fcntl.flock(fd, fcntl.LOCK_UN)
-                    os.close(fd)
+            _let_go(fd)
 
     def _wait(self, shared: bool, timeout: float, say: Say | None) -> int:
         began = time.monotonic()
