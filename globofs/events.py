@@ -6,6 +6,7 @@ Paths are volume paths (bytes), times are nanoseconds since 1970 (`None`: never)
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -35,7 +36,7 @@ class Progress:
     files_total: int = 0
     bytes: int = 0
     bytes_total: int = 0
-    path: bytes = b""
+    path: builtins.bytes = b""
     growing: bool = False
 
 
@@ -64,7 +65,7 @@ class BlockMoved:
     peer: str
     direction: Direction
     bytes: int
-    path: bytes = b""
+    path: builtins.bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
