@@ -109,6 +109,7 @@ class _Counts:
     unchanged: int = 0
     deleted: int = 0
     renamed: int = 0
+    directories: int = 0
     read_bytes: int = 0
     new_bytes: int = 0
     stored_bytes: int = 0
@@ -216,6 +217,7 @@ class _Adding:
             unchanged=counts.unchanged + sum(survey.unchanged for survey in surveys),
             deleted=counts.deleted,
             renamed=counts.renamed,
+            directories=counts.directories,
             skipped=sum(survey.skipped for survey in surveys),
             bytes=sum(survey.bytes for survey in surveys),
             new_bytes=counts.new_bytes,
@@ -318,8 +320,10 @@ class _Placing:
         counts.new_bytes += done.new
         counts.stored_bytes += done.stored
         counts.read_bytes += made.draft.size
-        if made.skipped:
-            counts.unchanged += done.item.kind != "directory"
+        if done.item.kind == "directory":
+            counts.directories += not made.skipped
+        elif made.skipped:
+            counts.unchanged += 1
         elif known:
             counts.changed += 1
         else:

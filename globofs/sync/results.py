@@ -38,6 +38,7 @@ class AddResult:
     unchanged: int = 0
     deleted: int = 0
     renamed: int = 0  # of `added`: the content was here under another name of the same source
+    directories: int = 0  # new, or with another mode
     skipped: int = 0  # special files, excluded ones, the volume itself
     bytes: int = 0  # of everything looked at
     new_bytes: int = 0  # of blocks that were not held before, uncompressed
@@ -49,7 +50,7 @@ class AddResult:
     @property
     def versions(self) -> int:
         """New versions recorded."""
-        return self.added + self.changed + self.deleted
+        return self.added + self.changed + self.deleted + self.directories
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,449 @@
+"""`add`: what is found, what becomes a version, and what never happens to what is there."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from globofs import limits
+from globofs.errors import DiskError, MassChange, UsageError
+from globofs.events import Note, Problem
+from globofs.store import fsio
+from globofs.volume import Volume
+from tests.helpers_verbs import Bench, bench
+
+__all__ = ["bench"]
+
+
+def test_a_tree_lands_under_its_own_name_with_everything_in_it(bench: Bench) -> None:
+    bench.put("a/x.txt", "hello\n")
+    bench.put("big.bin", os.urandom(3_000_000))
+    (bench.folder / "empty").mkdir(mode=0o700)
+    (bench.folder / "link").symlink_to("a/x.txt")
+    result = bench.add()
+    assert (result.files, result.added, result.problems) == (3, 3, ())
+    assert bench.tree() == {
+        "docs": "directory",
+        "docs/a": "directory",
+        "docs/a/x.txt": "file",
+        "docs/big.bin": "file",
+        "docs/empty": "directory",
+        "docs/link": "symlink",
+    }
+    assert bench.content("docs/big.bin") == (bench.folder / "big.bin").read_bytes()
+    assert bench.shown("docs/link").target == b"a/x.txt"
+    assert bench.shown("docs/empty").mode == 0o700
+    assert len(bench.volume.operations()) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "to", "where"),
+    [
+        ("docs", b"", "docs/x"),
+        ("docs/", b"", "x"),
+        ("docs", b"in", "in/docs/x"),
+        ("docs/", b"in", "in/x"),
+    ],
+)
+def test_a_slash_at_the_end_means_the_content(
+    bench: Bench, source: str, to: bytes, where: str
+) -> None:
+    bench.put("x", "1")
+    bench.volume.add([f"{bench.top}/{source}"], to=to)
+    assert bench.tree()[where] == "file"
+
+
+def test_a_single_file_lands_under_its_name(bench: Bench) -> None:
+    path = bench.put("x", "1")
+    bench.volume.add([str(path)], to=b"there")
+    assert bench.content("there/x") == b"1"
+
+
+def test_nothing_new_writes_nothing_and_reads_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(20):
+        bench.put(f"f{n}", f"{n}")
+    bench.add()
+    monkeypatch.setattr(fsio, "observer", lambda op, args: pytest.fail(f"{op} {args}"))
+    opened: list[str] = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda p, *a, **k: opened.append(str(p)) or real(p, *a, **k))
+    result = bench.add()
+    assert (result.unchanged, result.versions, result.operation) == (20, 0, None)
+    assert not [path for path in opened if path.startswith(str(bench.folder) + "/f")]
+
+
+def test_a_file_changed_just_now_is_read_again_although_it_looks_the_same(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    path = bench.put("x", "one")
+    info = path.stat()
+    bench.add()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+    assert bench.add().changed == 1
+    assert bench.content("docs/x") == b"two"
+    bench.volume.close()
+
+
+def test_checksum_reads_what_looks_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.put("x", "one")
+    bench.add()
+    memory = bench.volume.node.state.source_keys()[0]
+    source = bench.volume.node.state.source(memory)
+    path = bench.put("x", "two")
+    from globofs.store.state import signature
+
+    version = source.load()[b"docs/x"][-64:]
+    source.change({b"docs/x": f"{signature('file', path.lstat())} {version}"})
+    assert bench.add().changed == 0
+    assert bench.add(checksum=True).changed == 1
+    assert bench.content("docs/x") == b"two"
+
+
+def test_touching_makes_no_version_and_a_mode_does(bench: Bench) -> None:
+    path = bench.put("x", "one")
+    bench.add()
+    os.utime(path, (1, 1))
+    result = bench.add()
+    assert (result.changed, result.unchanged) == (0, 1)
+    path.chmod(0o600)
+    assert bench.add().changed == 1
+    assert bench.shown("docs/x").mode == 0o600
+
+
+def test_an_edit_on_an_old_copy_is_a_conflict(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    other = bench.top / "other" / "docs"
+    other.mkdir(parents=True)
+    (other / "x").write_text("theirs")
+    bench.volume.add([str(other)])  # first add from there: takes what is shown as its base
+    assert bench.content("docs/x") == b"theirs"
+    assert bench.conflicts() == []
+    bench.put("x", "mine, made of the first")
+    bench.add()
+    assert bench.conflicts() == ["docs/x"]
+    assert bench.content("docs/x") == b"mine, made of the first"
+
+
+def test_an_untouched_old_copy_does_not_come_back(bench: Bench) -> None:
+    path = bench.put("x", "one")
+    bench.add()
+    other = bench.top / "other" / "docs"
+    other.mkdir(parents=True)
+    (other / "x").write_text("newer")
+    bench.volume.add([str(other)])
+    os.utime(path, (1, 1))
+    assert bench.add().changed == 0
+    assert bench.content("docs/x") == b"newer"
+    assert bench.conflicts() == []
+
+
+def test_bases_survive_the_loss_of_what_was_remembered(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    other = bench.top / "other" / "docs"
+    other.mkdir(parents=True)
+    (other / "x").write_text("theirs")
+    bench.volume.add([str(other)])
+    for key in bench.volume.node.state.source_keys():
+        os.unlink(f"{bench.volume.node.directory}/state/sources/{key}")
+    assert bench.add().changed == 0, "unchanged since this folder was last added"
+    bench.put("x", "mine")
+    bench.add()
+    assert bench.conflicts() == ["docs/x"]
+
+
+def test_a_killed_add_does_not_conflict_with_itself(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.put("x", "one")
+    bench.add()
+    bench.put("x", "two")
+    with monkeypatch.context() as patch:
+        patch.setattr("globofs.sync._sources.Memory.save", lambda self: None)
+        bench.add()
+    bench.put("x", "three")
+    bench.add()
+    assert bench.conflicts() == []
+    assert bench.content("docs/x") == b"three"
+    (bench.folder / "x").unlink()
+    assert bench.add(delete=True).deleted == 1
+
+
+def test_only_delete_deletes_and_only_what_came_from_there(bench: Bench) -> None:
+    bench.put("gone", "1")
+    bench.put("stays", "1")
+    bench.add()
+    other = bench.top / "other" / "docs"
+    other.mkdir(parents=True)
+    (other / "foreign").write_text("1")
+    bench.volume.add([str(other)])
+    (bench.folder / "gone").unlink()
+    assert bench.add().deleted == 0
+    assert "docs/gone" in bench.tree()
+    assert bench.add(delete=True).deleted == 1
+    assert set(bench.tree()) == {"docs", "docs/stays", "docs/foreign"}
+
+
+def test_a_changed_ignore_list_never_deletes(bench: Bench) -> None:
+    bench.put("a.log", "1")
+    bench.put("sub/b.log", "1")
+    bench.put("c.txt", "1")
+    bench.add()
+    bench.put(".globofsignore", "*.log\n")
+    result = bench.add(delete=True)
+    assert (result.deleted, result.skipped) == (0, 2)
+    bench.put("d.log", "1")
+    bench.put("sub/.globofsignore", "!b.log\n")
+    bench.put("sub/b.log", "changed")
+    bench.add(delete=True, exclude=["sub/.globofsignore"])
+    assert "docs/d.log" not in bench.tree()
+    assert "docs/sub/.globofsignore" not in bench.tree()
+    assert bench.content("docs/sub/b.log") == b"changed"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_cannot_be_read_is_a_problem_and_not_deleted(bench: Bench) -> None:
+    bench.put("shut/x", "1")
+    bench.put("y", "1")
+    bench.add()
+    (bench.folder / "shut").chmod(0)
+    try:
+        result = bench.add(delete=True)
+    finally:
+        (bench.folder / "shut").chmod(0o755)
+    assert [problem.path for problem in result.problems] == [b"docs/shut"]
+    assert "docs/shut/x" in bench.tree()
+
+
+def test_an_unlistable_directory_is_not_deleted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.put("shut/x", "1")
+    bench.add()
+    real = os.scandir
+
+    def scandir(path: str) -> object:
+        if path.endswith("/shut"):
+            raise OSError(errno.EIO, "Input/output error", path)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = bench.add(delete=True)
+    assert [(p.path, p.warning) for p in result.problems] == [(b"docs/shut", False)]
+    monkeypatch.undo()
+    assert "docs/shut/x" in bench.tree()
+
+
+def test_a_mass_change_asks_before_anything_is_written(bench: Bench) -> None:
+    for n in range(30):
+        bench.put(f"f{n}", f"{n}")
+    bench.add()
+    for n in range(30):
+        (bench.folder / f"f{n}").unlink()
+    before = len(bench.volume.operations())
+    with pytest.raises(MassChange, match="30 of 30"):
+        bench.add(delete=True)
+    assert len(bench.volume.operations()) == before
+    assert bench.add(delete=True, yes=True).deleted == 30
+
+
+def test_overwriting_most_asks_touching_most_does_not(bench: Bench) -> None:
+    for n in range(30):
+        bench.put(f"f{n}", f"{n:04}")
+    bench.add()
+    for n in range(30):
+        os.utime(bench.folder / f"f{n}", (1, 1))
+    bench.add()
+    for n in range(30):
+        bench.put(f"f{n}", "XXXX")
+    with pytest.raises(MassChange, match="overwritten"):
+        bench.add()
+    assert bench.add(yes=True).changed == 30
+
+
+def test_special_files_are_skipped_with_a_warning(bench: Bench) -> None:
+    os.mkfifo(bench.folder / "pipe")
+    bench.put("x", "1")
+    result = bench.add()
+    assert [(p.path, p.warning) for p in result.problems] == [(b"docs/pipe", True)]
+    assert (result.skipped, result.added) == (1, 1)
+
+
+def test_the_volume_is_refused_and_left_out(bench: Bench) -> None:
+    with pytest.raises(UsageError, match="volume itself"):
+        bench.volume.add([bench.volume.directory])
+    with pytest.raises(UsageError, match="volume itself"):
+        bench.volume.add([f"{bench.volume.directory}/local/root"])
+    bench.put("x", "1")
+    bench.volume.add([str(bench.top) + "/"])
+    assert set(bench.tree()) == {"docs", "docs/x"}
+
+
+def test_symlinks_are_not_followed(bench: Bench) -> None:
+    outside = bench.top / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("1")
+    (bench.folder / "link").symlink_to(outside)
+    bench.add()
+    assert bench.tree() == {"docs": "directory", "docs/link": "symlink"}
+
+
+def test_a_rename_is_seen_and_its_history_followed(bench: Bench) -> None:
+    bench.put("old", os.urandom(5000))
+    bench.put("other", "1")
+    bench.add()
+    (bench.folder / "old").rename(bench.folder / "new")
+    result = bench.add(delete=True)
+    assert (result.added, result.renamed, result.deleted, result.new_bytes) == (1, 1, 1, 0)
+    assert [v.path for v in bench.volume.history(b"docs/new")] == [b"docs/new", b"docs/old"]
+
+
+def test_odd_names_survive(bench: Bench) -> None:
+    odd = [b"\xff\xfe", b"versions", b"hashes", b"=x", b"a b%", b"new\nline"]
+    for name in odd:
+        with open(os.path.join(os.fsencode(bench.folder), name), "wb") as file:
+            file.write(name)
+    assert bench.add().problems == ()
+    assert {e.path for e in bench.volume.view().walk(b"docs")} == {
+        b"docs",
+        *(b"docs/" + name for name in odd),
+    }
+
+
+def test_equal_content_is_stored_once(bench: Bench) -> None:
+    data = os.urandom(2_000_000)
+    for n in range(4):
+        bench.put(f"f{n}", data)
+    assert bench.add().new_bytes == len(data)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again_and_reported(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = bench.put("x", "0" * 1000)
+    real, count = os.read, 0
+
+    def read(fd: int, size: int) -> bytes:
+        nonlocal count
+        data = real(fd, size)
+        if os.readlink(f"/proc/self/fd/{fd}") == str(path):
+            count += 1
+            with open(path, "ab") as file:
+                file.write(b"%d" % count)
+        return data
+
+    monkeypatch.setattr(os, "read", read)
+    result = bench.add()
+    monkeypatch.undo()
+    assert [(p.path, p.warning) for p in result.problems] == [(b"docs/x", True)]
+    assert count >= 3
+    assert bench.add().changed == 1, "it is not taken for unchanged"
+    assert bench.content("docs/x") == path.read_bytes()
+
+
+def test_a_full_disk_fails_with_the_file_and_leaves_all_consistent(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.put("first", "1")
+    bench.add()
+    bench.put("big", os.urandom(4_000_000))
+
+    def full(op: str, args: tuple[object, ...]) -> None:
+        if op == "write" and "/tmp/" in str(args[0]) and "/vol/" in str(args[0]):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fsio, "observer", full)
+        with pytest.raises(DiskError, match=r"docs/big.*No space"):
+            bench.add()
+    assert "docs/big" not in bench.tree()
+    assert bench.add().added == 1
+    assert bench.content("docs/big") == (bench.folder / "big").read_bytes()
+    assert bench.volume.verify().damaged == 0
+
+
+def test_interrupting_keeps_what_is_committed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("globofs.sync._ingest.BATCH_RECORDS", 100)
+    for n in range(1000):
+        bench.put(f"f{n:04}", f"{n}")
+    stop = threading.Event()
+
+    def cancelled() -> bool:
+        return stop.is_set()
+
+    real = bench.volume.node.journal.append
+
+    def append(*args: object, **options: object) -> None:
+        real(*args, **options)  # type: ignore[arg-type]
+        stop.set()
+
+    monkeypatch.setattr(bench.volume.node.journal, "append", append)
+    result = bench.volume.add([str(bench.folder)], cancelled=cancelled)
+    monkeypatch.undo()
+    assert result.interrupted
+    assert 0 < result.added < 1000
+    assert len([k for k in bench.tree().values() if k == "file"]) == result.added
+    assert bench.volume.verify().damaged == 0
+    again = bench.add()
+    assert again.added + result.added == 1000
+    assert bench.conflicts() == []
+
+
+def test_memory_of_a_run_is_bounded_by_the_queue(bench: Bench) -> None:
+    from globofs.format.chunking import Chunker
+    from globofs.sync import _ingest
+
+    largest = Chunker("cdc", limits.BLOCK_SIZE_DEFAULT).largest
+    assert (
+        _ingest.QUEUE_TASKS + _ingest.WORKERS + 1
+    ) * largest + 12 * limits.MIB < 100 * limits.MIB
+
+
+def test_many_batches_make_one_operation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("globofs.sync._ingest.BATCH_RECORDS", 50)
+    monkeypatch.setattr("globofs.sync._ingest.BATCH_BYTES", 300_000)
+    for n in range(400):
+        bench.put(f"d{n % 7}/f{n}", os.urandom(1000))
+    bench.put("large", os.urandom(6_000_000))
+    result = bench.add()
+    assert result.added == 401
+    assert len(bench.volume.operations()) == 1
+    assert bench.volume.operations()[0].versions == 401 + 8
+    for name in ("docs/large", "docs/d3/f3", "docs/d0/f399"):
+        if name in bench.tree():
+            assert bench.content(name) == (bench.top / name).read_bytes()
+
+
+def test_what_is_safe_is_said_before_it_is_put_in_place(bench: Bench) -> None:
+    bench.put("x", "1")
+    bench.add()
+    notes = [event.text for event in bench.events if isinstance(event, Note)]
+    assert any("safe" in text for text in notes)
+    assert not [event for event in bench.events if isinstance(event, Problem)]
+
+
+def test_a_missing_source_is_an_error_alone_and_a_problem_beside_others(bench: Bench) -> None:
+    bench.put("x", "1")
+    with pytest.raises(DiskError):
+        bench.volume.add([f"{bench.top}/nothing"])
+    result = bench.volume.add([f"{bench.top}/nothing", str(bench.folder)])
+    assert len(result.problems) == 1
+    assert result.added == 1
+
+
+def test_survives_reopening(bench: Bench) -> None:
+    bench.put("x", "1")
+    bench.add()
+    bench.volume.close()
+    bench.volume = Volume.open(str(bench.top / "vol"))
+    assert bench.content("docs/x") == b"1"
+    assert bench.add().unchanged == 1
