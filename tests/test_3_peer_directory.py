@@ -107,7 +107,7 @@ def test_a_push_never_makes_upstream(pair: tuple[Site, Site]) -> None:
 def test_append_is_one_buffer_and_segments_are_closed(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, there = pair
+    here, _there = pair
     peer = here.peers["there"]
     monkeypatch.setattr(limits, "SEGMENT_BYTES", 100)
     for number in range(4):

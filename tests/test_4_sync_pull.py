@@ -85,7 +85,7 @@ def test_a_wrong_copy_is_named_and_pulled_elsewhere(three: tuple[Site, Site, Sit
 
 
 def test_nobody_has_it(three: tuple[Site, Site, Site]) -> None:
-    a, b, c = three
+    a, _b, c = three
     a.write("only", b"only a has this")
     a.sync()
     c.sync()

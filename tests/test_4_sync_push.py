@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections.abc import Iterator
@@ -231,6 +232,7 @@ def test_only_records_whose_blocks_stand_in_hashes_go_out(
 def test_send_writes_the_blocks_first(tmp_path: Path) -> None:
     with sites(tmp_path, "laptop", "server") as (laptop, server):
         laptop.knows(server, send=True)  # the server cannot reach back: it has no entry
+        server.node.catch_up()
         order: list[str] = []
         blocks = set[object]()
 
@@ -251,6 +253,7 @@ def test_send_writes_the_blocks_first(tmp_path: Path) -> None:
         assert order[-1] == "records"
         assert len(blocks) == 5
         server.node.catch_up()
+        assert server.held("photo") == [True] * 5, "what was given is noticed"
         assert server.read("photo") == bytes(range(256)) * 5000
         assert View(server.node).entry(b"photo") is not None
 
@@ -290,4 +293,22 @@ def test_spans_are_sets() -> None:
         assert a.count() == len(left)
         assert all((n in a) == (n in left) for n in range(40))
         ranges = list(a)
-        assert all(x[1] + 1 < y[0] for x, y in zip(ranges, ranges[1:], strict=False))
+        assert all(x[1] + 1 < y[0] for x, y in itertools.pairwise(ranges))
+
+
+def test_a_long_sleepers_file_is_not_read_again_and_again(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, _ = pair
+    for number in range(20):
+        a.write(f"f{number}", b"%d" % number)
+    a.round("b")
+    now = a.node.clock.monotonic()
+    peer = a.peers["b"]
+    for step in range(1, 6):
+        monkeypatch.setattr(
+            type(a.node.clock), "monotonic", lambda self, at=now + 1000 * step: at, raising=False
+        )
+        before = peer.bytes_in
+        assert a.round("b").sent == 0
+        assert peer.bytes_in == before, "its end shows that it is as we left it"

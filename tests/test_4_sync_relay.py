@@ -173,7 +173,7 @@ def test_a_b_c_then_c_hears_of_a(chain: tuple[Site, Site, Site]) -> None:
 
 
 def test_a_relayed_record_is_not_sent_again_to_a_sleeper(chain: tuple[Site, Site, Site]) -> None:
-    a, b, c = chain
+    a, b, _c = chain
     a.write("from-a", b"1")
     a.round("b")
     b.node.catch_up()

@@ -273,7 +273,7 @@ def test_keepers_pull_what_caches_wrote(tmp_path: Path) -> None:
         done = keep.sync(pull=True)
         assert done.blocks == 1
         assert keep.held("photo") == [True]
-        assert keep.node.index.synced([b for b in keep.node.index.held_blocks()])
+        assert keep.node.index.synced(list(keep.node.index.held_blocks()))
 
 
 # --- peers by name ----------------------------------------------------------------------------

@@ -197,6 +197,15 @@ class PeerDirectory:
         except FileNotFoundError:
             return b""
 
+    def read_end(self, origin: str, via: str | None, count: int) -> bytes:
+        """The last `count` bytes of `latest`, as far as its size can be believed."""
+        path = f"{self.check()}/{journal_path(origin, via)}/latest"
+        try:
+            size = files.size_of(path, self._inside)
+            return files.read_piece(path, self._inside, max(0, size - count), count)
+        except FileNotFoundError:
+            return b""
+
     def append_updates(self, origin: str, via: str | None, data: bytes) -> None:
         """Append `data` (whole frames) to our file of a journal there, durably.
 

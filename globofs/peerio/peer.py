@@ -121,6 +121,10 @@ class Peer:
         self._count_in(len(data))
         return data
 
+    def read_end(self, origin: str, via: str | None, count: int) -> bytes:
+        """The last `count` bytes of a journal's `latest` there; `b""` when there is none."""
+        return self._run(self.directory.read_end, origin, via, count)
+
     def append_updates(self, origin: str, via: str | None, data: bytes) -> None:
         """Append whole frames to our own file of a journal there. See `PeerDirectory`."""
         self._run(self.directory.append_updates, origin, via, data, writing=True)

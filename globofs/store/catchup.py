@@ -24,6 +24,7 @@ from globofs.store.adopt import adopt, needs_adoption
 from globofs.store.apply import Item, apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import load_seen, unpack_gaps
+from globofs.store.given import take_given
 
 if TYPE_CHECKING:
     from globofs.store.node import Node
@@ -119,6 +120,8 @@ def _catch_up(node: Node, emit: Emit) -> int:
                 count += reader.origin(origin)
         write_applied(node)
     complete_pending(index)
+    if count:
+        take_given(node)
     if index.meta("adopted") is None:
         if needs_adoption(node):
             count += adopt(node, emit=emit)
@@ -221,15 +224,17 @@ class _Reader:
 
     def _keep(self, directory: str, cursor: Cursor) -> None:
         self._cursors.setdefault(directory, {})[cursor.print] = cursor
-        with self.node.index.transaction() as db:
-            db.execute(
-                "DELETE FROM cursor WHERE directory = ? AND name = ?", (directory, cursor.name)
-            )
-            db.execute(
-                "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
-                " VALUES(?, ?, ?, ?, ?, ?)",
-                (directory, *cursor),
-            )
+        self.node.index.write(lambda db: _keep_cursor(db, directory, cursor))
+
+
+def _keep_cursor(db: sqlite3.Connection, directory: str, cursor: Cursor) -> None:
+    """One cursor a file: by its print, and by its name of today."""
+    db.execute("DELETE FROM cursor WHERE directory = ? AND name = ?", (directory, cursor.name))
+    db.execute(
+        "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
+        " VALUES(?, ?, ?, ?, ?, ?)",
+        (directory, *cursor),
+    )
 
 
 def own_size(node: Node) -> int:
@@ -252,17 +257,15 @@ def advance_own(node: Node, before: int) -> None:
     except FileNotFoundError:
         return  # closed just now: read again under its new name
     directory = os.path.join(node.uuid, "updates")
-    with node.index.transaction() as db:
-        found = db.execute(
-            "SELECT offset FROM cursor WHERE directory = ? AND print = ?", (directory, begin)
-        ).fetchone()
+    made = Cursor(LATEST, begin, status.st_size, status.st_size, status.st_mtime_ns)
+
+    def advance(db: sqlite3.Connection) -> None:
+        sql = "SELECT offset FROM cursor WHERE directory = ? AND print = ?"
+        found = db.execute(sql, (directory, begin)).fetchone()
         if (found[0] if found else 0) == before:
-            db.execute("DELETE FROM cursor WHERE directory = ? AND name = ?", (directory, LATEST))
-            db.execute(
-                "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
-                " VALUES(?, ?, ?, ?, ?, ?)",
-                (directory, LATEST, begin, status.st_size, status.st_size, status.st_mtime_ns),
-            )
+            _keep_cursor(db, directory, made)
+
+    node.index.write(advance)
 
 
 class _Run:
@@ -348,13 +351,11 @@ def recall_applied(node: Node) -> None:
         before = applied.decode(fsio.read_file(path, limits.APPLIED_BYTES))
     except (OSError, FormatError):
         return
-    with node.index.transaction() as db:
-        db.executemany(
-            "INSERT OR IGNORE INTO built(origin, seq, done) VALUES(?1, ?2, ?2)",
-            [(origin, position.built) for origin, position in before.items()],
-        )
-        if node.uuid in before:
-            node.index.set_meta("own_ready", before[node.uuid].received)
+    sql = "INSERT OR IGNORE INTO built(origin, seq, done) VALUES(?1, ?2, ?2)"
+    rows = [(origin, position.built) for origin, position in before.items()]
+    node.index.write(lambda db: db.executemany(sql, rows))
+    if node.uuid in before:
+        node.index.set_meta("own_ready", before[node.uuid].received)
 
 
 def positions(node: Node) -> applied.Applied:

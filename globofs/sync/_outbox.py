@@ -26,6 +26,7 @@ from globofs.sync._spans import Spans
 _LOOK_FIRST_SECONDS = 4.0
 _LOOK_MOST_SECONDS = 600.0
 _SEND_BATCH = 256
+_END_BYTES = 4096
 
 Cancelled = Callable[[], bool]
 
@@ -37,6 +38,7 @@ class Sent:
     spans: Spans = field(default_factory=Spans)
     looked: bool = False
     gaps: tuple[tuple[int, int], ...] = ()
+    end: bytes = b""  # the last bytes of our file there, as we left it
     look_at: float = 0.0
     wait: float = _LOOK_FIRST_SECONDS
 
@@ -88,6 +90,7 @@ def deliver(
                 raise
             for found in batch:
                 sent.spans.add(found.record.seq)
+            sent.end = data[-_END_BYTES:]
             records += len(batch)
             total += len(data)
             emit(BlockMoved(peer.name, "push", len(data)))
@@ -108,14 +111,31 @@ def _look(
     gaps = theirs.gaps if theirs is not None else ()
     now = node.clock.monotonic()
     due = bool(sent.spans) and now >= sent.look_at
-    if sent.looked and gaps == sent.gaps and not due:
-        return
+    if sent.looked and gaps == sent.gaps:
+        if not due:
+            return
+        if sent.end and _ends_as_left(peer, journal, sent):
+            _wait_longer(sent, now)
+            return
     lying = Spans()
     for found in journal.find(lacking):
         lying.add(found.record.seq)
     sent.spans, sent.looked, sent.gaps = lying, True, gaps
+    sent.end = peer.read_end(journal.origin, journal.via, _END_BYTES) if lying else b""
+    _wait_longer(sent, now)
+
+
+def _wait_longer(sent: Sent, now: float) -> None:
     sent.look_at = now + sent.wait
     sent.wait = min(sent.wait * 2, _LOOK_MOST_SECONDS)
+
+
+def _ends_as_left(peer: Peer, journal: RemoteJournal, sent: Sent) -> bool:
+    """Whether our file there ends as we left it: then nobody put an older one in its place.
+
+    What lies there may be gigabytes, for a peer whose clients sleep for months.
+    """
+    return peer.read_end(journal.origin, journal.via, len(sent.end)) == sent.end
 
 
 def _batches(node: Node, origin: str, missing: Spans) -> Iterator[list[Found]]:

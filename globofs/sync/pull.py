@@ -394,7 +394,16 @@ class _Queue:
             chunk = list(islice(self._source, _CHUNK))
             if not chunk:
                 return None
-            held = self._puller.node.index.held([item.id for item in chunk])
+            node = self._puller.node
+            held = node.index.held([item.id for item in chunk])
+            given = [
+                (item.id, item.size)
+                for item in chunk
+                if item.id not in held and node.blocks.find(item.id) is not None
+            ]  # a peer wrote them here
+            if given and not node.readonly:
+                node.index.mark_held(given)
+            held.update(block for block, _ in given)
             for item in chunk:
                 if item.id in held:
                     self.already += 1

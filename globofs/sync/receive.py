@@ -112,9 +112,12 @@ def fetch(
         wanted = claims.take(origin, lacking) if claims is not None else lacking
         if not wanted:
             continue
-        count, size, left = _fetch_origin(node, peer, origin, wanted, memory, emit, cancelled)
-        if claims is not None:
-            claims.release(origin, left)
+        left = wanted
+        try:
+            count, size, left = _fetch_origin(node, peer, origin, wanted, memory, emit, cancelled)
+        finally:  # what did not come may be fetched from another peer
+            if claims is not None:
+                claims.release(origin, left)
         records += count
         total += size
     return Received(records, total, max(0, waiting - records))

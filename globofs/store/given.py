@@ -1,0 +1,44 @@
+"""Blocks that a peer wrote into our `hashes/` before it pushed their records (its `send=yes`).
+
+Nobody tells us of them, so whoever applies new versions looks whether their blocks are there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from globofs.store.versions import blocks_of
+
+if TYPE_CHECKING:
+    from globofs.store.node import Node
+
+_ROWS: Final = 500
+_META: Final = "given_row"
+
+
+def take_given(node: Node) -> int:
+    """Look once at the blocks of each version that is new to the index; how many were there."""
+    index = node.index
+    newest = int(index.one("SELECT coalesce(max(row), 0) FROM version")[0])
+    seen = int(index.meta(_META) or 0)
+    if node.readonly or newest == seen:
+        return 0
+    count = 0
+    while seen < newest:
+        sql = (
+            "SELECT row FROM version WHERE row > ? AND row <= ? AND missing > 0 AND pending = 0"
+            " ORDER BY row LIMIT ?"
+        )
+        rows = [row for (row,) in index.rows(sql, (seen, newest, _ROWS))]
+        there = {
+            (block.id, block.size)
+            for row in rows
+            for block, held in blocks_of(index, row)
+            if not held and node.blocks.find(block.id) is not None
+        }
+        if there:
+            index.mark_held(there)
+        count += len(there)
+        seen = rows[-1] if len(rows) == _ROWS else newest
+    index.set_meta(_META, newest)
+    return count
