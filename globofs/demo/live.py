@@ -21,7 +21,8 @@ from globofs.engine import Engine
 from globofs.errors import GlobofsError
 from globofs.store.clock import SYSTEM
 
-CLIPS = 7
+FILM_BYTES = 96 << 20
+CLIPS = 5
 CLIP_BYTES = 6 << 20
 OFFLINE_FIRST, OFFLINE_SECONDS, ONLINE_SECONDS = 14.0, 16.0, 30.0
 EDITS = 400  # after that the demo rests
@@ -61,14 +62,23 @@ class Live:
         return not self._over.wait(seconds)
 
     def _films(self) -> None:
-        """A camera's card is copied to the nas, clip by clip."""
+        """A camera's card is copied to the nas: the film of the summit, then clip by clip."""
+        if not self._pause(2.0):
+            return
+        self._film("film/summit.mov", 100, FILM_BYTES)
         for number in range(2, CLIPS + 2):
-            if not self._pause(1.6):
+            if not self._pause(4.0):
                 return
-            path = f"film/clip-{number:02}.mov"
-            size = CLIP_BYTES + number * 700_000
-            self.nas.put(path, b"".join(material.film(number, size)))
-            os.unlink(os.path.join(self.nas.home, path))
+            self._film(f"film/clip-{number:02}.mov", number, CLIP_BYTES + number * 700_000)
+
+    def _film(self, path: str, seed: int, size: int) -> None:
+        """One film; the camera's copy goes once it is recorded."""
+        place = self.nas.write(path, b"")
+        with open(place, "wb") as file:
+            for piece in material.film(seed, size):
+                file.write(piece)
+        self.nas.add(path)
+        os.unlink(place)
 
     def _archive(self) -> None:
         """Somebody found an old disk: its files come with their old times."""

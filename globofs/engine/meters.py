@@ -17,6 +17,7 @@ HISTORY_SECONDS: Final = 60
 SAMPLE_SECONDS: Final = 0.1  # samples closer together than this are joined
 SAMPLES_BEFORE_ETA: Final = 3  # seconds' worth of history before an ETA is believed
 ETA_MAX_SECONDS: Final = 99 * 3600.0
+QUIET_SECONDS: Final = 3.0  # without a byte for so long: the rate is none, not a fading memory
 NOTHING: Final = 0.5  # bytes a second below which a rate is shown as none
 
 
@@ -28,6 +29,7 @@ class Meter:
         self._pending = 0
         self._sampled = now
         self._second = now
+        self._flowed = now
         self._in_second = 0
         self._fast = 0.0
         self._slow = 0.0
@@ -48,11 +50,15 @@ class Meter:
             if passed < SAMPLE_SECONDS * 0.5:
                 return
             rate = self._pending / passed
+            if self._pending:
+                self._flowed = now
             self._in_second += self._pending
             self._pending = 0
             self._sampled = now
             self._fast += (rate - self._fast) * (1 - math.exp(-passed / SMOOTH_SECONDS))
             self._slow += (rate - self._slow) * (1 - math.exp(-passed / SLOW_SECONDS))
+            if now - self._flowed > QUIET_SECONDS:
+                self._fast = 0.0
             self._close_seconds(now)
 
     def _close_seconds(self, now: float) -> None:
