@@ -186,9 +186,13 @@ def test_a_failing_append_commits_nothing(
 
 
 def test_an_error_inside_closes_the_operation_with_what_was_done(node: Node) -> None:
-    with pytest.raises(RuntimeError), node.operation("add") as operation:
-        operation.commit([file_draft(b"a")])
-        raise RuntimeError
+    def fail() -> None:
+        with node.operation("add") as operation:
+            operation.commit([file_draft(b"a")])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     (found,) = View(node).operations()
     assert (found.versions, found.interrupted, found.open) == (1, False, False)
     assert os.listdir(node.run()) == []

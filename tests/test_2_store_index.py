@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from globofs.errors import Locked
 from globofs.events import Problem
 from globofs.store.apply import apply_items
 from globofs.store.index import Index
@@ -241,3 +242,66 @@ def test_what_is_told_of_blocks_is_remembered(index: Index) -> None:
     index.staged_drop("f1")
     assert index.staged_find(first.id) is None
     assert set(index.held_blocks()) == {second.id}
+
+
+def fill_disk(index: Index) -> None:
+    """SQLite finds no more room from here on."""
+    pages = index.db.execute("PRAGMA page_count").fetchone()[0]
+    index.db.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_on_a_full_disk_it_goes_on_in_memory(tmp_path: Path) -> None:
+    index = Index(str(tmp_path / "index.sqlite"))
+    history = make_history(random.Random(11), 500)
+    apply_items(index, history.items[:100])
+    fill_disk(index)
+    apply_items(index, history.items[100:])
+    assert found_paths(index) == expected_paths(history.versions, set())
+    index.mark_held([block(1).id])
+    index.mark_missing([block(1).id])
+    assert found_paths(index) == expected_paths(history.versions, set())
+    assert not (tmp_path / "index.sqlite").exists(), "nothing outdated is left behind"
+    index.close()
+
+
+def test_a_locked_index_is_an_error_with_a_sentence(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.set_meta("a", 1)
+    index.db.execute("PRAGMA busy_timeout = 20")
+    blocker = sqlite3.connect(index.path, isolation_level=None)
+    blocker.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Locked):
+        index.set_meta("a", 2)
+    blocker.execute("ROLLBACK")
+    index.set_meta("a", 3)
+    blocker.close()
+
+
+def test_damage_met_while_writing_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "index.sqlite"
+    history = make_history(random.Random(12), 600)
+    index = Index(str(path))
+    apply_items(index, history.items[:500])
+    index.close()
+    data = bytearray(path.read_bytes())
+    for page in range(4, len(data) // 4096):
+        data[page * 4096 : page * 4096 + 512] = b"\xff" * 512
+    path.write_bytes(data)
+    index = Index(str(path))
+    index.on_damage = lambda: apply_items(index, history.items[:500])
+    apply_items(index, history.items[500:])
+    assert found_paths(index) == expected_paths(history.versions, set())
+    index.close()
+
+
+def test_a_reset_does_not_disturb_a_thread_in_the_middle_of_a_question(index: Index) -> None:
+    apply_items(index, make_history(random.Random(13), 200).items)
+    rows = index.db.execute("SELECT id FROM version")
+    first = rows.fetchone()
+    thread = threading.Thread(target=index.reset)
+    thread.start()
+    thread.join()
+    assert first is not None
+    assert len(rows.fetchall()) > 50
+    assert index.rows("SELECT id FROM version") == []

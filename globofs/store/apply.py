@@ -12,6 +12,7 @@ import gc
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from globofs.errors import FormatError
@@ -59,7 +60,7 @@ class Done(NamedTuple):
 
     records: int  # that were new
     versions: int
-    rows: dict[bytes, int]  # row of every version in the batch, known before or not
+    rows: dict[bytes, int]  # of the versions that came decoded, known before or not
 
 
 class _New(NamedTuple):
@@ -113,20 +114,25 @@ def apply_items(
     records = versions = 0
     rows: dict[bytes, int] = {}
     for batch in chunks(given, BATCH):
-        problems: list[Problem] = []
-        with _no_collection(), index.transaction() as db:
-            work = _Batch(db, read_block or index.read_block, problems)
-            work.run(batch)
+        with _no_collection():
+            work = index.write(partial(_apply, batch, read_block or index.read_block))
         records += work.new_records
         versions += len(work.new)
-        rows.update(work.rows)
-        for problem in problems:
+        if batch[0].version is not None:
+            rows.update(work.rows)
+        for problem in work.problems:
             emit(problem)
         if work.new_records:
             paths = tuple(dict.fromkeys(new.path.path for new in work.new))
             origin = batch[0].record.origin
             emit(Changed(paths if len(paths) <= CHANGED_PATHS else (), origin, work.new_records))
     return Done(records, versions, rows)
+
+
+def _apply(batch: Sequence[Item], read_block: ReadBlock | None, db: sqlite3.Connection) -> _Batch:
+    work = _Batch(db, read_block)
+    work.run(batch)
+    return work
 
 
 @contextlib.contextmanager
@@ -145,12 +151,10 @@ def _no_collection() -> Iterator[None]:
 class _Batch:
     """The work of one transaction."""
 
-    def __init__(
-        self, db: sqlite3.Connection, read_block: ReadBlock | None, problems: list[Problem]
-    ) -> None:
+    def __init__(self, db: sqlite3.Connection, read_block: ReadBlock | None) -> None:
         self.db = db
         self.read_block = read_block
-        self.problems = problems
+        self.problems: list[Problem] = []
         self.paths = PathRows(db)
         self.new: list[_New] = []
         self.rows: dict[bytes, int] = {}

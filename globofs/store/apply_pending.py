@@ -6,13 +6,13 @@ not its size or blocks; it counts as missing that one block.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from globofs.errors import FormatError
 from globofs.format.manifest import Manifest, decode, manifest_id
 from globofs.store.apply import candidates_of, known_blocks, pack_uses, show
 from globofs.store.totals import PathRows
-from globofs.store.versions import split_ids
 
 if TYPE_CHECKING:
     import sqlite3
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 def complete_pending(index: Index) -> int:
     """Decode the large manifests that have arrived; how many versions became whole."""
     sql = (
-        "SELECT v.row, v.id, p.path, v.time, v.parents, v.node FROM version v"
+        "SELECT v.row, v.id, p.path, v.time, v.node FROM version v"
         " JOIN path p ON p.no = v.path JOIN block b ON b.id = v.id"
         " WHERE v.pending = 1 AND b.held = 1"
     )
     count = 0
-    for row, version, path, time, parents, node in index.rows(sql):
+    for row, version, path, time, node in index.rows(sql):
         text = index.read_block(version) if index.read_block else None
         if text is None or manifest_id(text) != version:
             continue
@@ -36,15 +36,13 @@ def complete_pending(index: Index) -> int:
             made = decode(text, where=f"manifest {version.hex()}", path=path, version=time)
         except FormatError:
             continue
-        with index.transaction() as db:
-            _complete(db, row, made, split_ids(parents), made.node or node)
+        work = partial(_complete, row=row, made=made, node=made.node or node)
+        index.write(work)
         count += 1
     return count
 
 
-def _complete(
-    db: sqlite3.Connection, row: int, made: Manifest, parents: tuple[bytes, ...], node: str
-) -> None:
+def _complete(db: sqlite3.Connection, row: int, made: Manifest, node: str) -> None:
     blocks = known_blocks(db, dict(made.blocks))
     uses: list[tuple[int, int, int, int]] = []
     listed, total, missing, lacking = pack_uses(row, made, blocks, uses)

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
+from globofs.errors import Locked
 from globofs.store import fsio, index_schema
 from globofs.store.index_blocks import BlockTable
 
@@ -22,6 +23,18 @@ MEMORY: Final = ":memory:"
 """The path of an index that is kept nowhere."""
 SELECT_CHUNK: Final = 900
 """Values in one `IN (...)`: below SQLite's historical limit of 999 variables."""
+
+
+_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_UNWRITABLE: Final = (
+    *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
+    sqlite3.SQLITE_CANTOPEN,
+)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code of an error, 0 for those that SQLite did not make."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 class HeadInfo(NamedTuple):
@@ -82,6 +95,7 @@ class Index(BlockTable):
         self._opened: list[sqlite3.Connection] = []
         self._generation = 0
         self._inode = 0
+        self._emptied = False  # a damaged file was replaced, and nobody filled the new one yet
         self._memory: sqlite3.Connection | None = None
         self.read_block: Callable[[bytes], bytes | None] | None = None
         """Reads a held block: large manifests are blocks. Set by the node."""
@@ -114,10 +128,10 @@ class Index(BlockTable):
         try:
             if self.path != MEMORY:
                 return self._open_file()
-        except sqlite3.OperationalError:
-            if not self.readonly and os.access(os.path.dirname(self.path) or ".", os.W_OK):
+        except sqlite3.OperationalError as error:
+            if not self.readonly and _code(error) not in _UNWRITABLE:
                 raise
-        # A volume that may not be written, without an index of ours: one in memory serves.
+        # A disk that may not, or cannot, be written: an index in memory serves.
         self._memory = index_schema.connect(MEMORY)
         index_schema.create(self._memory)
         return self._memory
@@ -134,6 +148,7 @@ class Index(BlockTable):
                 if last:
                     raise
                 self._remove()
+                self._emptied = True
         raise AssertionError
 
     def _open_readonly(self) -> sqlite3.Connection:
@@ -193,13 +208,15 @@ class Index(BlockTable):
                 fsio.unlink(self.path + suffix)
 
     def reset(self) -> None:
-        """Throw the index away; the next question finds an empty one, to be filled again."""
+        """Throw the index away; the next question finds an empty one, to be filled again.
+
+        Other threads may be in the middle of a question: their connections close by themselves.
+        """
         with self._lock:
             self._generation += 1
             if self._memory is not None:
-                self._memory.close()
                 self._memory = None
-            self._close_all()
+            self._opened.clear()
             if not self.readonly:
                 self._remove()
             self.serial += 1
@@ -215,7 +232,7 @@ class Index(BlockTable):
             copy = index_schema.connect(MEMORY)
             source.backup(copy)
             self._generation += 1
-            self._close_all()
+            self._opened.clear()
             self._memory = copy
             self.serial += 1
 
@@ -230,7 +247,7 @@ class Index(BlockTable):
         if inode != self._inode:
             with self._lock:
                 self._generation += 1
-                self._close_all()
+                self._opened.clear()
                 self._inode = 0
 
     def _close_all(self) -> None:
@@ -290,6 +307,40 @@ class Index(BlockTable):
             db.execute("COMMIT")
         self.serial += 1
 
+    def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work` in a transaction. It may be done twice: it must not depend on the first time.
+
+        A damaged index is filled again first. When the disk is full or fails, this process goes
+        on in memory and leaves no outdated index behind: what is in it can be made again, and
+        letting go of blocks must need no space. Raises `errors.Locked` after a minute's wait.
+        """
+        try:
+            with self.transaction() as db:
+                return work(db)
+        except sqlite3.DatabaseError as error:
+            if self.db.in_transaction:
+                raise  # part of a larger one, which is done again as a whole
+            self._recover(error)
+        with self.transaction() as db:
+            return work(db)
+
+    def _recover(self, error: sqlite3.DatabaseError) -> None:
+        code = _code(error)
+        if code == sqlite3.SQLITE_BUSY:
+            seconds = index_schema.BUSY_MILLISECONDS // 1000
+            raise Locked(path=self.path, holder="another client", seconds=seconds) from error
+        if code in _DAMAGED:
+            self.reset()
+            if self.on_damage is not None:
+                self.on_damage()
+        elif code in _UNWRITABLE and self._memory is None:
+            self.to_memory()
+            if not self.readonly:
+                with contextlib.suppress(OSError):
+                    self._remove()
+        else:
+            raise error
+
     def change_mark(self) -> tuple[int, int, int]:
         """A value that differs after any process changed the index (for caches)."""
         data = self.db.execute("PRAGMA data_version").fetchone()[0]
@@ -302,8 +353,8 @@ class Index(BlockTable):
 
     def set_meta(self, key: str, value: Any) -> None:
         """Keep a value beside the tables."""
-        with self.transaction() as db:
-            db.execute("INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)", (key, value))
+        sql = "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)"
+        self.write(lambda db: db.execute(sql, (key, value)))
 
     # --- what a commit asks -----------------------------------------------------------------
 

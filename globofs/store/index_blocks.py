@@ -7,14 +7,13 @@ versions and directories follow from it here, in the same transaction.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from globofs.store.totals import PathRows
 
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
+T = TypeVar("T")
 CHUNK = 900
 BATCH = 5000
 
@@ -40,7 +39,7 @@ class BlockTable:
 
         @property
         def db(self) -> sqlite3.Connection: ...
-        def transaction(self) -> AbstractContextManager[sqlite3.Connection]: ...
+        def write(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
 
     # --- held -------------------------------------------------------------------------------
 
@@ -75,32 +74,22 @@ class BlockTable:
         """
         pairs = [(b, -1) if isinstance(b, bytes) else (b[0], b[1]) for b in blocks]
         for batch in _chunks(pairs, BATCH):
-            with self.transaction() as db:
-                changed = _set_held(db, batch, synced)
-                _recount(db, changed, -1)
+            self.write(partial(_now_held, pairs=batch, synced=synced))
 
     def mark_missing(self, blocks: Iterable[bytes]) -> None:
         """Blocks are no longer on this node; the counts follow."""
         for batch in _chunks(list(blocks), BATCH):
-            with self.transaction() as db:
-                changed: list[int] = []
-                for chunk in _chunks(batch):
-                    marks = ",".join("?" * len(chunk))
-                    sql = f"SELECT no FROM block WHERE id IN ({marks}) AND held = 1"
-                    changed += [row[0] for row in db.execute(sql, chunk)]
-                db.executemany(
-                    "UPDATE block SET held = 0, synced = 0 WHERE no = ?", [(n,) for n in changed]
-                )
-                _recount(db, changed, 1)
+            self.write(partial(_now_missing, blocks=batch))
 
     def mark_synced(self, blocks: Iterable[bytes] | None = None) -> None:
         """Held blocks (all of them by default) are known to be on the disk itself."""
-        with self.transaction() as db:
-            if blocks is None:
-                db.execute("UPDATE block SET synced = 1 WHERE held = 1 AND synced = 0")
-            else:
-                sql = "UPDATE block SET synced = 1 WHERE id = ? AND held = 1"
-                db.executemany(sql, [(block,) for block in blocks])
+        if blocks is None:
+            everything = "UPDATE block SET synced = 1 WHERE held = 1 AND synced = 0"
+            self.write(lambda db: db.execute(everything))
+            return
+        sql = "UPDATE block SET synced = 1 WHERE id = ? AND held = 1"
+        rows = [(block,) for block in blocks]
+        self.write(lambda db: db.executemany(sql, rows))
 
     def unsynced(self, limit: int = -1) -> list[bytes]:
         """Held blocks that are not known to be on the disk itself."""
@@ -128,19 +117,19 @@ class BlockTable:
 
     def touch(self, blocks: Iterable[bytes], now: int) -> None:
         """Blocks were used at `now` (nanoseconds): eviction goes by this, not by atime."""
-        with self.transaction() as db:
-            sql = "UPDATE block SET last_use = ?1 WHERE id = ?2 AND last_use < ?1"
-            db.executemany(sql, [(now, block) for block in blocks])
+        sql = "UPDATE block SET last_use = ?1 WHERE id = ?2 AND last_use < ?1"
+        rows = [(now, block) for block in blocks]
+        self.write(lambda db: db.executemany(sql, rows))
 
     # --- staged -----------------------------------------------------------------------------
 
     def staged_add(self, file: str, rows: Iterable[tuple[bytes, int, int, str]]) -> None:
         """Blocks (id, offset, stored length, suffix) lie in a staged file."""
-        with self.transaction() as db:
-            db.executemany(
-                "INSERT OR REPLACE INTO staged(id, file, offset, length, suffix) VALUES(?,?,?,?,?)",
-                [(block, file, offset, length, sfx) for block, offset, length, sfx in rows],
-            )
+        sql = (
+            "INSERT OR REPLACE INTO staged(id, file, offset, length, suffix) VALUES(?, ?, ?, ?, ?)"
+        )
+        values = [(block, file, offset, length, suffix) for block, offset, length, suffix in rows]
+        self.write(lambda db: db.executemany(sql, values))
 
     def staged_find(self, block: bytes) -> StagedAt | None:
         """Where a block lies in a staged file, if it does."""
@@ -160,12 +149,25 @@ class BlockTable:
 
     def staged_drop(self, file: str) -> None:
         """A staged file is gone."""
-        with self.transaction() as db:
-            db.execute("DELETE FROM staged WHERE file = ?", (file,))
+        self.write(lambda db: db.execute("DELETE FROM staged WHERE file = ?", (file,)))
 
     def staged_files(self) -> set[str]:
         """The staged files the index knows."""
         return {row[0] for row in self.db.execute("SELECT DISTINCT file FROM staged")}
+
+
+def _now_held(db: sqlite3.Connection, pairs: Sequence[tuple[bytes, int]], synced: bool) -> None:
+    _recount(db, _set_held(db, pairs, synced), -1)
+
+
+def _now_missing(db: sqlite3.Connection, blocks: Sequence[bytes]) -> None:
+    changed: list[int] = []
+    for chunk in _chunks(blocks):
+        marks = ",".join("?" * len(chunk))
+        sql = f"SELECT no FROM block WHERE id IN ({marks}) AND held = 1"
+        changed += [row[0] for row in db.execute(sql, chunk)]
+    db.executemany("UPDATE block SET held = 0, synced = 0 WHERE no = ?", [(n,) for n in changed])
+    _recount(db, changed, 1)
 
 
 def _set_held(

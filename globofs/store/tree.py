@@ -78,12 +78,11 @@ def build_tree(node: Node, *, everything: bool = False, emit: Emit = ignore) -> 
                     count += 1
             index.set_meta("tree_row", rows[-1].row)
         count += _again(node, builder)
-        with index.transaction() as db:
-            db.executemany(
-                "INSERT INTO built(origin, seq, done) VALUES(?, 0, ?)"
-                " ON CONFLICT(origin) DO UPDATE SET done = excluded.done",
-                positions,
-            )
+        sql = (
+            "INSERT INTO built(origin, seq, done) VALUES(?, 0, ?)"
+            " ON CONFLICT(origin) DO UPDATE SET done = excluded.done"
+        )
+        index.write(lambda db: db.executemany(sql, positions))
         _settle_if_due(node, count)
     return count
 
@@ -107,9 +106,9 @@ def _start(node: Node) -> int:
         row = 0
     elif index.meta("tree_boot") != boot_id():
         row = index.meta("tree_row_synced") or 0
-    with index.transaction():
-        index.set_meta("tree_row", row)
-        index.set_meta("tree_boot", boot_id())
+    # In this order: a reader of the second must not meet the row of another boot.
+    index.set_meta("tree_row", row)
+    index.set_meta("tree_boot", boot_id())
     return int(row)
 
 
@@ -129,8 +128,8 @@ def _again(node: Node, builder: _Builder) -> int:
     for row in rows:
         builder.build(row)
     if rows:
-        with node.index.transaction() as db:
-            db.executemany("DELETE FROM again WHERE row = ?", [(row.row,) for row in rows])
+        done = [(row.row,) for row in rows]
+        node.index.write(lambda db: db.executemany("DELETE FROM again WHERE row = ?", done))
     return len(rows)
 
 
@@ -148,10 +147,10 @@ def settle_tree(node: Node) -> None:
         row = index.meta("tree_row") or 0
         done = index.rows("SELECT done, origin FROM built")
         fsio.syncfs(node.root())
-        with index.transaction() as db:
-            db.executemany("UPDATE built SET seq = ? WHERE origin = ?", done)
-            index.set_meta("tree_row_synced", row)
-            index.set_meta("tree_settled", node.clock.now_ns())
+        sql = "UPDATE built SET seq = ? WHERE origin = ?"
+        index.write(lambda db: db.executemany(sql, done))
+        index.set_meta("tree_row_synced", row)
+        index.set_meta("tree_settled", node.clock.now_ns())
 
 
 def manifest_text(node: Node, row: int, version: bytes) -> bytes | None:

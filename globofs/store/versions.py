@@ -33,7 +33,8 @@ def to_version(row: Sequence[Any]) -> Version:
     """A row of `VERSION_COLUMNS` as a `Version`."""
     values: list[Any] = [*row[:16], OperationKey(row[16], row[17])]
     values[10] = split_ids(row[10])
-    return Version(*values, head=bool(row[18]), shown=bool(row[19]), pruned=bool(row[20]))
+    values += [bool(row[18]), bool(row[19]), bool(row[20])]
+    return Version(*values)
 
 
 def select(index: Index, condition: str, args: Sequence[Any] = ()) -> list[Version]:
@@ -82,7 +83,8 @@ def manifest_of(index: Index, row: int) -> Manifest | None:
     values: list[Any] = list(found[:11])
     values[4] = split_ids(found[4])
     blocks = tuple([block for block, _ in blocks_of(index, row)])
-    return Manifest(*values, blocks, tuple([(key, value) for key, _, value in extra]))
+    values += [blocks, tuple([(key, value) for key, _, value in extra])]
+    return Manifest(*values)
 
 
 def rewritten_manifest(index: Index, row: int, version: bytes) -> bytes | None:
