@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ import pytest
 from globofs import limits
 from globofs.errors import JoinVolumes, Locked, NoSuchPeer, PeerOffline, PeerWrong, UsageError
 from globofs.events import Problem
+from globofs.format.manifest import Block
 from globofs.peerio.directory import PeerDirectory
 from globofs.store import fsio
+from globofs.store.commit import Draft
 from globofs.sync import peering
 from globofs.sync.results import failed
 from globofs.sync.round import PeerMemory, sync_round
@@ -369,3 +372,42 @@ def test_retiring_a_node_is_a_record(pair: tuple[Site, Site]) -> None:
     with pytest.raises(UsageError):
         peering.peer_retire(a.node, "nobody")
     assert not [event for event in a.events if isinstance(event, Problem)]
+
+
+# --- manifests over 1 MiB ---------------------------------------------------------------------
+
+
+def huge(site: Site, path: bytes, count: int = 16_000) -> bytes:
+    """A version of so many blocks that its manifest is a block itself; one of them is held."""
+    real = site.write("real", b"the only block that is here")
+    assert real
+    held = next(iter(site.node.index.held_blocks()))
+    size = site.node.index.block_size(held)
+    assert size
+    listed = tuple(Block(sha256(b"%d" % n).digest(), 1) for n in range(count))
+    draft = Draft(path, "file", count + size, 0o644, blocks=(Block(held, size), *listed))
+    with site.node.operation("add") as operation:
+        return operation.commit([draft])[0].version_id
+
+
+def test_a_large_manifest_is_pulled_before_its_version_shows(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    version = huge(a, b"big")
+    a.sync()
+    b.sync()
+    assert b.node.index.one("SELECT pending FROM version WHERE id = ?", (version,)) == (1,)
+    b.sync(pull=True)
+    assert b.node.index.one("SELECT pending FROM version WHERE id = ?", (version,)) == (0,)
+    assert tree(a) == tree(b)
+    assert len(b.held("big")) == 16_001
+
+
+def test_a_large_manifest_is_given_to_a_server_that_cannot_reach_back(tmp_path: Path) -> None:
+    with sites(tmp_path, "laptop", "server") as (laptop, server):
+        laptop.knows(server, send=True)
+        server.node.catch_up()
+        huge(laptop, b"big")
+        laptop.sync()
+        server.node.catch_up()
+        assert tree(laptop) == tree(server)
+        assert server.held("big")[:2] == [True, False], "and so are the blocks that are there"

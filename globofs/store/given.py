@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from globofs.store.apply_pending import complete_pending
 from globofs.store.versions import blocks_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ def take_given(node: Node) -> int:
     seen = int(index.meta(_META) or 0)
     if node.readonly or newest == seen:
         return 0
-    count = 0
+    count = _take_manifests(node, seen)
     while seen < newest:
         sql = (
             "SELECT row FROM version WHERE row > ? AND row <= ? AND missing > 0 AND pending = 0"
@@ -42,3 +43,14 @@ def take_given(node: Node) -> int:
         seen = rows[-1] if len(rows) == _ROWS else newest
     index.set_meta(_META, newest)
     return count
+
+
+def _take_manifests(node: Node, seen: int) -> int:
+    """Manifests too large for their records are blocks; the blocks they list come after them."""
+    sql = "SELECT id FROM version WHERE row > ? AND pending = 1"
+    asked = [version for (version,) in node.index.rows(sql, (seen,))]
+    there = [version for version in asked if node.blocks.find(version) is not None]
+    if there:
+        node.index.mark_held(there)
+        complete_pending(node.index)
+    return len(there)
