@@ -120,6 +120,10 @@ class Index(BlockTable):
         with self._lock:
             connection = self._open()
             self._threads[thread] = (self._generation, connection)
+            emptied, self._emptied = self._emptied, False
+        if emptied and self.on_damage is not None:
+            self.on_damage()
+            return self.db
         return connection
 
     def _open(self) -> sqlite3.Connection:
