@@ -16,7 +16,7 @@ from globofs.store.blocks import BlockStore
 from globofs.store.clock import SYSTEM, boot_id
 from globofs.store.staged import StagedReader, StagedWriter
 from tests.helpers_disk import Fault, another_boot
-from tests.test_2_store_blocks import add, open_store, some
+from tests.test_2_store_blocks import add, block, open_store, some
 
 
 class FrozenClock:
@@ -264,3 +264,19 @@ def test_a_reader_finds_a_file_under_its_new_name(store: BlockStore) -> None:
     os.unlink(os.path.join(store.staged, f"{file.base}.done"))
     assert not reader.has(file.base)
     assert reader.read(file.base, 0, 1) is None
+
+
+def test_what_killed_clients_left_is_deleted_while_nobody_adds(store: BlockStore) -> None:
+    left = Path(store.staged, "1348096774.177556349.open")
+    old, new = Path(store.tmp, "old"), Path(store.tmp, "new")
+    for path in (left, old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    with store.batch() as batch:
+        batch.add(*block(b"being written"))
+        store.explode()
+        assert left.exists(), "somebody adds"
+        batch.seal()
+    assert store.explode() == 1
+    assert not left.exists()
+    assert os.listdir(store.tmp) == ["new"]

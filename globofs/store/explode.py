@@ -7,6 +7,7 @@ its name says so (see `staged`).
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -19,6 +20,7 @@ from globofs.store.staged import DONE, StagedBlock, StagedFile
 if TYPE_CHECKING:
     from globofs.store.blocks import BlockStore
 
+_ABANDONED_SECONDS = 3600.0
 _ALONE = 500
 """Below so many blocks a second thread costs more than it brings."""
 
@@ -30,7 +32,11 @@ def pending(directory: str) -> list[StagedFile]:
 
 
 def explode(store: BlockStore) -> int:
-    """Put the blocks of all pending staged files into `hashes/`; returns how many it were."""
+    """Put the blocks of all pending staged files into `hashes/`; returns how many it were.
+
+    Deletes what killed clients left half written, too.
+    """
+    sweep(store)
     if not pending(store.staged):
         return 0
     count = 0
@@ -143,3 +149,25 @@ def _drop(store: BlockStore) -> None:
             store.index.staged_drop(file.base)
             fsio.remove(os.path.join(store.staged, file.name))
             excess -= size
+
+
+def sweep(store: BlockStore, older_than_seconds: float = _ABANDONED_SECONDS) -> int:
+    """Delete files that nobody will complete any more; returns how many it were.
+
+    Staged files being written belong to a batch, so there are none while `adders` can be had
+    alone. Other temporary files go by their age: a pull needs no lock.
+    """
+    count = 0
+    unfinished = staged.leftovers(store.staged)
+    if unfinished:
+        with store.locks.adders.try_exclusive() as alone:
+            for path in staged.leftovers(store.staged) if alone else ():
+                count += fsio.remove(path)
+    before = store.clock.now_ns() - int(older_than_seconds * limits.SECOND_NS)
+    with suppress(FileNotFoundError):
+        for entry in os.scandir(store.tmp):
+            with suppress(FileNotFoundError):
+                info = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < before:
+                    count += fsio.remove(entry.path)
+    return count

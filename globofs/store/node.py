@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import replace
@@ -285,20 +284,9 @@ class Node:
 
     def clean_tmp(self, older_than_seconds: float = 3600.0) -> int:
         """Delete temporary files that nobody writes any more; returns how many."""
-        before = self.clock.now_ns() - int(older_than_seconds * limits.SECOND_NS)
-        count = 0
-        try:
-            entries = list(os.scandir(self.tmp()))
-        except FileNotFoundError:
-            return 0
-        for entry in entries:
-            try:
-                info = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if stat.S_ISREG(info.st_mode) and info.st_mtime_ns < before:
-                count += fsio.remove(entry.path)
-        return count
+        from globofs.store import explode
+
+        return explode.sweep(self.blocks, older_than_seconds)
 
     def close(self) -> None:
         """Make pulled blocks durable, close the index. May be called twice."""

@@ -153,11 +153,16 @@ def files(directory: str) -> list[StagedFile]:
 
 
 def leftovers(directory: str) -> list[str]:
-    """Paths of files that were never completed; only safe to delete while nobody adds."""
+    """Paths of files that are being written, or were never completed."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return []
+    ending = f".{OPEN}"
     return [
         os.path.join(directory, name)
-        for name in os.listdir(directory)
-        if name.endswith(f".{OPEN}") and _BASE.fullmatch(name.removesuffix(f".{OPEN}"))
+        for name in names
+        if name.endswith(ending) and _BASE.fullmatch(name.removesuffix(ending))
     ]
 
 
