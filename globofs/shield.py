@@ -3,9 +3,12 @@
 A thread that waits for a network or FUSE file system cannot be killed, and keeps its process from
 ending, `os._exit` included. So where a peer lies on one, the command forks before its first
 thread: the child works, the parent only waits, and ends as soon as the child has *reported* its
-status through a pipe, whatever hangs in the child. On Ctrl-C the parent gives the child 1.5 s and
-then goes without it; a child whose main thread itself hangs in a dead mount is left as soon as it
-gave no sign of life for the deadline. A child dies with its parent.
+status through a pipe, whatever hangs in the child. Before it reports, the child lets go of stdin,
+stdout and stderr: whoever reads them would wait for the last holder to be gone.
+
+On Ctrl-C the parent gives the child 1.5 s and then goes without it; a child whose main thread
+itself hangs in a dead mount is left as soon as it gave no sign of life for the deadline. A child
+dies with its parent.
 """
 
 from __future__ import annotations
@@ -30,6 +33,8 @@ INTERRUPTED: Final = 130
 GAVE_UP: Final = 1
 _PR_SET_PDEATHSIG: Final = 1
 _BEAT: Final = b"\xff"
+_LET_GO: Final = b"\xfe"
+_LET_GO_SECONDS: Final = 0.3
 _POLL_SECONDS: Final = 0.25
 
 _WAITS: Final = re.compile(
@@ -66,12 +71,30 @@ class Reporter:
             self._write(_BEAT)
 
     def done(self, status: int) -> None:
-        """The work ended with `status`; the parent returns to the shell now."""
-        self._write(bytes((status & 0x7F if status == 0xFF else status & 0xFF,)))
+        """The work ended with `status`, 0 to 253; the parent returns to the shell now."""
+        let_go()
+        self._write(bytes((min(status & 0xFF, 0xFD),)))
+
+    def leash(self, pipe: int) -> None:
+        """In a thread of its own: when the parent goes without us, let go of the terminal and
+        end. Python threads run on while another one hangs in a system call."""
+        with suppress(OSError):
+            os.read(pipe, 1)
+        let_go()
+        self._write(_LET_GO)
+        os._exit(INTERRUPTED)
 
     def _write(self, data: bytes) -> None:
         with suppress(OSError):  # the parent is gone, and soon this process with it
             os.write(self._pipe, data)
+
+
+def let_go() -> None:
+    """Put /dev/null in the place of stdin, stdout and stderr."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nowhere, stream)
 
 
 def _die_with(parent: int) -> None:
@@ -85,8 +108,9 @@ def _die_with(parent: int) -> None:
         os._exit(INTERRUPTED)
 
 
-def _work(work: Callable[[Callable[[], None]], int], pipe: int) -> NoReturn:
+def _work(work: Callable[[Callable[[], None]], int], pipe: int, leash: int) -> NoReturn:
     reporter = Reporter(pipe)
+    threading.Thread(target=reporter.leash, args=(leash,), name="leash", daemon=True).start()
     status = GAVE_UP
     try:
         status = work(reporter.beat)
@@ -123,22 +147,26 @@ def run(
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     reading, writing = os.pipe()
+    leash, held = os.pipe()
     parent = os.getpid()
     child = os.fork()
     if child == 0:
         os.close(reading)
+        os.close(held)
         _die_with(parent)
-        _work(work, writing)
+        _work(work, writing, leash)
     os.close(writing)
-    return _Parent(child, reading, deadline, screen).wait()
+    os.close(leash)
+    return _Parent(child, reading, held, deadline, screen).wait()
 
 
 class _Parent:
     """Waits for the child, forwards signals, and knows when to go without it."""
 
-    def __init__(self, child: int, pipe: int, deadline: float, screen: bool) -> None:
+    def __init__(self, child: int, pipe: int, leash: int, deadline: float, screen: bool) -> None:
         self._child = child
         self._pipe = pipe
+        self._leash = leash
         self._deadline = deadline
         self._screen = screen
         self._terminal = _terminal_state()
@@ -218,6 +246,13 @@ class _Parent:
 
     def _leave(self, status: int) -> int:
         """End the child, as soon as the kernel lets it, and do not wait for that."""
+        os.close(self._leash)
+        end = time.monotonic() + _LET_GO_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            if select.select([self._pipe], [], [], left)[0]:
+                data = os.read(self._pipe, 4096)
+                if not data or _LET_GO in data:
+                    break
         self._signal(signal.SIGKILL)
         self._restore_terminal()
         return status

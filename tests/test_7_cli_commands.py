@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers_cli import Shell, make, run, tree
+from tests.helpers_cli import Shell, make, run, tree
 
 NUMBER = re.compile(r"\d{10}\.\d{9}")
 OPERATION = re.compile(r"[0-9a-f-]{36}:\d+")
@@ -310,7 +310,7 @@ def test_log_of_operations(filled: Shell) -> None:
 def test_cat(filled: Shell, docs: Path) -> None:
     (docs / "a.txt").write_bytes(b"\0\xff second")
     filled("add", docs)
-    newest, oldest = filled("log", "docs/a.txt", "--json").json
+    _newest, oldest = filled("log", "docs/a.txt", "--json").json
     assert filled("cat", "docs/a.txt").raw == b"\0\xff second"
     assert filled("cat", "docs/a.txt", "--version", "-1").raw == b"one\n"
     assert filled("cat", "docs/a.txt", "--version", oldest["version"]).raw == b"one\n"
@@ -503,7 +503,7 @@ def test_content_is_pulled_when_read_and_missing_when_nobody_has_it(
 
 
 def test_mirror(pair: tuple[Shell, Shell]) -> None:
-    here, there = pair
+    _here, there = pair
     first = there("mirror", "docs/deep", "--json").json
     assert (first["blocks"], first["bytes"], first["problems"]) == (1, 6, [])
     assert there("mirror", "--json").json["blocks"] == 2
@@ -521,7 +521,7 @@ def test_mirror_to_a_peer_that_cannot_reach_back(pair: tuple[Shell, Shell]) -> N
 
 
 def test_pin_unpin_copies_why(pair: tuple[Shell, Shell]) -> None:
-    here, there = pair
+    _here, there = pair
     why = there("why", "docs/a.txt", "--json").json
     assert set(why[0]) >= {"path", "reason", "detail"}
     assert (why[0]["path"], why[0]["reason"]) == ("docs/a.txt", "unwanted")
@@ -588,7 +588,7 @@ def test_retry_and_bump(pair: tuple[Shell, Shell]) -> None:
 
 
 def test_conflicts_are_listed(conflict: tuple[Shell, Shell]) -> None:
-    here, there = conflict
+    _here, _there = conflict
     for at in conflict:
         (row,) = at("conflicts", "--json").json
         assert row["path"] == "docs/a.txt"

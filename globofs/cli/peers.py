@@ -78,7 +78,10 @@ def _tell(context: Context, status: PeerStatus, text: str) -> int:
 
 
 def _add(context: Context) -> int:
+    from globofs.store.find import check_entry_name
+
     args = context.args
+    check_entry_name(args.name)  # before the place is touched
     status = context.volume.peer_add(
         args.name,
         os.path.abspath(args.path),

@@ -1,0 +1,335 @@
+"""Real processes: start-up, pipes, Ctrl-C, and file systems that do not answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers_cli import COMMAND, ENVIRONMENT, Shell, make, tree
+
+HERE = Path(__file__).resolve().parent
+
+
+@pytest.fixture
+def at(tmp_path: Path) -> Shell:
+    shell = make(tmp_path / "v", "n")
+    shell("add", tree(tmp_path / "docs", {"a.txt": "one\n", "b.txt": "two\n"}))
+    return shell
+
+
+def start(*words: str | Path, **options: object) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
+        [*COMMAND, *map(str, words)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENVIRONMENT,
+        **options,
+    )
+
+
+def finish(process: subprocess.Popen[bytes], within: float = 60.0) -> tuple[int, bytes, str]:
+    out, err = process.communicate(timeout=within)
+    return process.returncode, out, err.decode()
+
+
+# --- start-up ---------------------------------------------------------------------------------
+
+HEAVY = (
+    "textual",
+    "rich",
+    "mfusepy",
+    "watchfiles",
+    "humanize",
+    "zstandard",
+    "pyfastcdc",
+    "asyncio",
+)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import globofs",
+        "import globofs.volume",
+        "from globofs.cli.main import main; main(['-C', VOLUME, 'ls'])",
+        "from globofs.cli.main import main; main(['-C', VOLUME, 'ls', '-R', '-l', '--json'])",
+        "from globofs.cli.main import main; main(['-C', VOLUME, 'log', '--operations'])",
+        "from globofs.cli.main import main; main(['--help'])",
+    ],
+)
+def test_nothing_heavy_is_loaded(at: Shell, code: str) -> None:
+    code = f"VOLUME = {str(at.volume)!r}\n{code}\nimport sys\n"
+    code += f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr == "[]\n"
+
+
+def processor_seconds(words: list[str], environment: dict[str, str]) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_ls_starts_fast(at: Shell, tmp_path: Path) -> None:
+    """At most four times what Python needs to load the modules that any such tool needs.
+    Processor time, the best of several in turn, so that a busy machine does not count."""
+    environment = {**ENVIRONMENT, "PYTHONPYCACHEPREFIX": str(tmp_path / "pyc")}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    bare = [sys.executable, "-c", "import json, sqlite3, hashlib, argparse"]
+    ls = [*COMMAND, "-C", str(at.volume), "ls"]
+    processor_seconds(ls, environment)
+    pairs = [
+        (processor_seconds(bare, environment), processor_seconds(ls, environment)) for _ in range(8)
+    ]
+    least = min(one for one, _ in pairs), min(other for _, other in pairs)
+    assert least[1] <= 4 * max(least[0], 0.02), least
+
+
+# --- pipes ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", [("ls", "-R"), ("log",), ("cat", "big"), ("log", "--json"), ("--help",)]
+)
+def test_a_reader_that_leaves_is_no_mistake(
+    at: Shell, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(3_000_000))
+    at("add", tmp_path / "big", tree(tmp_path / "many", {f"{n:05}": "" for n in range(2000)}))
+    process = start("-C", at.volume, *words)
+    assert process.stdout is not None
+    assert process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == b""
+    assert process.wait(20) == 0
+
+
+def test_stdout_is_data_and_stderr_narration(at: Shell) -> None:
+    status, out, err = finish(start("-C", at.volume, "rm", "docs/a.txt"))
+    assert (status, out) == (0, b"")
+    assert err.startswith("globofs: ")
+    assert "\r" not in err
+    assert "\x1b" not in err
+
+
+def test_names_survive_a_terminal_that_knows_only_ascii(at: Shell, tmp_path: Path) -> None:
+    at("add", tree(tmp_path / "ü", {"ñ": "x"}))
+    environment = {**ENVIRONMENT, "LC_ALL": "C.UTF-8", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(
+        [*COMMAND, "-C", str(at.volume), "ls"], env=environment, capture_output=True, timeout=60
+    )
+    assert done.returncode == 0
+    assert b"\\xfc/" in done.stdout
+
+
+def test_the_console_script_gives_the_status(at: Shell) -> None:
+    assert finish(start("-C", at.volume, "cat", "nope"))[0] == 1
+    assert finish(start("-C", at.volume, "nope"))[0] == 2
+    assert finish(start())[0] == 2
+
+
+# --- Ctrl-C -----------------------------------------------------------------------------------
+
+
+def until(test: Callable[[], object], within: float = 20.0) -> None:
+    end = time.monotonic() + within
+    while not test():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.02)
+
+
+def interrupt(
+    process: subprocess.Popen[bytes], number: int = signal.SIGINT
+) -> tuple[int, float, str]:
+    begun = time.monotonic()
+    process.send_signal(number)
+    status, _, err = finish(process, 8)
+    return status, time.monotonic() - begun, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_add_keeps_what_was_reported(at: Shell, tmp_path: Path, number: int) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for n in range(60):
+        (many / str(n)).write_bytes(os.urandom(2_000_000))
+    process = start("-C", at.volume, "add", many)
+    until(lambda: any((at.volume / "local/tmp").iterdir()) or process.poll() is not None)
+    status, took, err = interrupt(process, number)
+    assert status == 130, err
+    assert took < 2.5
+    assert "interrupted; what was reported is safe" in err
+    assert at("verify", "--json").json["damaged"] == 0
+    at("add", many)
+    assert len(at("ls", "many").lines) == 60
+
+
+def test_watch_adds_until_interrupted(at: Shell, tmp_path: Path) -> None:
+    folder = tree(tmp_path / "watched", {"one": "1"})
+    process = start("-C", at.volume, "watch", folder, "--json")
+    until(lambda: at("ls", "--json").json[-1]["path"] == "watched")
+    (folder / "two").write_text("2")
+    until(lambda: at("ls", "watched").lines == ["one", "two"])
+    (folder / "one").unlink()
+    until(lambda: at("ls", "watched").lines == ["two"])
+    status, took, _ = interrupt(process)
+    assert status == 130
+    assert took < 2.5
+    assert process.stdout is None or process.stdout.closed
+
+
+def test_sync_watch_moves_things_live(at: Shell, tmp_path: Path) -> None:
+    other = make(tmp_path / "w", "other")
+    other("peer", "add", "n", at.volume)
+    at("peer", "add", "other", other.volume)
+    here = start("-C", at.volume, "sync", "--watch", "--json")
+    there = start("-C", other.volume, "sync", "--watch")
+    try:
+        until(lambda: other("ls").lines == ["docs/"])
+        at("rm", "docs/a.txt")
+        until(lambda: other("ls", "docs").lines == ["b.txt"])
+        asked = at("sync", "--json").json  # the live process is asked for a round
+        assert "pid" in asked["by"]
+        assert asked["peers"][0]["state"] == "online"
+    finally:
+        status, took, err = interrupt(there)
+        here.send_signal(signal.SIGINT)
+        ended, out, _ = finish(here)
+    assert (status, ended) == (130, 130)
+    assert took < 2.5
+    assert "n: online, up to date" in err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert any(one["event"] == "peer" and one["state"] == "online" for one in events)
+
+
+# --- a file system that does not answer -------------------------------------------------------
+
+needs_fuse = pytest.mark.skipif(
+    not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("fusermount3") is None,
+    reason="needs /dev/fuse and fusermount3",
+)
+
+
+class Asleep:
+    """A peer's volume behind a mount that can be put to sleep."""
+
+    def __init__(self, volume: Path, mountpoint: Path, control: Path) -> None:
+        self.volume = volume
+        self.mountpoint = mountpoint
+        self.control = control
+
+    def sleep(self) -> None:
+        self.control.touch()
+
+    def wake(self) -> None:
+        self.control.unlink(missing_ok=True)
+
+
+@pytest.fixture
+def asleep(tmp_path: Path) -> Iterator[Asleep]:
+    volume = make(tmp_path / "far", "far").volume
+    mountpoint = tmp_path / "mnt"
+    mountpoint.mkdir()
+    control = tmp_path / "asleep"
+    server = subprocess.Popen(
+        [sys.executable, HERE / "helpers_sleeper.py", volume, mountpoint, control],
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+    )
+    made = Asleep(volume, mountpoint, control)
+    try:
+        until(lambda: os.path.ismount(mountpoint))
+        yield made
+    finally:
+        made.wake()
+        subprocess.run(["fusermount3", "-u", "-z", mountpoint], check=False, capture_output=True)
+        server.terminate()
+        server.wait(10)
+
+
+@needs_fuse
+@pytest.mark.fuse
+@pytest.mark.parametrize(
+    "words", [("sync",), ("status",), ("mirror",), ("sync", "--watch"), ("pin", "x")]
+)
+def test_ctrl_c_comes_back_from_a_sleeping_peer(
+    at: Shell, asleep: Asleep, words: tuple[str, ...]
+) -> None:
+    at("peer", "add", "far", asleep.mountpoint)
+    if words[0] in ("mirror", "pin"):
+        tree(asleep.volume.parent / "x", {"y": "z"})
+        far = Shell(asleep.volume)
+        far("add", asleep.volume.parent / "x")
+        far("peer", "add", "n", at.volume, "--yes")
+        far("sync")
+        at("sync")
+    asleep.sleep()
+    process = start("-C", at.volume, *words)
+    time.sleep(1.5)
+    assert process.poll() is None
+    status, took, _ = interrupt(process)
+    assert status == 130
+    assert took < 2.0
+
+
+@needs_fuse
+@pytest.mark.fuse
+def test_a_sleeping_peer_is_stuck_and_the_command_returns_by_itself(
+    at: Shell, asleep: Asleep
+) -> None:
+    at("peer", "add", "far", asleep.mountpoint)
+    asleep.sleep()
+    begun = time.monotonic()
+    status, out, _ = finish(start("-C", at.volume, "status", "--json"), 40)
+    assert time.monotonic() - begun < 15
+    assert status == 0
+    assert json.loads(out)["peers"][0]["state"] == "stuck"
+    begun = time.monotonic()
+    status, _, err = finish(start("-C", at.volume, "sync"), 60)
+    assert time.monotonic() - begun < 35
+    assert status == 1
+    assert "far: stuck" in err
+    asleep.wake()
+    assert finish(start("-C", at.volume, "sync"))[0] == 0
+
+
+@needs_fuse
+@pytest.mark.fuse
+def test_the_working_child_dies_with_a_killed_parent(at: Shell, asleep: Asleep) -> None:
+    at("peer", "add", "far", asleep.mountpoint)
+    process = start("-C", at.volume, "sync", "--watch")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until(lambda: children.read_text().split())
+    child = int(children.read_text().split()[0])
+    process.kill()
+    process.communicate()
+    until(lambda: not os.path.exists(f"/proc/{child}/exe") or not os.path.exists(f"/proc/{child}"))
+
+
+@needs_fuse
+@pytest.mark.fuse
+def test_the_shield_passes_data_and_status_through(at: Shell, asleep: Asleep) -> None:
+    at("peer", "add", "far", asleep.mountpoint)
+    assert finish(start("-C", at.volume, "cat", "docs/a.txt"))[:2] == (0, b"one\n")
+    status, out, err = finish(start("-C", at.volume, "cat", "nope"))
+    assert (status, out) == (1, b"")
+    assert "no such file" in err
+    process = start("-C", at.volume, "cat", "docs/a.txt")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(20) == 0
