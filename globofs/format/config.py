@@ -7,7 +7,6 @@ node's directory is read for what can be understood (`parse_foreign`).
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -400,6 +399,8 @@ def _copies(text: str) -> int:
 
 
 def _unknown(key: str, known: tuple[str, ...]) -> str:
+    import difflib  # slow to load, and only a mistake needs it
+
     near = difflib.get_close_matches(key.lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}=?" if near else f"there are {', '.join(known)}"
     return f"unknown key {key!r}; {hint}"

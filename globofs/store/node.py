@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import replace
 from types import TracebackType
@@ -95,7 +94,7 @@ def create_node(
     """
     check_entry_name(local)
     volume = os.path.abspath(volume)
-    own = uuid or str(uuids.uuid4())
+    own = uuid or _new_uuid()
     config = NodeConfig(
         uuid=own,
         path=volume,
@@ -124,6 +123,12 @@ def create_node(
     except OSError as error:
         raise errors.from_os_error(error, error.filename or volume) from error
     return open_node(volume, clock=clock)
+
+
+def _new_uuid() -> str:
+    from uuid import uuid4  # slow to load, and only `init` needs it
+
+    return str(uuid4())
 
 
 def _clear_leftovers(volume: str) -> None:
