@@ -191,3 +191,37 @@ def test_a_round_with_nothing_new_is_cheap_for_all(nodes: Nodes) -> None:
     time.sleep(4.0)
     busy = (time.process_time() - begun) / 4.0
     assert busy < 0.25, "three idle engines in one process"
+
+
+@pytest.mark.fuse
+def test_a_peer_on_a_sleeping_file_system_is_stuck_and_hinders_nobody(tmp_path: Path) -> None:
+    from tests.helpers_sleepy import Sleepy
+
+    nodes = Nodes(tmp_path, "a", "b", "c")
+    nodes.start("b", "c")
+    with Sleepy(tmp_path / "b", tmp_path / "mnt") as sleepy:
+        nodes["a"].peer_set("b", path=str(tmp_path / "mnt"))
+        nodes.start("a")
+        assert until(lambda: nodes.peer("a", "b").state == "online")
+        sleepy.sleep()
+        assert until(lambda: nodes.peer("a", "b").state == "stuck", 15)
+        assert nodes.peer("a", "b").reason
+        begun = time.monotonic()
+        nodes.add("a", "note.txt", b"to whoever is awake")
+        assert until(lambda: nodes.content("c", b"note.txt"))
+        assert time.monotonic() - begun < 2
+        begun = time.monotonic()
+        nodes.engines["a"].snapshot()
+        assert time.monotonic() - begun < 0.1
+        sleepy.wake()
+        assert until(lambda: nodes.content("b", b"note.txt"), 10)
+        nodes.engines["a"].poke("b")
+        assert until(lambda: nodes.peer("a", "b").state == "online", 10)
+        sleepy.sleep()
+        nodes.engines["a"].poke("b")
+        time.sleep(0.5)
+        begun = time.monotonic()
+        nodes.engines.pop("a").close()
+        assert time.monotonic() - begun < 2.3
+        sleepy.wake()
+        nodes.close()
