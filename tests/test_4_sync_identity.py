@@ -213,3 +213,27 @@ def test_a_peer_that_shows_less_is_no_fork(pair: tuple[Site, Site]) -> None:
     a.write("two", b"2")
     assert not identity.settle(a.node, a.peers["b"], a.peers["b"].read_applied() or {})
     assert View(a.node).entry(b"two") is not None
+
+
+def test_a_flipped_bit_in_somebodys_applied_changes_nobodys_name(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    a.write("one", b"1")
+    settle(a, b)
+    applied = b.directory / "upstream" / "applied"
+    text = applied.read_text()
+    line = next(line for line in text.splitlines() if line.startswith(a.uuid))
+    digest = line.split()[2]
+    flipped = digest.replace(digest[0], "0" if digest[0] != "0" else "1", 1)
+    applied.write_text(text.replace(digest, flipped))
+    a.write("two", b"2")
+    for _ in range(3):
+        assert not a.round("b").identity_changed
+    claimed = text.replace(line, line.replace(f" {line.split()[1]} ", " 900 ", 1))
+    applied.write_text(claimed)
+    before = a.peers["b"].bytes_in
+    for _ in range(20):
+        assert not a.round("b").identity_changed
+    assert a.peers["b"].bytes_in - before < 50_000, "a false claim is not looked into every round"
+    applied.write_text(text)
+    settle(a, b)
+    assert tree(a) == tree(b)

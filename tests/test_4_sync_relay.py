@@ -266,3 +266,22 @@ def test_any_order_of_rounds_ends_in_the_same_tree(tmp_path: Path, seed: int) ->
         assert trees[0]
         assert all(found == trees[0] for found in trees)
         assert all(versions(site) == versions(made[0]) for site in made)
+
+
+def test_what_is_claimed_and_nowhere_to_be_read_is_not_looked_for_in_every_round(
+    tmp_path: Path,
+) -> None:
+    with sites(tmp_path, "reader", "source") as (reader, source):
+        reader.knows(source)
+        for number in range(20):
+            source.write(f"f{number:02}", b"x" * 500)
+        latest = source.directory / "upstream" / source.uuid / "updates" / "latest"
+        data = bytearray(latest.read_bytes())
+        data[data.index(b"path=f03") + 5] ^= 1
+        latest.write_bytes(data)
+        reader.round("source")
+        assert len(reader.paths()) == 19
+        before = reader.peers["source"].bytes_in
+        for _ in range(20):
+            assert reader.round("source").seen.incoming == 1
+        assert reader.peers["source"].bytes_in - before < len(data) // 2

@@ -15,7 +15,15 @@ from pathlib import Path
 import pytest
 
 from globofs import limits
-from globofs.errors import JoinVolumes, Locked, NoSuchPeer, PeerOffline, PeerWrong, UsageError
+from globofs.errors import (
+    ContentMissing,
+    JoinVolumes,
+    Locked,
+    NoSuchPeer,
+    PeerOffline,
+    PeerWrong,
+    UsageError,
+)
 from globofs.events import Problem
 from globofs.format.manifest import Block
 from globofs.peerio.directory import PeerDirectory
@@ -411,3 +419,43 @@ def test_a_large_manifest_is_given_to_a_server_that_cannot_reach_back(tmp_path: 
         server.node.catch_up()
         assert tree(laptop) == tree(server)
         assert server.held("big")[:2] == [True, False], "and so are the blocks that are there"
+
+
+def test_a_paused_peer_is_left_alone(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    a.write("one", b"1")
+    a.node.state.pause("b")
+    done = a.sync()
+    assert (done.sent, done.peers[0].state) == (0, "paused")
+    assert not failed(done.problems)
+    a.node.state.resume("b")
+    assert a.sync().sent > 0
+    assert b.node.catch_up() is None
+
+
+def test_a_read_in_vain_stays_wanted_until_a_sync_brings_it(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    a.write("one", b"content")
+    a.sync()
+    b.sync()
+    os.rename(a.node.volume, a.node.volume + "-off")
+    with pytest.raises(ContentMissing):
+        b.read("one")
+    assert [wish.kind for wish in b.node.state.wanted()] == ["version"]
+    os.rename(a.node.volume + "-off", a.node.volume)
+    b.sync(pull=True)
+    assert b.held("one") == [True]
+    assert b.node.state.wanted() == []
+
+
+def test_what_comes_from_one_peer_goes_on_to_the_others_in_one_command(tmp_path: Path) -> None:
+    with sites(tmp_path, "hub", "source", "sink") as (hub, source, sink):
+        hub.knows(source)
+        hub.knows(sink)
+        source.write("one", b"1")
+        done = hub.sync()
+        assert done.received > 0
+        assert done.relayed == 0, "the sink may still hear of it from elsewhere"
+        assert hub.sync().relayed > 0
+        sink.node.catch_up()
+        assert sink.paths() == [b"one"]

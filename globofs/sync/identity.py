@@ -26,6 +26,7 @@ from globofs.store import fsio
 from globofs.store.commit import Operation, Verbatim
 from globofs.store.node import Node
 from globofs.sync._journals import RemoteJournal, append_via, records_in
+from globofs.sync._patience import Backoff
 from globofs.sync._spans import Spans
 
 _guard = threading.Lock()
@@ -34,28 +35,65 @@ _guard = threading.Lock()
 _MARK = "fork"
 
 
-def settle(node: Node, peer: Peer, theirs: Applied, *, emit: Emit = ignore) -> bool:
+def settle(
+    node: Node, peer: Peer, theirs: Applied, doubts: Backoff | None = None, *, emit: Emit = ignore
+) -> bool:
     """Compare our journal with what `peer` acknowledges of it; whether anything was changed.
 
-    After a change the node must catch up before the next round. Raises `PeerError`.
+    `doubts` remembers claims of the peer that nothing there bore out. After a change the node
+    must catch up before the next round. Raises `PeerError`.
     """
-    if node.readonly:
+    if node.readonly or _undoubted(node, theirs):
         return False
     with _guard:
         if _mark_of(node) is not None:
             finish_reissue(node, emit=emit)
             return True
         changed = _take_relayed(node, emit)
-        position = theirs.get(node.uuid)
+        position = theirs.get(node.config.uuid)
         if position is None or position.received == 0:
+            return changed
+        now = node.clock.monotonic()
+        if doubts is not None and not doubts.due(peer.uuid, now):
             return changed
         last, _ = _last(node)
         if position.received > last:
-            return _take_back(node, peer, position, emit) or changed
-        if _is_ours(node, position):
+            done = _take_back(node, peer, position, emit)
+        elif _is_ours(node, position):
             return changed
-        _fork(node, peer, position, emit)
+        else:
+            done = _proven(node, peer, position)
+            if done:
+                _fork(node, peer, position, emit)
+        if doubts is not None and not done:
+            doubts.failed(peer.uuid, now)
+        return done or changed
+
+
+def _undoubted(node: Node, theirs: Applied) -> bool:
+    """The usual case, without a lock: nothing was begun or passed on, the record is ours."""
+    own = node.config.uuid
+    if os.path.lexists(os.path.join(node.directory, "state", _MARK)):
+        return False
+    if os.path.lexists(f"{node.upstream(own)}/via"):
+        return False
+    position = theirs.get(own)
+    if position is None or position.received == 0:
         return True
+    return position.received <= _last(node)[0] and _is_ours(node, position)
+
+
+def _proven(node: Node, peer: Peer, position: Position) -> bool:
+    """Whether the peer really holds a record of ours that is another than ours.
+
+    An identity is not given up for a flipped bit in somebody's `applied`.
+    """
+    wanted = Spans([(position.received, position.received)])
+    for via in [None, *peer.list_writers(node.config.uuid)]:
+        for found in RemoteJournal(peer, node.config.uuid, via).find(wanted):
+            if found.id == position.hash:
+                return True
+    return False
 
 
 def _last(node: Node) -> tuple[int, bytes]:

@@ -13,6 +13,7 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
 from globofs.peerio.pool import Call
 from globofs.store.node import Node
+from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
 from globofs.store.views import Version
 from globofs.sync.results import Cancelled, never
@@ -355,9 +357,9 @@ class Driver:
             self._event.wait(_WAIT_SECONDS)
             self._event.clear()
         self._release(flight)
+        for text in flight.reasons:
+            self.puller.emit(Problem(flight.wanted.path, text, warning=True))
         if flight.plain is None:
-            for text in flight.reasons:
-                self.puller.emit(Problem(flight.wanted.path, text, warning=True))
             raise self.puller.missing(flight.wanted)
         return flight.plain
 
@@ -481,13 +483,23 @@ class FileReader:
                 flight = self._driver.start(self._wanted(at))
             if at == self._expected:
                 self._read_ahead(at)
-            data = self._driver.bytes_of(flight)
+            try:
+                data = self._driver.bytes_of(flight)
+            except ContentMissing:
+                self._want()
+                raise
         self._expected = at + 1
         if keep:
             self._cache[at] = data
             while len(self._cache) > _READER_BLOCKS:
                 self._cache.popitem(last=False)
         return data
+
+    def _want(self) -> None:
+        """What was asked for and could not be had stays wanted: a later sync brings it."""
+        if not self.puller.node.readonly:
+            with suppress(OSError, GlobofsError):
+                self.puller.node.state.want([Wish("version", id=self.version.id)])
 
     def _read_ahead(self, at: int) -> None:
         """Begin to pull the next blocks that are not here, of a file read in its order."""

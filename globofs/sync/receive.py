@@ -19,7 +19,7 @@ from globofs.format.record import BEFORE_APPEND
 from globofs.peerio.peer import Peer
 from globofs.store.node import Node
 from globofs.sync._journals import RemoteJournal, append_via, lacked
-from globofs.sync._patience import Patience
+from globofs.sync._patience import Backoff, Patience
 from globofs.sync._spans import Spans
 from globofs.sync.results import Cancelled, never
 
@@ -58,6 +58,7 @@ class Fetched:
     """What is remembered of one peer between rounds."""
 
     patience: Patience = field(default_factory=Patience)
+    backoff: Backoff = field(default_factory=Backoff)
     journals: dict[tuple[str, str | None], RemoteJournal] = field(default_factory=dict)
 
 
@@ -101,13 +102,15 @@ def fetch(
         lacking = lacked(known, position)
         if not lacking:
             memory.patience.forget(origin)
+            memory.backoff.forget(origin)
             continue
         waiting += lacking.count()
         mark = (known.received, known.gaps) if known is not None else (0, ())
         looks = memory.patience.looks(origin, mark)
         if patient is None:
             patient = writes_here(node, peer)
-        if patient and looks < after_rounds:
+        now = node.clock.monotonic()
+        if (patient and looks < after_rounds) or not memory.backoff.due(origin, now):
             continue
         wanted = claims.take(origin, lacking) if claims is not None else lacking
         if not wanted:
@@ -120,6 +123,10 @@ def fetch(
                 claims.release(origin, left)
         records += count
         total += size
+        if left:  # acknowledged there, yet nowhere to be read: damaged, or not true
+            memory.backoff.failed(origin, now)
+        else:
+            memory.backoff.forget(origin)
     return Received(records, total, max(0, waiting - records))
 
 

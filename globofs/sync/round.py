@@ -21,6 +21,7 @@ from globofs.store.node import Node
 from globofs.sync import identity
 from globofs.sync._journals import decode_or_empty, local_applied_bytes
 from globofs.sync._outbox import Delivered, Sent
+from globofs.sync._patience import Backoff
 from globofs.sync._seen import note_seen
 from globofs.sync.pull import Puller
 from globofs.sync.push import push
@@ -43,6 +44,7 @@ class PeerMemory:
     sent: Sent = field(default_factory=Sent)
     relayed: Relayed = field(default_factory=Relayed)
     fetched: Fetched = field(default_factory=Fetched)
+    doubts: Backoff = field(default_factory=Backoff)  # about who we are
     theirs: Applied = field(default_factory=dict)
     theirs_bytes: bytes | None = None
     ours_bytes: bytes | None = None
@@ -156,7 +158,7 @@ class _Round:
         memory, peer = self.memory, self.peer
         memory.settled = False
         try:
-            if identity.settle(self.node, peer, memory.theirs, emit=self._tell):
+            if identity.settle(self.node, peer, memory.theirs, memory.doubts, emit=self._tell):
                 memory.sent = Sent()
                 return self._result(True, True)
             self.received = fetch(
@@ -308,7 +310,7 @@ class _Sync:
                 if result is not None:
                     self._count(peer, result)
             came = any(result.fetched for result in found.values())
-            active = [p for p in self.peers if self._again(found.get(p.name), came)]
+            active = [p for p in self.peers if self._again(self.results.get(p.name), came)]
 
     def _again(self, result: RoundResult | None, came: bool) -> bool:
         if result is None or result.seen.state not in ("online", "readonly"):

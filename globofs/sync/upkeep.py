@@ -6,6 +6,7 @@ from itertools import chain
 
 from globofs.events import Emit, Problem, ignore
 from globofs.store.node import Node
+from globofs.store.query import View
 from globofs.sync._missing import owed_to_caches, pending_manifests, wished
 from globofs.sync.pull import Puller
 from globofs.sync.results import Cancelled, never
@@ -32,4 +33,17 @@ def pull_owed(
     if result.missing:
         first = puller.missing(result.missing[0], len(result.missing))
         emit(Problem(result.missing[0].path, first.message, warning=True))
+    _forget_granted(node)
     return blocks + result.blocks
+
+
+def _forget_granted(node: Node) -> None:
+    """Single versions that were wanted by a read and are here now are no longer to do."""
+    view = View(node)
+    granted = []
+    for wish in node.state.wanted():
+        version = view.version_by_id(wish.id) if wish.kind == "version" else None
+        if version is not None and version.missing == 0:
+            granted.append(wish)
+    if granted:
+        node.state.unwant(granted)
