@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from hashlib import sha256
@@ -512,3 +513,49 @@ def test_a_large_manifest_is_kept_as_a_block(store: BlockStore) -> None:
     store.keep_manifest(sha256(text).digest(), text)
     store.keep_manifest(sha256(text).digest(), text)
     assert store.get(sha256(text).digest(), len(text)) == text
+
+
+def test_several_processes_add_explode_and_settle_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "STAGE_CACHE_BYTES", 5000)
+    place = tmp_path / "node"
+    open_store(place).index.close()  # type: ignore[attr-defined]
+    common = some(40, salt="common")
+
+    def work(number: int) -> None:
+        store = open_store(place)
+        for turn in range(5):
+            mine = some(20, salt=f"{number}-{turn}-") | common
+            with store.batch() as batch:
+                here = batch.held(list(mine))
+                for name, data in mine.items():
+                    if name not in here:
+                        batch.add(*block(data))
+                batch.seal()
+            store.explode()
+            store.sync_pending()
+            for name, data in mine.items():
+                assert store.get(name, len(data)) == data
+
+    children = []
+    for number in range(4):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                work(number)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        children.append(child)
+    ended = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert ended == [0, 0, 0, 0]
+    store = open_store(place)
+    for number in range(4):
+        for turn in range(5):
+            for name, data in some(20, salt=f"{number}-{turn}-").items():
+                assert store.find(name) is not None
+                assert store.get(name, len(data)) == data
+    store.index.close()  # type: ignore[attr-defined]
