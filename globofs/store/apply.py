@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import sqlite3
-from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -20,10 +19,16 @@ from globofs.events import Changed, Emit, Problem, ignore
 from globofs.format import kinds
 from globofs.format.manifest import Manifest
 from globofs.format.record import Found, Record
-from globofs.store import heads
+from globofs.store.apply_paths import (
+    Candidate,
+    candidates_of,
+    known_blocks,
+    pack_uses,
+    show,
+)
 from globofs.store.apply_records import Positions, store_event
 from globofs.store.index import chunks, marks
-from globofs.store.totals import HEADS_DIFFER, PathRow, PathRows
+from globofs.store.totals import PathRow, PathRows
 
 if TYPE_CHECKING:
     from globofs.store.index import Index
@@ -76,25 +81,6 @@ class _New(NamedTuple):
     seq: int
     parents: tuple[bytes, ...]
     node: str
-
-
-class Candidate(NamedTuple):
-    """A head of a path, with what the path shows if it wins."""
-
-    id: bytes
-    time: int
-    node: str
-    kind: str
-    content: bytes
-    row: int
-    size: int
-    mode: int
-    mtime: int
-    target: bytes
-    blocks: int
-    missing: int
-    lacking: int
-    parents: tuple[bytes, ...] = ()
 
 
 def items(found: Iterable[Found]) -> Iterator[Item]:
@@ -433,84 +419,3 @@ class _Batch:
         candidates.update(candidates_of(self.db, asked))
         for no, found in candidates.items():
             show(self.paths.by_number[no], found)
-
-
-def candidates_of(db: sqlite3.Connection, paths: Sequence[int]) -> dict[int, list[Candidate]]:
-    """The heads of paths, given by number."""
-    found: dict[int, list[Candidate]] = {no: [] for no in paths}
-    for chunk in chunks(paths):
-        sql = (
-            "SELECT path, id, time, node, kind, content, row, size, mode, mtime, target,"
-            f" blocks, missing, lacking FROM version WHERE path IN ({marks(chunk)}) AND head = 1"
-        )
-        for no, *rest in db.execute(sql, chunk):
-            found[no].append(Candidate(*rest))
-    return found
-
-
-def known_blocks(db: sqlite3.Connection, sizes: dict[bytes, int]) -> dict[bytes, tuple[int, int]]:
-    """Number and held mark of blocks (id and plain size), which are made known if they are not."""
-    found: dict[bytes, tuple[int, int]] = {}
-    unsized: list[tuple[int, int]] = []
-    for chunk in chunks(sizes):
-        sql = f"SELECT id, no, held, size FROM block WHERE id IN ({marks(chunk)})"
-        for block, no, held, size in db.execute(sql, chunk):
-            found[block] = (no, held)
-            if size < 0:
-                unsized.append((sizes[block], no))
-    following = db.execute("SELECT coalesce(max(no), 0) + 1 FROM block").fetchone()[0]
-    made: list[tuple[int, bytes, int]] = []
-    for block, size in sizes.items():
-        if block not in found:
-            found[block] = (following, 0)
-            made.append((following, block, size))
-            following += 1
-    db.executemany("INSERT INTO block(no, id, size) VALUES(?, ?, ?)", made)
-    db.executemany("UPDATE block SET size = ? WHERE no = ?", unsized)
-    return found
-
-
-def pack_uses(
-    row: int,
-    manifest: Manifest,
-    blocks: dict[bytes, tuple[int, int]],
-    uses: list[tuple[int, int, int, int]],
-) -> tuple[bytes, int, int, int]:
-    """Append `use` rows of a version; its packed list, and number of blocks, missing, lacking."""
-    listed = manifest.blocks
-    if len(listed) == 1:
-        block, size = listed[0]
-        no, held = blocks[block]
-        uses.append((no, row, 1, size))
-        packed = array("I", (no, size)).tobytes()
-        return (packed, 1, 0, 0) if held else (packed, 1, 1, size)
-    times: dict[int, list[int]] = {}
-    numbers = array("I")
-    missing = lacking = 0
-    for block, size in listed:
-        no, held = blocks[block]
-        numbers.append(no)
-        numbers.append(size)
-        if not held:
-            missing += 1
-            lacking += size
-        count = times.get(no)
-        if count is None:
-            times[no] = [1, size]
-        else:
-            count[0] += 1
-            count[1] += size
-    uses.extend((no, row, count[0], count[1]) for no, count in times.items())
-    return numbers.tobytes(), len(listed), missing, lacking
-
-
-def show(path: PathRow, found: Sequence[Candidate]) -> None:
-    """Make a path (already under `PathRows.change`) show the winner of its heads."""
-    if not found:
-        return
-    best = heads.winner(found)
-    path.shown, path.version, path.kind = best.row, best.id, best.kind
-    path.size, path.mode, path.mtime = best.size, best.mode, best.mtime
-    path.time, path.node, path.target = best.time, best.node, best.target
-    path.blocks, path.missing, path.lacking = best.blocks, best.missing, best.lacking
-    path.conflict = path.conflict & ~HEADS_DIFFER | (HEADS_DIFFER if heads.differ(found) else 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs.errors import FormatError
 from globofs.format.manifest import Manifest, decode, manifest_id
-from globofs.store.apply import candidates_of, known_blocks, pack_uses, show
+from globofs.store.apply_paths import candidates_of, known_blocks, pack_uses, show
 from globofs.store.totals import PathRows
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from globofs.store.apply import Candidate, show
+from globofs.store.apply_paths import Candidate, show
 from globofs.store.heads import heads
 from globofs.store.index import chunks, marks
 from globofs.store.totals import PathRow, PathRows
