@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from globofs.events import Emit, PeerStatus, ignore
+from globofs.events import Emit, Move, PeerStatus, ignore
 
 if TYPE_CHECKING:
     from globofs.peerio.peers import Peers
@@ -290,12 +290,21 @@ class MovingVerbs(_Base):
         return copies(self.node, self.peers, path, emit=emit, cancelled=cancelled)
 
     def why(
-        self, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
+        self,
+        path: bytes,
+        *,
+        peers: Sequence[PeerStatus] | None = None,
+        moves: Sequence[Move] = (),
+        emit: Emit = ignore,
+        cancelled: Cancelled = never,
     ) -> list[Reason]:
-        """Why content below `path` is not here, or has not reached a peer."""
+        """Why content below `path` is not here, or has not reached a peer. A running engine's
+        `peers` and `moves` are believed where given; else the peers are asked."""
         from globofs.sync.why import why
 
-        return why(self.node, self.peer_probe(cancelled=cancelled), path, cancelled=cancelled)
+        if peers is None:
+            peers = self.peer_probe(cancelled=cancelled)
+        return why(self.node, peers, path, moves=moves, cancelled=cancelled)
 
     def peer_list(self) -> list[PeerStatus]:
         """The peers as last seen; none is touched."""

@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, FAILED, Context
-from globofs.cli.output import operation_id
-from globofs.cli.syncing import plain
+from globofs.cli.output import operation_id, plain
 from globofs.errors import GlobofsError, Interrupted, PeerStuck, UsageError, printable
 from globofs.speech import parse_span, plural, rate_words, safe, size_words
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from globofs.cli.output import Output
+    from globofs.engine.runfiles import Published
     from globofs.store.views import Version
     from globofs.volume import Volume
 
@@ -74,6 +75,14 @@ class Context:
     def listening(self) -> dict[str, Any]:
         """`emit` and `cancelled`, as all verbs take them."""
         return {"emit": self.emit, "cancelled": self.cancelled}
+
+    def leader(self) -> Published | None:
+        """The process that syncs this node already, if there is one, and what it says it does."""
+        from globofs.engine.runfiles import RunFiles
+
+        node = self.volume.node
+        run = RunFiles(node.run(), "cli", readonly=self.volume.readonly)
+        return next((one for one in run.others(node.clock.now_ns()) if one.leads), None)
 
     # --- words of the user --------------------------------------------------------------------
 

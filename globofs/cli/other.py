@@ -31,7 +31,7 @@ def demo(context: Context) -> int:
         from globofs.demo import run
     except ModuleNotFoundError as error:
         raise _missing(error, "the demo's UI") from error
-    return run(headless=args.headless, keep=args.keep, say=context.out.line)
+    return run(headless=args.headless, keep=args.keep, say=context.out.told)
 
 
 def mount(context: Context) -> int:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, TextIO
 
 from globofs.errors import GlobofsError
@@ -47,6 +48,24 @@ def problem_fields(problems: Iterable[Problem]) -> list[dict[str, Any]]:
     ]
 
 
+def plain(result: object) -> dict[str, Any]:
+    """The counts and sentences of a result for JSON; `problems` as everywhere."""
+    made: dict[str, Any] = {}
+    if not is_dataclass(result):
+        raise TypeError("not a result")
+    for field in fields(result):
+        value = getattr(result, field.name)
+        if field.name == "problems":
+            made["problems"] = problem_fields(value)
+        elif isinstance(value, bytes):
+            made.update(path_fields(value, field.name))
+        elif isinstance(value, (bool, int, float, str)) or value is None:
+            made[field.name] = value
+        elif isinstance(value, tuple) and all(isinstance(one, (str, int)) for one in value):
+            made[field.name] = list(value)
+    return made
+
+
 class Output:
     """The streams of one command. Any thread may call; lines never tear each other."""
 
@@ -68,6 +87,12 @@ class Output:
         with self._lock:
             self._clear_for_data()
             self._out.write(text + "\n")
+
+    def told(self, text: str) -> None:
+        """One line of a story, seen at once."""
+        with self._lock:
+            self.line(text)
+            self._out.flush()
 
     def bytes(self, data: bytes) -> None:
         """Content, exactly as it is."""

@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
 def _ask(context: Context, verb: Verb, path: bytes | None = None) -> bool:
     """Tell the process that syncs this node; whether one is running."""
-    from globofs.engine.runfiles import Request, RunFiles
+    from globofs.engine.runfiles import Request, ask
 
-    run = RunFiles(context.volume.node.run(), "cli", readonly=context.volume.readonly)
-    leads = any(other.leads for other in run.others(context.now))
-    if leads:
-        run.ask(Request(verb, path=path))
-    return leads
+    return context.leader() is not None and ask(context.volume.node.run(), Request(verb, path=path))
 
 
 def _what(context: Context) -> str | bytes | None:

@@ -1,53 +1,30 @@
-"""`sync`, `watch`, `mirror`, `pin`, `unpin`, `evict`, `copies`, `status`, `why`: what moves, and where."""
+"""`sync` and `watch`: what stays in step, once or live."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from globofs import limits
 from globofs.cli.context import DONE, FAILED, Context
-from globofs.cli.output import path_fields, problem_fields
+from globofs.cli.output import plain, problem_fields
 from globofs.cli.peers import peer_fields
-from globofs.errors import Interrupted, UsageError, printable
+from globofs.errors import Interrupted, UsageError
 from globofs.events import Note, PeerStatus, Problem, Progress
 from globofs.speech import (
-    age_words,
     parse_span,
     plural,
     safe,
-    shown_path,
-    size_words,
     state_words,
-    status_words,
 )
 
 if TYPE_CHECKING:
     from globofs.engine.runfiles import Published
-    from globofs.events import Event, PeerSeen, Snapshot, Status
+    from globofs.events import Event, PeerSeen, Snapshot
 
 LOOK_SECONDS: Final = 0.1
 LEADER_ROUND_NS: Final = 300_000_000  # what it publishes later than that knows of the request
 ENGINE_CLOSE_SECONDS: Final = 0.7  # within the second after which Ctrl-C interrupts
-
-
-def plain(result: object) -> dict[str, Any]:
-    """The counts and sentences of a result for JSON; `problems` as everywhere."""
-    made: dict[str, Any] = {}
-    if not is_dataclass(result):
-        raise TypeError("not a result")
-    for field in fields(result):
-        value = getattr(result, field.name)
-        if field.name == "problems":
-            made["problems"] = problem_fields(value)
-        elif isinstance(value, bytes):
-            made.update(path_fields(value, field.name))
-        elif isinstance(value, (bool, int, float, str)) or value is None:
-            made[field.name] = value
-        elif isinstance(value, tuple) and all(isinstance(one, (str, int)) for one in value):
-            made[field.name] = list(value)
-    return made
 
 
 # --- sync -------------------------------------------------------------------------------------
@@ -57,21 +34,12 @@ def sync(context: Context) -> int:
     """Push, receive and relay, once or live."""
     if context.args.watch:
         return _live(context)
-    leader = _leader(context)
+    leader = context.leader()
     if leader is not None:
         return _sync_by(context, leader)
     result = context.volume.sync(**context.listening)
     status = context.finish(result.problems)
     return max(status, _report_sync(context, result.peers, plain(result)))
-
-
-def _leader(context: Context) -> Published | None:
-    """The process that syncs this node already, if there is one."""
-    from globofs.engine.runfiles import RunFiles
-
-    run = RunFiles(context.volume.node.run(), "sync", readonly=context.volume.readonly)
-    now = context.volume.node.clock.now_ns()
-    return next((other for other in run.others(now) if other.leads), None)
 
 
 def _sync_by(context: Context, leader: Published) -> int:
@@ -86,7 +54,7 @@ def _sync_by(context: Context, leader: Published) -> int:
     end = node.clock.monotonic() + limits.PEER_COMMAND_SECONDS
     while not context.cancelled() and node.clock.monotonic() < end:
         node.clock.sleep(LOOK_SECONDS)
-        told = _leader(context)
+        told = context.leader()
         if told is None:
             return sync(context)  # it ended: ours now
         leader = told
@@ -281,161 +249,3 @@ class _WatchTeller:
             out.event({"event": "problem", **problem_fields([event])[0]})
         else:
             self._context.emit(event)
-
-
-# --- blocks -----------------------------------------------------------------------------------
-
-
-def mirror(context: Context) -> int:
-    """Pull every block, or write them to a peer."""
-    args = context.args
-    result = context.volume.mirror(
-        context.path(args.path), to=args.to, all_versions=args.all_versions, **context.listening
-    )
-    counts = plain(result)
-    if context.out.as_json:
-        context.out.document(counts)
-    else:
-        context.out.problems(result.problems)
-        moved = "written there" if args.to else "pulled"
-        size = size_words(result.bytes)
-        already = f"{result.already:,} were there already"
-        context.out.say(f"globofs: {plural(result.blocks, 'block')}, {size} {moved}; {already}")
-    return context.finish(result.problems, missing=_missing(result))
-
-
-def _missing(result: object) -> int:
-    value = getattr(result, "missing", 0)
-    return len(value) if isinstance(value, tuple) else int(value)
-
-
-def pin(context: Context) -> int:
-    """Keep it here from now on, and fetch it now as far as peers are reachable."""
-    path = context.path(context.args.path)
-    result = context.volume.pin(path, **context.listening)
-    fetched = None
-    if result.missing_blocks and not context.cancelled():
-        fetched = context.volume.mirror(path, **context.listening)
-    problems = result.problems + (fetched.problems if fetched else ())
-    if context.out.as_json:
-        counts = {**plain(result), "pins": [path_fields(one)["path"] for one in result.pins]}
-        counts["fetched_blocks"] = fetched.blocks if fetched else 0
-        counts["fetched_bytes"] = fetched.bytes if fetched else 0
-        counts["problems"] = problem_fields(problems)
-        context.out.document(counts)
-    else:
-        context.out.problems(problems)
-        got = f"; {size_words(fetched.bytes)} fetched" if fetched else "; all of it is here"
-        context.out.say(f"globofs: {shown_path(path)} is pinned{got}")
-    return context.finish(problems, missing=_missing(fetched) if fetched else 0)
-
-
-def unpin(context: Context) -> int:
-    """Take a pin back."""
-    result = context.volume.unpin(context.path(context.args.path), **context.listening)
-    if context.out.as_json:
-        pins = [path_fields(one)["path"] for one in result.pins]
-        context.out.document({**plain(result), "pins": pins})
-    else:
-        context.out.say(f"globofs: {shown_path(result.path)} is not pinned any more")
-    return context.finish(result.problems)
-
-
-def evict(context: Context) -> int:
-    """Let go what others safely hold."""
-    args = context.args
-    result = context.volume.evict(
-        context.path(args.path), dry_run=args.dry_run, **context.listening
-    )
-    if context.out.as_json:
-        counts = plain(result)
-        counts["kept"] = [{"reason": reason, "blocks": blocks} for reason, blocks in result.kept]
-        context.out.document(counts)
-    else:
-        context.out.problems(result.problems)
-        done = "would be let go" if args.dry_run else "let go"
-        count, size = plural(result.blocks, "block"), size_words(result.bytes)
-        context.out.say(f"globofs: {count}, {size} {done}")
-        for reason, blocks in result.kept:
-            context.out.say(f"globofs: {plural(blocks, 'block')} kept: {safe(reason)}")
-        if result.waiting:
-            again = plural(result.waiting, "block")
-            context.out.say(f"globofs: {again} must be seen at a keeper a second time, in a minute")
-    return context.finish(result.problems)
-
-
-def copies(context: Context) -> int:
-    """Who holds the content of a path."""
-    found = context.volume.copies(context.path(context.args.path), **context.listening)
-    if context.out.as_json:
-        context.out.rows(plain(one) for one in found)
-        return context.finish(())
-    context.out.table(
-        [
-            (
-                safe(one.name),
-                f"{one.blocks:,}/{one.total:,} blocks",
-                one.state,
-                "keeper" if one.keeper else "cache only",
-                safe(one.reason),
-            )
-            for one in found
-        ]
-    )
-    return context.finish(())
-
-
-# --- status, why ------------------------------------------------------------------------------
-
-
-def status_fields(status: Status) -> dict[str, Any]:
-    """The volume for JSON."""
-    made = {
-        field.name: getattr(status, field.name) for field in fields(status) if field.name != "peers"
-    }
-    made["volume"] = printable(status.volume)
-    made["peers"] = [peer_fields(peer) for peer in status.peers]
-    return made
-
-
-def status(context: Context) -> int:
-    """Peers, queues, conflicts, missing blocks. A peer that is away is no failure."""
-    found = context.volume.status(probe=True, **context.listening)
-    if context.out.as_json:
-        context.out.document(status_fields(found))
-        return context.finish(())
-    line = context.out.line
-    line(f"{safe(found.volume)}: node {safe(found.name)} ({found.uuid})")
-    line(status_words(found))
-    if found.readonly:
-        line(f"read only: {safe(found.readonly)}")
-    if found.wanted_blocks:
-        wanted = plural(found.wanted_blocks, "block")
-        line(f"{wanted} wanted and on the way, {size_words(found.wanted_bytes)}")
-    context.out.table([_peer_row(context, peer) for peer in found.peers])
-    if not found.peers:
-        line("no peers")
-    return context.finish(())
-
-
-def _peer_row(context: Context, peer: PeerStatus) -> tuple[str, ...]:
-    seen = (
-        "never seen" if peer.last_seen is None else f"seen {age_words(peer.last_seen, context.now)}"
-    )
-    return (safe(peer.name), state_words(peer), seen, safe(peer.path))
-
-
-def why(context: Context) -> int:
-    """Why something is not here, or not there."""
-    path = context.path(context.args.path)
-    found = context.volume.why(path, **context.listening)
-    if context.out.as_json:
-        context.out.rows(
-            {**path_fields(one.path), "reason": one.reason, "detail": one.detail} for one in found
-        )
-        return DONE
-    for one in found:
-        context.out.line(f"{shown_path(one.path)}: {one.reason}: {safe(one.detail)}")
-    if not found:
-        context.out.say(f"globofs: all of {shown_path(path)} is here, and every peer knows of it")
-    return DONE

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from globofs.events import PeerStatus, Status
+from globofs.events import Move, PeerStatus, Status
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.state import Pauses
@@ -17,7 +17,7 @@ from globofs.store.views import Entry, Version
 from globofs.sync.results import Cancelled, never
 
 ReasonWord = Literal[
-    "here", "unwanted", "queued", "offline", "paused", "nobody", "evicted", "behind", "conflict"
+    "unwanted", "queued", "failed", "offline", "paused", "nobody", "evicted", "behind", "conflict"
 ]
 FILES_MOST: Final = 1000
 
@@ -36,11 +36,12 @@ def why(
     peers: Iterable[PeerStatus],
     path: bytes,
     *,
+    moves: Iterable[Move] = (),
     cancelled: Cancelled = never,
 ) -> list[Reason]:
     """Why content at and below `path` is not here, and which peers do not know of it yet.
 
-    At most `FILES_MOST` files are named; the rest is counted. Raises NoSuchPath.
+    `moves` is the queue of the process that syncs this node, where there is one. At most `FILES_MOST` files are named; the rest is counted. Raises NoSuchPath.
     """
     from globofs.errors import NoSuchPath
     from globofs.sync._versions import hint
@@ -48,7 +49,7 @@ def why(
     view = View(node)
     if path and view.entry(path) is None and not view.history(path, follow=False):
         raise NoSuchPath(path=path, hint=hint(view, path))
-    judge = _Judge(node, view, list(peers))
+    judge = _Judge(node, view, list(peers), list(moves))
     found: list[Reason] = []
     more = 0
     for entry in _lacking(view, path):
@@ -88,7 +89,7 @@ def _lacking(view: View, path: bytes) -> Iterator[Entry]:
 class _Judge:
     """Everything that reasons follow from, read once."""
 
-    def __init__(self, node: Node, view: View, peers: list[PeerStatus]) -> None:
+    def __init__(self, node: Node, view: View, peers: list[PeerStatus], moves: list[Move]) -> None:
         self._node = node
         self._view = view
         self._peers = peers
@@ -97,18 +98,36 @@ class _Judge:
         self._wanted = [wish.path for wish in wishes if wish.kind != "version"]
         self._wanted_ids = {wish.id for wish in wishes if wish.kind == "version"}
         self._pins = node.state.pins()
+        self._moves = {move.path: move for move in moves if move.direction == "pull"}
+        waiting = [move.path for move in moves if move.state == "queued"]
+        self._places = {path: place for place, path in enumerate(waiting)}
 
     def of(self, entry: Entry) -> Reason:
         """Why `entry` is not, or not wholly, here."""
         lacks = f"{entry.missing:,} of {entry.blocks:,} blocks"
         if not self._is_wanted(entry):
+            if entry.node == self._node.uuid:
+                detail = f"{lacks} were let go of here; keepers hold them, reading fetches them"
+                return Reason(entry.path, "evicted", detail)
             holder = self._holder(entry.node)
             detail = f"{lacks} were never asked for; reading or pinning it fetches it from {holder}"
             return Reason(entry.path, "unwanted", detail)
         if self._paused(entry.path):
             detail = f"{lacks} wait: paused by hand, `globofs resume` lets them go on"
             return Reason(entry.path, "paused", detail)
+        move = self._moves.get(entry.path)
+        if move is not None and move.state == "failed":
+            return Reason(entry.path, "failed", f"{lacks}: {move.reason or 'failed'}")
+        if move is not None and move.state in ("moving", "queued"):
+            return Reason(entry.path, "queued", self._on_its_way(move, lacks))
         return self._waits(entry, lacks)
+
+    def _on_its_way(self, move: Move, lacks: str) -> str:
+        by = f" by {move.by}" if move.by else ""
+        if move.state == "moving":
+            return f"{lacks} are being pulled{by}: {move.done:,} of {move.total:,} bytes are here"
+        place = self._places.get(move.path, 0)
+        return f"{lacks} are queued{by}, behind {place:,} others"
 
     def _is_wanted(self, entry: Entry) -> bool:
         tops = (*self._wanted, *self._pins)

@@ -1,0 +1,116 @@
+"""`status`, `why`: how things stand."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from globofs.cli.context import DONE, Context
+from globofs.cli.output import path_fields
+from globofs.cli.peers import peer_fields
+from globofs.errors import printable
+from globofs.events import Overall
+from globofs.speech import (
+    age_words,
+    plural,
+    rate_words,
+    safe,
+    shown_path,
+    size_words,
+    state_words,
+    status_words,
+)
+
+if TYPE_CHECKING:
+    from globofs.engine.runfiles import Published
+    from globofs.events import PeerStatus, Status
+
+
+def status_fields(status: Status, leader: Published | None = None) -> dict[str, Any]:
+    """The volume for JSON; `queue` is that of the process that syncs this node."""
+    made = {
+        field.name: getattr(status, field.name) for field in fields(status) if field.name != "peers"
+    }
+    made["volume"] = printable(status.volume)
+    made["peers"] = [peer_fields(peer) for peer in status.peers]
+    made["synced_by"] = leader.who if leader else None
+    overall = leader.overall if leader else Overall()
+    made["queue"] = {
+        "moving": overall.moving,
+        "queued": overall.queued,
+        "failed": overall.failed,
+        "bytes": overall.done,
+        "bytes_total": overall.total,
+        "rate": round(overall.rate),
+    }
+    return made
+
+
+def status(context: Context) -> int:
+    """Peers, queues, conflicts, missing blocks. A peer that is away is no failure."""
+    leader = context.leader()
+    found = context.volume.status(probe=leader is None, **context.listening)
+    if leader is not None:
+        found = replace(found, peers=leader.peers)
+    if context.out.as_json:
+        context.out.document(status_fields(found, leader))
+        return context.finish(())
+    line = context.out.line
+    line(f"{safe(found.volume)}: node {safe(found.name)} ({found.uuid})")
+    line(status_words(found))
+    if found.readonly:
+        line(f"read only: {safe(found.readonly)}")
+    if found.wanted_blocks:
+        wanted = plural(found.wanted_blocks, "block")
+        line(f"{wanted} wanted and on the way, {size_words(found.wanted_bytes)}")
+    if leader is not None:
+        line(f"kept in sync by {safe(leader.who)}{_queue_words(leader.overall)}")
+    context.out.table([_peer_row(context, peer) for peer in found.peers])
+    if not found.peers:
+        line("no peers")
+    return context.finish(())
+
+
+def _queue_words(overall: Overall) -> str:
+    parts = [
+        f"{count:,} {word}"
+        for count, word in (
+            (overall.moving, "moving"),
+            (overall.queued, "queued"),
+            (overall.failed, "failed"),
+        )
+        if count
+    ]
+    if not parts:
+        return ", nothing is moving"
+    done = f"{size_words(overall.done)} of {size_words(overall.total)}"
+    return f": {', '.join(parts)}; {done}, {rate_words(overall.rate)}"
+
+
+def _peer_row(context: Context, peer: PeerStatus) -> tuple[str, ...]:
+    seen = (
+        "never seen" if peer.last_seen is None else f"seen {age_words(peer.last_seen, context.now)}"
+    )
+    return (safe(peer.name), state_words(peer), seen, safe(peer.path))
+
+
+def why(context: Context) -> int:
+    """Why something is not here, or not there."""
+    path = context.path(context.args.path)
+    leader = context.leader()
+    found = context.volume.why(
+        path,
+        peers=leader.peers if leader else None,
+        moves=leader.moves if leader else (),
+        **context.listening,
+    )
+    if context.out.as_json:
+        context.out.rows(
+            {**path_fields(one.path), "reason": one.reason, "detail": one.detail} for one in found
+        )
+        return DONE
+    for one in found:
+        context.out.line(f"{shown_path(one.path)}: {one.reason}: {safe(one.detail)}")
+    if not found:
+        context.out.say(f"globofs: all of {shown_path(path)} is here, and every peer knows of it")
+    return DONE
