@@ -72,13 +72,7 @@ class Positions:
 
     def _admit(self, origin: str, items: list[Item]) -> list[Item]:
         seen = load_seen(self.db, origin)
-        low = min(item.record.seq for item in items)
-        high = max(item.record.seq for item in items)
-        known: dict[int, dict[bytes, bytes]] = {}
-        if low <= seen.received + 1:
-            sql = "SELECT seq, id, prev FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
-            for seq, record, prev in self.db.execute(sql, (origin, low - 1, high + 1)):
-                known.setdefault(seq, {})[record] = prev
+        known = self._neighbours(origin, seen.received, {item.record.seq for item in items})
         fresh: list[Item] = []
         forked: int | None = None
         for item in items:
@@ -103,6 +97,19 @@ class Positions:
         self._advance(origin, seen, fresh, forked)
         return fresh
 
+    def _neighbours(
+        self, origin: str, received: int, numbers: set[int]
+    ) -> dict[int, dict[bytes, bytes]]:
+        """What is known of records with these numbers, and of those before and behind: id, prev."""
+        wanted = sorted({n + step for n in numbers if n <= received + 1 for step in (-1, 0, 1)})
+        known: dict[int, dict[bytes, bytes]] = {}
+        # Ranges, not single numbers: a journal is read in its order, mostly.
+        for low, high in _ranges(wanted):
+            sql = "SELECT seq, id, prev FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
+            for seq, record, prev in self.db.execute(sql, (origin, low, high)):
+                known.setdefault(seq, {})[record] = prev
+        return known
+
     def _advance(self, origin: str, seen: Seen, fresh: list[Item], forked: int | None) -> None:
         received, digest, gaps = seen.received, seen.hash, list(seen.gaps)
         for item in fresh:
@@ -126,6 +133,17 @@ class Positions:
             "INSERT OR REPLACE INTO seen(origin, received, hash, gaps, forked) VALUES(?,?,?,?,?)",
             (origin, received, digest, pack_gaps(tuple(gaps)), seen.forked or forked is not None),
         )
+
+
+def _ranges(numbers: list[int]) -> list[tuple[int, int]]:
+    """Ascending numbers as ranges, first and last both counted."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
 
 
 def _break(fresh: list[Item], known: dict[int, dict[bytes, bytes]]) -> int | None:

@@ -28,6 +28,8 @@ FILE_AND_DIRECTORY: Final = 2
 
 _SELECT: Final = f"SELECT {', '.join(COLUMNS)} FROM path WHERE "
 _INSERT: Final = f"INSERT INTO path({', '.join(COLUMNS)}) VALUES({', '.join('?' * len(COLUMNS))})"
+_LEAF: Final = COLUMNS[: -len(TOTALS)]
+_INSERT_LEAF: Final = f"INSERT INTO path({', '.join(_LEAF)}) VALUES({', '.join('?' * len(_LEAF))})"
 _UPDATE: Final = (
     f"UPDATE path SET {', '.join(f'{name} = ?' for name in COLUMNS[len(FIXED) :])} WHERE no = ?"
 )
@@ -218,7 +220,10 @@ class PathRows:
 
     def _write(self) -> None:
         changed = self._changed
-        self.db.executemany(_INSERT, self._new_rows(changed.values()))
+        new = [row for row in changed.values() if row.new]
+        # Most new paths are files: their totals are the columns' defaults.
+        self.db.executemany(_INSERT_LEAF, self._new_rows(new, leaf=True))
+        self.db.executemany(_INSERT, self._new_rows(new, leaf=False))
         self.db.executemany(
             _UPDATE, ([*row.values(), row.no] for row in changed.values() if not row.new)
         )
@@ -227,7 +232,9 @@ class PathRows:
         self._changed = {}
 
     @staticmethod
-    def _new_rows(rows: Iterable[PathRow]) -> Iterator[list[Any]]:
+    def _new_rows(rows: Iterable[PathRow], *, leaf: bool) -> Iterator[list[Any]]:
         for row in rows:
-            if row.new:
-                yield [row.no, row.path, row.parent, row.name, *row.values()]
+            if (row.below == NOTHING) is leaf:
+                values = row.values()
+                del values[len(OWN) if leaf else len(values) :]
+                yield [row.no, row.path, row.parent, row.name, *values]
