@@ -74,7 +74,11 @@ class FakeView:
         shown = {}
         for path, versions in found.items():
             versions.sort(key=lambda v: -v.time)
-            top = next((v for v in versions if v.shown), versions[0]) if self.at is None else versions[0]
+            top = (
+                next((v for v in versions if v.shown), versions[0])
+                if self.at is None
+                else versions[0]
+            )
             if top.kind != "deleted" or deleted:
                 shown[path] = (top, versions)
         return shown
@@ -131,7 +135,11 @@ class FakeView:
                 yield from self.walk(entry.path, deleted)
 
     def changed_since(self, time: int) -> list[Entry]:
-        paths = {v.path for v in self.volume.versions if v.time > time and (self.at is None or v.time <= self.at)}
+        paths = {
+            v.path
+            for v in self.volume.versions
+            if v.time > time and (self.at is None or v.time <= self.at)
+        }
         return [entry for path in sorted(paths) if (entry := self.entry(path)) is not None]
 
 
@@ -153,9 +161,13 @@ class FakeVolume:
 
     # --- making ---------------------------------------------------------------------------
 
-    def operation(self, verb: str, args: tuple[str, ...], ago: int, node: str = LAPTOP, **more: Any) -> OperationKey:
+    def operation(
+        self, verb: str, args: tuple[str, ...], ago: int, node: str = LAPTOP, **more: Any
+    ) -> OperationKey:
         key = OperationKey(node, len(self.ops) + 1)
-        self.ops.append(Operation(key, verb, args, NOW - ago, NOW - ago, 0, 0, more.get("interrupted", False)))
+        self.ops.append(
+            Operation(key, verb, args, NOW - ago, NOW - ago, 0, 0, more.get("interrupted", False))
+        )
         return key
 
     def put(
@@ -189,7 +201,9 @@ class FakeVolume:
         self.versions.append(version)
         self.contents[identity] = body
         at = self.ops.index(op)
-        self.ops[at] = replace(op, last=max(op.last, time), versions=op.versions + 1, bytes=op.bytes + length)
+        self.ops[at] = replace(
+            op, last=max(op.last, time), versions=op.versions + 1, bytes=op.bytes + length
+        )
         return version
 
     # --- looking --------------------------------------------------------------------------
@@ -207,9 +221,17 @@ class FakeVolume:
             found += [v for v in self.versions if v.path == old and v.kind != "deleted"]
         return sorted(found, key=lambda v: -v.time)
 
-    def operations(self, *, limit: int = 200, before: int | None = None, below: bytes = b"") -> list[Operation]:
-        touched = {v.operation for v in self.versions if not below or v.path == below or v.path.startswith(below + b"/")}
-        found = [op for op in self.ops if op.key in touched and (before is None or op.last < before)]
+    def operations(
+        self, *, limit: int = 200, before: int | None = None, below: bytes = b""
+    ) -> list[Operation]:
+        touched = {
+            v.operation
+            for v in self.versions
+            if not below or v.path == below or v.path.startswith(below + b"/")
+        }
+        found = [
+            op for op in self.ops if op.key in touched and (before is None or op.last < before)
+        ]
         return sorted(found, key=lambda op: -op.last)[:limit]
 
     def operation_versions(self, key: OperationKey, limit: int = 0) -> list[Version]:
@@ -220,14 +242,20 @@ class FakeVolume:
         made = []
         for number in range(version.blocks):
             size = min(BLOCK, version.size - number * BLOCK)
-            seed = version.content if number == version.blocks - 1 else version.path + bytes([number % 256])
+            seed = (
+                version.content
+                if number == version.blocks - 1
+                else version.path + bytes([number % 256])
+            )
             made.append((Block(hashlib.sha256(seed).digest(), size), number >= version.missing))
         return made
 
     def read_held(self, version: Version, limit: int) -> bytes | None:
         return None if version.missing else self.contents[version.id][:limit]
 
-    def read(self, version: Version, *, emit: Any = ignore, cancelled: Any = None) -> Iterator[bytes]:
+    def read(
+        self, version: Version, *, emit: Any = ignore, cancelled: Any = None
+    ) -> Iterator[bytes]:
         if version.node == PHONE and version.missing:
             raise ContentMissing(path=version.path, count=version.missing, holder="phone")
         self._held(version)
@@ -266,7 +294,11 @@ class FakeVolume:
     def why(self, path: bytes, **_: Any) -> list[Any]:
         from types import SimpleNamespace
 
-        return [SimpleNamespace(path=path, reason="never wanted here", detail="nas wrote it and should have it")]
+        return [
+            SimpleNamespace(
+                path=path, reason="never wanted here", detail="nas wrote it and should have it"
+            )
+        ]
 
     # --- verbs ----------------------------------------------------------------------------
 
@@ -284,16 +316,36 @@ class FakeVolume:
         self.done.append(("add", tuple(sources), to))
         return AddResult(files=1, added=1, operation=key)
 
-    def plan_restore(self, paths: Any, *, version: Version | None = None, at: int | None = None, to: str | None = None, **_: Any) -> RestorePlan:
+    def plan_restore(
+        self,
+        paths: Any,
+        *,
+        version: Version | None = None,
+        at: int | None = None,
+        to: str | None = None,
+        **_: Any,
+    ) -> RestorePlan:
         items = []
         for path in paths:
-            versions = [v for v in self.versions if v.path == path or v.path.startswith(path + b"/")]
+            versions = [
+                v for v in self.versions if v.path == path or v.path.startswith(path + b"/")
+            ]
             for one in sorted({v.path for v in versions}):
                 known = sorted((v for v in versions if v.path == one), key=lambda v: -v.time)
-                then = version or next((v for v in known if v.kind != "deleted" and (at is None or v.time <= at)), None)
+                then = version or next(
+                    (v for v in known if v.kind != "deleted" and (at is None or v.time <= at)), None
+                )
                 now = next((v for v in known if v.shown), known[0])
                 same = then is not None and then.content == now.content and to is None
-                action = "skip" if then is None else "same" if same else "create" if now.kind == "deleted" else "replace"
+                action = (
+                    "skip"
+                    if then is None
+                    else "same"
+                    if same
+                    else "create"
+                    if now.kind == "deleted"
+                    else "replace"
+                )
                 reason = "did not exist then" if then is None else ""
                 items.append(PlanItem(one, action, then, to, reason))  # type: ignore[arg-type]
         real = [item for item in items if item.action in ("create", "replace")]
@@ -303,7 +355,9 @@ class FakeVolume:
             (("nas", fetch * BLOCK),) if fetch else (), 0, to,
         )  # fmt: skip
 
-    def restore(self, paths: Any, *, plan: RestorePlan | None = None, to: str | None = None, **how: Any) -> RestoreResult:
+    def restore(
+        self, paths: Any, *, plan: RestorePlan | None = None, to: str | None = None, **how: Any
+    ) -> RestoreResult:
         assert plan is not None
         self.done.append(("restore", tuple(paths), to))
         if to is not None:
@@ -311,7 +365,9 @@ class FakeVolume:
         key = self._op("restore", *(p.decode() for p in paths))
         for item in plan.items:
             if item.action in ("create", "replace") and item.version is not None:
-                self.put(key, item.path.decode(), self.contents[item.version.id], size=item.version.size)
+                self.put(
+                    key, item.path.decode(), self.contents[item.version.id], size=item.version.size
+                )
         return RestoreResult(files=plan.files, bytes=plan.bytes, versions=plan.files, operation=key)
 
     def undo(self, operation: OperationKey | None = None, **_: Any) -> EditResult:
@@ -354,7 +410,9 @@ class FakeVolume:
         self.done.append(("mv", old, new))
         return EditResult(2, key, (old, new))
 
-    def resolve(self, paths: Any, *, version: bytes | None = None, keep_both: bool = False, **_: Any) -> EditResult:
+    def resolve(
+        self, paths: Any, *, version: bytes | None = None, keep_both: bool = False, **_: Any
+    ) -> EditResult:
         self.done.append(("resolve", tuple(paths), version, keep_both))
         for path in paths:
             for index, one in enumerate(self.versions):
@@ -389,7 +447,9 @@ class FakeVolume:
         self.done.append(("peer_add", name, path, send))
         return PeerStatus(name, NAS, path)
 
-    def peer_set(self, name: str, *, path: str | None = None, send: bool | None = None) -> PeerStatus:
+    def peer_set(
+        self, name: str, *, path: str | None = None, send: bool | None = None
+    ) -> PeerStatus:
         self.done.append(("peer_set", name, path, send))
         return PeerStatus(name, NAS, path or "")
 
@@ -466,10 +526,17 @@ def png(width: int = 48, height: int = 32) -> bytes:
             rows += bytes(min(255, c) for c in colour)
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(bytes(rows))) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", head)
+        + chunk(b"IDAT", zlib.compress(bytes(rows)))
+        + chunk(b"IEND", b"")
+    )
 
 
 def full_volume(**how: Any) -> FakeVolume:
@@ -487,7 +554,13 @@ def full_volume(**how: Any) -> FakeVolume:
     volume.put(begun, "2026/old plan.txt", b"the old plan\n")
     phone = volume.operation("add", ("/sdcard/DCIM",), 5 * DAY, PHONE)
     for number in range(1, 4):
-        volume.put(phone, f"2026/alps/IMG_{number:04}.raw", None, size=31_000_000 + number * 111_000, missing=99)
+        volume.put(
+            phone,
+            f"2026/alps/IMG_{number:04}.raw",
+            None,
+            size=31_000_000 + number * 111_000,
+            missing=99,
+        )
     second = volume.operation("add", ("/home/anna/Trips/2026",), 2 * DAY)
     volume.put(second, "2026/alps/notes.md", NOTES[1].encode())
     volume.put(second, "2026/alps/route.py", ROUTE.encode())

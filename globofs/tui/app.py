@@ -21,8 +21,8 @@ from globofs.tui import glyphs as glyph_sets
 from globofs.tui import keys, settings, themes, words
 from globofs.tui.bridge import Answer, Bridge
 from globofs.tui.everywhere import Everywhere
-from globofs.tui.steering import Steering
 from globofs.tui.screens.base import KeyedScreen, ModeScreen, mode_title
+from globofs.tui.steering import Steering
 from globofs.tui.widgets.chrome import Title
 
 if TYPE_CHECKING:
@@ -221,7 +221,9 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         name = ""
         if self.is_open:
             place = os.path.basename(self.volume.directory.rstrip("/")) or self.volume.directory
-            name = f"{words.safe(place)}@{words.safe(self.volume.name)}"
+            name = words.safe(self.volume.name)
+            if place != self.volume.name:
+                name = f"{words.safe(place)}@{name}"
         elif self.opening:
             name = "GloboFS"
         title = mode_title(name, mode, snapshot, self.glyphs)
@@ -270,7 +272,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         """One toast; names in it are never markup."""
         self.notify(text, severity=severity, timeout=timeout, markup=False)
 
-    async def action_help_quit(self) -> None:
+    def action_help_quit(self) -> None:
         """Ctrl-C where no screen took it."""
         self.do_quit()
 
@@ -284,7 +286,9 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         if over is not None and (over.moving or self.bridge.acts) and now - self._interrupts > 2:
             self._interrupts = now
             what = words.plural(over.moving, "file") if over.moving else "a command"
-            self.say(f"{what} still moving; it goes on from there later. Again to quit.", "warning", 2)
+            self.say(
+                f"{what} still moving; it goes on from there later. Again to quit.", "warning", 2
+            )
             return
         self.exit(0)
 

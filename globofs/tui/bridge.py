@@ -78,7 +78,9 @@ class Bridge:
         self.slowest = 0.0  # seconds the slowest answer took, for the lag screen
         self._numbers = itertools.count(1)
         self._newest: dict[str, int] = {}
-        self._waiting: dict[str, OrderedDict[str, Question]] = {lane: OrderedDict() for lane in LANES}
+        self._waiting: dict[str, OrderedDict[str, Question]] = {
+            lane: OrderedDict() for lane in LANES
+        }
         self._since: dict[str, float] = {}
         self._wake = threading.Condition()
         self._threads: dict[str, threading.Thread] = {}

@@ -101,7 +101,11 @@ class Everywhere:
 
     @staticmethod
     def _undone(result: EditResult, what: str, then: str) -> str:
-        left = f", {words.plural(len(result.skipped), 'path')} changed since left alone" if result.skipped else ""
+        left = (
+            f", {words.plural(len(result.skipped), 'path')} changed since left alone"
+            if result.skipped
+            else ""
+        )
         count = words.plural(len(result.paths) or result.versions, "file")
         return f"{what}: {count}{left} · {then}"
 
@@ -225,7 +229,9 @@ class Everywhere:
             "globofs": "dark", "globofs-light": "light", "globofs-cb": "blue and orange only",
             "globofs-contrast": "strong contrast",
         }  # fmt: skip
-        rows = [Choice(name, (name, ((notes.get(name, ""), "muted"),)), name) for name in own + others]
+        rows = [
+            Choice(name, (name, ((notes.get(name, ""), "muted"),)), name) for name in own + others
+        ]
 
         def chosen(name: str | None) -> None:
             if name:
@@ -234,7 +240,9 @@ class Everywhere:
 
         columns = (Column("theme", "", 24), Column("note", ""))
         app.push_screen(
-            PickDialog("Theme", columns, lambda text: [r for r in rows if text.lower() in r.search]),
+            PickDialog(
+                "Theme", columns, lambda text: [r for r in rows if text.lower() in r.search]
+            ),
             chosen,
         )
 
@@ -264,7 +272,11 @@ class Everywhere:
                 app.habits = replace(app.habits, glyphs=name)
                 app.say("Symbols change at the next start")
 
-        rows = [("u", "unicode", "unicode"), ("a", "plain ASCII", "ascii"), ("n", "nerd font", "nerd")]
+        rows = [
+            ("u", "unicode", "unicode"),
+            ("a", "plain ASCII", "ascii"),
+            ("n", "nerd font", "nerd"),
+        ]
         app.push_screen(ChoiceDialog("Symbols", rows), chosen)
 
     # --- caring ---------------------------------------------------------------------------
@@ -276,8 +288,10 @@ class Everywhere:
             "verify",
             "verifying",
             lambda emit, cancelled: volume.verify(repair=True, emit=emit, cancelled=cancelled),
-            lambda r: f"Verified {r.checked:,} blocks: "
-            + (f"{r.damaged:,} damaged, {r.repaired:,} repaired" if r.damaged else "no damage"),
+            lambda r: (
+                f"Verified {r.checked:,} blocks: "
+                + (f"{r.damaged:,} damaged, {r.repaired:,} repaired" if r.damaged else "no damage")
+            ),
             line=command("verify", repair=True),
         )
 
@@ -328,7 +342,10 @@ class Everywhere:
             return f"{lags[min(len(lags) - 1, int(share * len(lags)))] * 1000:.0f} ms"
 
         rows = (
-            ("delay of the screen", f"{at(0.5)} usual, {at(0.95)} at worst but 5 %, {at(1)} at most"),
+            (
+                "delay of the screen",
+                f"{at(0.5)} usual, {at(0.95)} at worst but 5 %, {at(1)} at most",
+            ),
             ("slowest answer of a worker", f"{app.bridge.slowest * 1000:.0f} ms"),
             ("waiting for", ", ".join(app.bridge.waits()) or "nothing"),
             ("theme, symbols", f"{app.theme}, {app.glyphs.name}"),

@@ -51,6 +51,7 @@ class Glyphs:
     minus: str = "−"
     spinner: str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
     bars: str = "▁▂▃▄▅▆▇█"
+    block: str = "█"
     bar_had: str = "━"
     bar_done: str = "━"
     bar_now: str = "╸"
@@ -93,6 +94,7 @@ ASCII: Final = Glyphs(
     minus="-",
     spinner="|/-\\",
     bars="_.-=+*%#",
+    block="#",
     bar_had="=",
     bar_done="#",
     bar_now=">",

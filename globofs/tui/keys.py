@@ -17,7 +17,7 @@ LISTS: Final = (
     "files.tree", "files.versions", "sync.peers", "sync.moves", "peers", "conflicts.list",
     "conflicts.sides", "log.operations", "log.files", "start", "menu",
 )  # fmt: skip
-TEXTS: Final = ("files.detail", "conflicts.detail")
+TEXTS: Final = ("files.detail", "conflicts.detail", "log.detail")
 MODES: Final = ("files", "sync", "peers", "conflicts", "log")
 
 
@@ -35,7 +35,9 @@ class Action:
     group: str = "Everywhere"
 
 
-def _move(id: str, keys: tuple[str, ...], label: str, help: str, vim: tuple[str, ...] = ()) -> Action:
+def _move(
+    id: str, keys: tuple[str, ...], label: str, help: str, vim: tuple[str, ...] = ()
+) -> Action:
     return Action(id, keys, LISTS + TEXTS, label, help, 0, vim, "Moving")
 
 
@@ -95,7 +97,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     # Sync
     Action("pause", ("P",), ("sync", "peers"), "Pause", "Pause this peer or path, or let it go on", 2, (), "Sync"),
     Action("bump", ("U",), ("sync", "files"), "To the top", "This one before everything else", 3, (), "Sync"),
-    Action("retry", ("F5", "f5"), ("sync", "peers"), "Try now", "Try what failed again, ask every peer now", 4, (), "Sync"),
+    Action("retry", ("f5",), ("sync", "peers"), "Try now", "Try what failed again, ask every peer now", 4, (), "Sync"),
     Action("faults", ("!",), ("sync",), "Only faults", "Show only what failed or waits for a reason", 6, (), "Sync"),
     Action("show_file", ("enter",), ("sync.moves", "log.files"), "Show file", "Go to this file in Files", 1, (), "Sync"),
     Action("show_peer", ("enter",), ("sync.peers",), "Peer", "Go to this peer", 1, (), "Sync"),
@@ -130,7 +132,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
 
 NAMES: Final = {
     "comma": ",", "question_mark": "?", "slash": "/", "colon": ":", "space": "space",
-    "enter": "enter", "F5": "f5",
+    "enter": "enter",
 }  # fmt: skip
 SHOWN: Final = {
     "enter": "Enter", "space": "Space", "escape": "Esc", "up": "↑", "down": "↓", "left": "←",
@@ -186,10 +188,7 @@ class Keymap:
         """Actions whose key works in these contexts (not shadowed by a nearer one)."""
         found = []
         for action in self.actions.values():
-            if any(
-                self.resolve(normal(key), contexts) is action
-                for key in action.keys
-            ):
+            if any(self.resolve(normal(key), contexts) is action for key in action.keys):
                 found.append(action)
         return found
 
@@ -258,7 +257,9 @@ def read_wishes(text: str) -> dict[str, tuple[int, str]]:
     return wishes
 
 
-def load(environ: Mapping[str, str] | None = None, preset_name: str = "default") -> tuple[Keymap, list[str]]:
+def load(
+    environ: Mapping[str, str] | None = None, preset_name: str = "default"
+) -> tuple[Keymap, list[str]]:
     """The keymap of this user: preset, then `keys.conf` of the config directory. Reads disk:
     call before the UI thread starts, or off it."""
     actions = preset(preset_name)

@@ -31,7 +31,10 @@ def merge(app: GlobofsApp, conflict: Conflict, then: Callable[[], None]) -> None
         for number, side in enumerate(conflict.sides[:2]):
             node = volume.node_name(side.node).replace("/", "_")
             path = os.path.join(place, f"{number + 1}-{node}-{name}")
-            _write(path, volume.read(side, emit=emit, cancelled=cancelled) if side.kind == "file" else ())
+            _write(
+                path,
+                volume.read(side, emit=emit, cancelled=cancelled) if side.kind == "file" else (),
+            )
             paths.append(path)
         merged = os.path.join(place, name)
         if tool:
@@ -87,7 +90,9 @@ def _marked(merged: str, paths: list[str], labels: list[str]) -> None:
             sides.append(file.read().splitlines(keepends=True))
     left, right = sides
     out: list[str] = []
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(
+        None, left, right, autojunk=False
+    ).get_opcodes():
         if tag == "equal":
             out += left[i1:i2]
             continue

@@ -47,7 +47,9 @@ class Steering:
             elif how == "resume":
                 volume.resume(what)
 
-        name = words.shown_path(what) if isinstance(what, bytes) else words.safe(what or "everything")
+        name = (
+            words.shown_path(what) if isinstance(what, bytes) else words.safe(what or "everything")
+        )
         said = STEERED[how] if how == "retry" else f"{name} {STEERED[how]}"
         app.bridge.ask(
             "state",

@@ -41,7 +41,7 @@ DARK: Final = Theme(
         "row-hover": "#1a222d", "bar": "#1a212c",
         "diff-add": "#16321f", "diff-add-word": "#2a6a3d", "diff-add-text": "#a8e6b5",
         "diff-del": "#3a1c22", "diff-del-word": "#7d2f3c", "diff-del-text": "#ffb3b8",
-        "part-had": "#3f5a78", "part-elsewhere": "#8fa3bf", "part-now": "#ffb454",
+        "part-rest": "#2b3746", "part-had": "#4d7299", "part-elsewhere": "#8fa3bf", "part-now": "#ffb454",
         **_SYNTAX_DARK,
     },
 )  # fmt: skip
@@ -65,7 +65,7 @@ LIGHT: Final = Theme(
         "row-hover": "#f0eee8", "bar": "#efece5",
         "diff-add": "#e2f4e4", "diff-add-word": "#b2e2ba", "diff-add-text": "#14532d",
         "diff-del": "#fbe4e4", "diff-del-word": "#f3b9bb", "diff-del-text": "#7f1d1d",
-        "part-had": "#a9bfd6", "part-elsewhere": "#52657d", "part-now": "#b65a00",
+        "part-rest": "#d9d4ca", "part-had": "#8fb0d3", "part-elsewhere": "#52657d", "part-now": "#b65a00",
         **_SYNTAX_LIGHT,
     },
 )  # fmt: skip

@@ -5,6 +5,7 @@ Every time shown can be typed back where a time is asked for; `now` is always ha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from globofs.speech import age_words, exact_time, plural, safe, short_time, shown_path, size_words
@@ -27,6 +28,8 @@ _VERBS: Final = {
     "prune": "pruned",
     "adopt": "found on disk",
 }
+
+_VALUED: Final = frozenset(("--to", "--at", "--version", "--with", "--exclude", "--from"))
 
 __all__ = [
     "age_words", "count", "eta", "exact_time", "moment", "operation", "percent", "plural", "rate",
@@ -90,12 +93,38 @@ def percent(done: int, total: int) -> str:
     return "100 %" if done >= total else f"{min(99, done * 100 // total)} %"
 
 
+def _things(args: Sequence[str]) -> tuple[list[str], str]:
+    """Arguments without options and their values, and the value of `--to`."""
+    found: list[str] = []
+    to = ""
+    before = ""
+    for arg in args:
+        if before in _VALUED:
+            to = arg if before == "--to" else to
+            before = ""
+            continue
+        if not arg.startswith("--"):
+            found.append(arg)
+        before = arg
+    return found, to
+
+
 def operation(op: Operation, count_too: bool = True) -> str:
-    """What an operation did, in words: `added Photos · 214 versions`."""
+    """What an operation did, in words: `added documents/notes.md`, `restored Photos · 214
+    versions`. What was added is named as it is called in the volume."""
     verb = _VERBS.get(op.verb, op.verb or "changed")
-    names = [safe(arg) for arg in op.args if not arg.startswith("-")]
+    names, to = _things(op.args)
+    if op.verb in ("add", "watch"):
+        names = [f"{to.strip('/')}/{_last(name)}".strip("/") for name in names]
+    names = [safe(name) for name in names]
     what = names[0] if names else ""
+    if op.verb == "mv" and len(names) == 2:
+        what, names = f"{names[0]} to {names[1]}", names[:1]
     if len(names) > 1:
         what += f" and {len(names) - 1} more"
     words = f"{verb} {what}".strip()
     return f"{words} · {plural(op.versions, 'version')}" if count_too and op.versions > 1 else words
+
+
+def _last(path: str) -> str:
+    return path.rstrip("/").rpartition("/")[2] or path

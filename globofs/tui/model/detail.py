@@ -16,7 +16,7 @@ from globofs.store.views import Entry, Version
 from globofs.tui import words
 from globofs.tui.model import text
 from globofs.tui.model.text import Line, Page
-from globofs.tui.model.timeline import Moment
+from globofs.tui.model.timeline import Moment, of_versions
 from globofs.tui.model.tree import is_directory
 
 if TYPE_CHECKING:
@@ -55,6 +55,18 @@ def read(volume: Volume, asked: Asked) -> Page:
     return difference(volume, asked, version, moment.before)
 
 
+def version_page(volume: Volume, version: Version, now: int) -> Page:
+    """What a version changed against the one it was made from."""
+    moments = of_versions(volume.history(version.path), volume.node_name)
+    moment = next((one for one in moments if one.version and one.version.id == version.id), None)
+    before = moment.before if moment is not None else None
+    if version.kind == "directory":
+        return Page("A directory", words=("A directory was made",))
+    if before is None:
+        return preview_page(volume, version)
+    return compare(volume, before, version, "Diff from the version before")
+
+
 def difference(volume: Volume, asked: Asked, version: Version, before: Version | None) -> Page:
     """The difference wished for; a first version is shown whole."""
     if asked.compare is not None and asked.compare.id != version.id:
@@ -63,7 +75,9 @@ def difference(volume: Volume, asked: Asked, version: Version, before: Version |
     if asked.base == "now" and asked.newest is not None:
         if asked.newest.id == version.id:
             page = preview_page(volume, version)
-            return Page("Preview: this is the newest", page.lines, page.gutter, page.note, page.words)
+            return Page(
+                "Preview: this is the newest", page.lines, page.gutter, page.note, page.words
+            )
         return compare(volume, version, asked.newest, "Diff to now")
     if before is None:
         page = preview_page(volume, version)
@@ -189,7 +203,9 @@ def facts_page(volume: Volume, version: Version, now: int) -> Page:
         lines += [(), ((f"{words.plural(len(blocks), 'block')}, {held:,} here", "strong"),)]
         for block, here in blocks[:BLOCK_ROWS]:
             mark = ("here    ", "good") if here else ("remote  ", "primary")
-            lines.append((mark, (f"{block.id.hex()}  ", "muted"), (words.size_words(block.size), "")))
+            lines.append(
+                (mark, (f"{block.id.hex()}  ", "muted"), (words.size_words(block.size), ""))
+            )
     note = "" if len(blocks) <= BLOCK_ROWS else f"the first {BLOCK_ROWS} blocks"
     return Page("Details", tuple(lines), note=note)
 
@@ -198,14 +214,20 @@ def operation_page(volume: Volume, operation: Operation, below: bytes) -> Page:
     """What an operation did below a directory, file by file."""
     found = volume.operation_versions(operation.key, limit=OPERATION_ROWS + 1)
     prefix = below + b"/" if below else b""
-    inside = [v for v in found if not prefix or v.path.startswith(prefix) or v.path == below]
-    kinds = Counter("deleted" if v.kind == "deleted" else "new" if not v.parents else "changed" for v in inside)
+    inside = [v for v in found if not prefix or v.path.startswith(prefix)]
+    kinds = Counter(
+        "deleted" if v.kind == "deleted" else "new" if not v.parents else "changed" for v in inside
+    )
     lines: list[Line] = []
     signs = {"new": ("+ ", "good"), "changed": ("~ ", "accent"), "deleted": ("− ", "bad")}
     for version in inside[:OPERATION_ROWS]:
-        kind = "deleted" if version.kind == "deleted" else "new" if not version.parents else "changed"
+        kind = (
+            "deleted" if version.kind == "deleted" else "new" if not version.parents else "changed"
+        )
         size = words.size_words(version.size) if version.kind == "file" else ""
-        path = words.safe(version.path[len(prefix) :] or version.path)
+        path = words.safe(version.path[len(prefix) :]) + (
+            "/" if version.kind == "directory" else ""
+        )
         renamed: Line = ()
         if version.from_path is not None and version.from_path != version.path:
             renamed = ((f"  from {words.shown_path(version.from_path)}", "muted"),)

@@ -55,7 +55,9 @@ def target(text: str) -> Check:
     place = os.path.abspath(os.path.expanduser(text.strip()))
     if os.path.isdir(place):
         good = os.access(place, os.W_OK)
-        return Check(good, "an existing directory" if good else "you may not write there", place + "/")
+        return Check(
+            good, "an existing directory" if good else "you may not write there", place + "/"
+        )
     if os.path.lexists(place):
         return Check(True, "a file is there already: the plan will say so", place)
     above = os.path.dirname(place)
@@ -69,7 +71,9 @@ def target(text: str) -> Check:
 def peer(text: str, own_uuid: str) -> Check:
     """Whether another node's volume lies there; its name and uuid when it does."""
     if not text.strip():
-        return Check(None, "the other node's volume directory, as reached from here (sshfs, NFS, disk)")
+        return Check(
+            None, "the other node's volume directory, as reached from here (sshfs, NFS, disk)"
+        )
     place = os.path.abspath(os.path.expanduser(text.strip()))
     if not os.path.isdir(place):
         return Check(False, f"no directory there{_nearest(place)}")
@@ -85,7 +89,9 @@ def peer(text: str, own_uuid: str) -> Check:
     if config.get("uuid") == own_uuid:
         return Check(False, "that is this node itself")
     name = config.get("name", os.path.basename(place))
-    return Check(True, f"the volume of {words.safe(name)}, node {config.get('uuid', '')[:8]}", place)
+    return Check(
+        True, f"the volume of {words.safe(name)}, node {config.get('uuid', '')[:8]}", place
+    )
 
 
 def _config(directory: str) -> dict[str, str]:

@@ -94,8 +94,8 @@ def highlighted(text: str, name: str) -> Iterator[Line]:
 
 
 def _lexer(name: str) -> Any:
-    from pygments.lexers import get_lexer_for_filename
-    from pygments.util import ClassNotFound
+    from pygments.lexers import get_lexer_for_filename  # type: ignore[import-untyped]
+    from pygments.util import ClassNotFound  # type: ignore[import-untyped]
 
     try:
         return get_lexer_for_filename(name, stripnl=False, ensurenl=False)

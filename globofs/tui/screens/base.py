@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
 from textual.binding import BindingType
+from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
@@ -155,6 +156,11 @@ class Pane:
     pane: str = ""
 
 
+def caption(text: str) -> Content:
+    """A border's caption; names in it are data, never markup."""
+    return Content(text.strip())
+
+
 class ListPane(VirtualList, Pane):
     """A list in a border."""
 
@@ -197,6 +203,9 @@ class ModeScreen(KeyedScreen):
 
     def ready(self) -> None:
         """The widgets are there; begin."""
+
+    def volume_opened(self) -> None:
+        """The volume is open now; snapshots follow by themselves."""
 
     def on_screen_resume(self) -> None:
         """Shown again: catch up with what happened meanwhile."""

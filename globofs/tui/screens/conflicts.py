@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.content import Content
 
 from globofs import errors
 from globofs.events import Snapshot
@@ -15,7 +14,7 @@ from globofs.store.views import Version
 from globofs.tui import words
 from globofs.tui.model import detail
 from globofs.tui.model.text import Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.tree_rows import state_spans
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -49,6 +48,7 @@ class ConflictsScreen(ModeScreen):
         self.rows = Rows(LIST_COLUMNS)
         self.side_rows = Rows(SIDE_COLUMNS)
         self.found: list[Conflict] = []
+        self.names: dict[str, str] = {}
         self._serial = -1
 
     def compose(self) -> ComposeResult:
@@ -63,7 +63,7 @@ class ConflictsScreen(ModeScreen):
         yield self.hint_bar
 
     @property
-    def list(self) -> ListPane:
+    def path_list(self) -> ListPane:
         """The conflicts."""
         return self.query_one("#conflicts", ListPane)
 
@@ -80,9 +80,9 @@ class ConflictsScreen(ModeScreen):
     def ready(self) -> None:
         """Look."""
         self.query_one("#conflicts").add_class("left")
-        self.list.words = ("looking for conflicts",)
+        self.path_list.words = ("looking for conflicts",)
         self.look_soon = Debounce(self, 0.05, self._compare)
-        self.text.border_title = Content(" Difference ")
+        self.text.border_title = caption(" Difference ")
         if self.globofs.is_open:
             self.volume_opened()
 
@@ -105,8 +105,8 @@ class ConflictsScreen(ModeScreen):
             self.volume_opened()
 
     def _failed(self, error: errors.GlobofsError) -> None:
-        self.list.words = ("The conflicts cannot be read", error.message)
-        self.list.refresh()
+        self.path_list.words = ("The conflicts cannot be read", error.message)
+        self.path_list.refresh()
 
     def _got(self, answer: tuple[list[Conflict], dict[str, str]]) -> None:
         self.found, self.names = answer
@@ -122,14 +122,15 @@ class ConflictsScreen(ModeScreen):
                 for conflict in self.found
             ],
         )
-        self.list.words = ("No conflicts", "Where two nodes change a file at once, both sides stand here")
+        self.path_list.words = (
+            "No conflicts",
+            "Where two nodes change a file at once, both sides stand here",
+        )
         count = len(self.found)
-        self.list.border_title = Content(f" {words.plural(count, 'conflict')} ")
-        self.list.reload()
+        self.path_list.border_title = caption(f" {words.plural(count, 'conflict')} ")
+        self.path_list.reload()
         self._sides()
         self.refresh_chrome()
-
-    names: ClassVar[dict[str, str]] = {}
 
     def _names(self, conflict: Conflict) -> list[str]:
         names = [words.safe(self.names.get(side.node, side.node[:8])) for side in conflict.sides]
@@ -137,7 +138,9 @@ class ConflictsScreen(ModeScreen):
 
     def here(self) -> Conflict | None:
         """The conflict under the cursor."""
-        return self.found[self.list.cursor] if self.list.cursor < len(self.found) else None
+        return (
+            self.found[self.path_list.cursor] if self.path_list.cursor < len(self.found) else None
+        )
 
     def side(self) -> Version | None:
         """The side under the cursor."""
@@ -157,7 +160,7 @@ class ConflictsScreen(ModeScreen):
         if conflict is None:
             self.side_rows.replace([], [])
             self.sides.words = ("",)
-            self.sides.border_title = Content(" Sides ")
+            self.sides.border_title = caption(" Sides ")
             self.sides.reload(keep=False)
             self.text.show(Page(words=("Nothing to settle", "")))
             return
@@ -166,8 +169,8 @@ class ConflictsScreen(ModeScreen):
             [side.id for side in conflict.sides],
             [self._side_cells(conflict, side, newest) for side in conflict.sides],
         )
-        self.sides.border_title = Content(f" {words.shown_path(conflict.path)} ")
-        self.sides.border_subtitle = Content(" Enter takes a side · a keeps both ")
+        self.sides.border_title = caption(f" {words.shown_path(conflict.path)} ")
+        self.sides.border_subtitle = caption(" Enter takes a side · a keeps both ")
         self.sides.reload()
         self.look_soon()
 
@@ -205,8 +208,8 @@ class ConflictsScreen(ModeScreen):
 
     def _show(self, page: Page) -> None:
         self.text.show(page)
-        self.text.border_title = Content(f" {page.title} ")
-        self.text.border_subtitle = Content(f" {page.note} " if page.note else "")
+        self.text.border_title = caption(f" {page.title} ")
+        self.text.border_subtitle = caption(f" {page.note} " if page.note else "")
 
     # --- settling -------------------------------------------------------------------------
 
@@ -217,14 +220,16 @@ class ConflictsScreen(ModeScreen):
 
     def chosen(self) -> list[bytes]:
         """Marked conflicts, else the one under the cursor."""
-        if self.list.marks:
-            return [conflict.path for conflict in self.found if conflict.path in self.list.marks]
+        if self.path_list.marks:
+            return [
+                conflict.path for conflict in self.found if conflict.path in self.path_list.marks
+            ]
         conflict = self.here()
         return [conflict.path] if conflict is not None else []
 
     def do_take(self) -> None:
         """One side becomes the file; from the list, the cursor goes to the sides first."""
-        if self.list.has_focus and not self.list.marks:
+        if self.path_list.has_focus and not self.path_list.marks:
             self.focus_pane("sides")
             return
         side = self.side()
@@ -258,14 +263,21 @@ class ConflictsScreen(ModeScreen):
             "resolve",
             "settling",
             work,
-            lambda count: f"Settled {words.plural(count, 'conflict')}: the side of {name} · z undoes",
+            lambda count: (
+                f"Settled {words.plural(count, 'conflict')}: the side of {name} · z undoes"
+            ),
             after=lambda _: self._settled(),
         )
 
     def do_keep_both(self) -> None:
         """Both stay."""
         paths = self.chosen()
-        self._settle(paths, "Settled: both are kept", keep_both=True, line=command("resolve", *paths, keep_both=True))
+        self._settle(
+            paths,
+            "Settled: both are kept",
+            keep_both=True,
+            line=command("resolve", *paths, keep_both=True),
+        )
 
     def _settle(self, paths: list[bytes], said: str, *, line: str, **how: Any) -> None:
         volume = self.globofs.volume
@@ -279,7 +291,7 @@ class ConflictsScreen(ModeScreen):
         )
 
     def _settled(self) -> None:
-        self.list.marks.clear()
+        self.path_list.marks.clear()
         self.volume_opened()
 
     def do_merge(self) -> None:
@@ -321,15 +333,15 @@ class ConflictsScreen(ModeScreen):
 
     def do_mark(self) -> None:
         """Mark a conflict."""
-        key = self.list.current_key
+        key = self.path_list.current_key
         if key is not None:
-            self.list.marks ^= {key}
-            self.list.move(1)
-            self.list.refresh()
+            self.path_list.marks ^= {key}
+            self.path_list.move(1)
+            self.path_list.refresh()
 
     def do_range(self) -> None:
         """A range of conflicts."""
-        rows = self.list
+        rows = self.path_list
         if rows.range_from is None:
             rows.range_from = rows.cursor
         else:
@@ -339,15 +351,15 @@ class ConflictsScreen(ModeScreen):
 
     def do_invert(self) -> None:
         """Mark the others."""
-        self.list.marks ^= {conflict.path for conflict in self.found}
-        self.list.refresh()
+        self.path_list.marks ^= {conflict.path for conflict in self.found}
+        self.path_list.refresh()
 
     def step_out(self) -> bool:
         """Marks, then back to the list."""
-        if self.list.marks or self.list.range_from is not None:
-            self.list.marks.clear()
-            self.list.range_from = None
-            self.list.refresh()
+        if self.path_list.marks or self.path_list.range_from is not None:
+            self.path_list.marks.clear()
+            self.path_list.range_from = None
+            self.path_list.refresh()
             return True
         if self.focused is not None and self.focused.id in ("sides", "compare"):
             self.focus_pane("conflicts")

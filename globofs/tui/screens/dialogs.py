@@ -12,11 +12,10 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
 from textual.widgets import Input
 
 from globofs.tui.model.check import Check
-from globofs.tui.screens.base import Debounce, KeyedScreen, ListPane
+from globofs.tui.screens.base import Debounce, KeyedScreen, ListPane, caption
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Cell, Column, Span
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -92,8 +91,8 @@ class PickDialog(Modal):
     def compose(self) -> ComposeResult:
         """Input above list."""
         with Vertical(classes="dialog -wide -tall") as box:
-            box.border_title = Content(f" {self._title} ")
-            box.border_subtitle = Content(f" {self._foot} ")
+            box.border_title = caption(f" {self._title} ")
+            box.border_subtitle = caption(f" {self._foot} ")
             yield Input(placeholder=self._placeholder, id="pick-input")
             yield ListPane(Rows(self._columns), "menu", id="pick-list")
 
@@ -137,7 +136,7 @@ class PickDialog(Modal):
         )
         rows.words = (self._empty,)
         rows.reload(keep=False)
-        rows.go_to(0)
+        rows.go_to(next((i for i, c in enumerate(choices) if c.value not in ("", None)), 0))
 
     def input_key(self, key: str) -> bool:
         """Arrows move in the list while typing."""
@@ -199,8 +198,8 @@ class AskDialog(Modal):
     def compose(self) -> ComposeResult:
         """Label, input, verdict."""
         with Vertical(classes="dialog") as box:
-            box.border_title = Content(f" {self._title} ")
-            box.border_subtitle = Content(f" {self._foot} ")
+            box.border_title = caption(f" {self._title} ")
+            box.border_subtitle = caption(f" {self._foot} ")
             yield Lines(lambda width: [[(self._label, "muted")]], id="ask-label")
             yield Input(value=self._value, id="ask-input")
             yield Lines(self._verdict_lines, id="ask-verdict")
@@ -220,7 +219,9 @@ class AskDialog(Modal):
         mark = {True: (f"{glyphs.done} ", "good"), False: (f"{glyphs.failed} ", "bad")}
         first: list[Span] = []
         if verdict.words:
-            first = [mark.get(bool(verdict.good), ("", "")) if verdict.good is not None else ("", "")]
+            first = [
+                mark.get(bool(verdict.good), ("", "")) if verdict.good is not None else ("", "")
+            ]
             first.append((verdict.words, "bad" if verdict.good is False else "muted"))
         return [first, [], *[list(line) for line in self._hints]]
 
@@ -280,8 +281,8 @@ class ChoiceDialog(Modal):
             [(((f" {key}", "key"),), words) for key, words, _ in self._rows],
         )
         with Vertical(classes="dialog", id="choice") as box:
-            box.border_title = Content(f" {self._title} ")
-            box.border_subtitle = Content(f" {self._foot or 'a letter or Enter · Esc leaves'} ")
+            box.border_title = caption(f" {self._title} ")
+            box.border_subtitle = caption(f" {self._foot or 'a letter or Enter · Esc leaves'} ")
             yield ListPane(source, "menu", id="choice-list", header=False)
 
     def on_mount(self) -> None:
@@ -315,7 +316,9 @@ class ChoiceDialog(Modal):
 class SayDialog(Modal):
     """Sentences to read; any of Enter, Esc, q closes."""
 
-    def __init__(self, title: str, lines: Sequence[Sequence[Span]], foot: str = "Esc closes") -> None:
+    def __init__(
+        self, title: str, lines: Sequence[Sequence[Span]], foot: str = "Esc closes"
+    ) -> None:
         super().__init__()
         self._title = title
         self._lines = lines
@@ -324,8 +327,8 @@ class SayDialog(Modal):
     def compose(self) -> ComposeResult:
         """The lines."""
         with Vertical(classes="dialog") as box:
-            box.border_title = Content(f" {self._title} ")
-            box.border_subtitle = Content(f" {self._foot} ")
+            box.border_title = caption(f" {self._title} ")
+            box.border_subtitle = caption(f" {self._foot} ")
             yield Lines(lambda width: self._lines, id="say-lines")
 
     def on_mount(self) -> None:

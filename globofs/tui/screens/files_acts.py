@@ -14,19 +14,15 @@ from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.tree import is_directory, parent
 from globofs.tui.screens.dialogs import AskDialog
+from globofs.tui.screens.files_travel import FilesTravel
 from globofs.tui.widgets.paint import Span
 
 if TYPE_CHECKING:
     from globofs.sync.results import RestorePlan, RestoreResult
-    from globofs.tui.screens.files import FilesScreen
-
-    _Base = FilesScreen
-else:
-    _Base = object
 
 
-class FilesActs(_Base):
-    """Mixin of the Files screen."""
+class FilesActs(FilesTravel):
+    """The Files screen, as far as it changes anything."""
 
     def why_not(self, action: str) -> str:
         """What cannot be done with the present selection, in words."""
@@ -37,7 +33,11 @@ class FilesActs(_Base):
         if action in needs_row and self.selected is None:
             return "nothing is selected"
         if action in ("restore", "restore_to") and not self.restorable():
-            return "this is the version shown; choose an older one in the timeline" if action == "restore" else ""
+            return (
+                "this is the version shown; choose an older one in the timeline"
+                if action == "restore"
+                else ""
+            )
         if action in ("now", "travel_on") and self.wish.at is None:
             return "this is now"
         if action in ("rename", "delete", "add") and self.wish.at is not None:
@@ -51,7 +51,11 @@ class FilesActs(_Base):
         entry = self.selected
         if entry is None:
             return False
-        if self.tree_list.marks or self.tree_list.range_from is not None or self.wish.at is not None:
+        if (
+            self.tree_list.marks
+            or self.tree_list.range_from is not None
+            or self.wish.at is not None
+        ):
             return self.wish.at is not None or bool(self.tree_list.marks)
         moment = self.moment()
         if entry.kind == "deleted":
@@ -158,7 +162,14 @@ class FilesActs(_Base):
 
         def work(emit: Any, cancelled: Any) -> RestoreResult:
             return volume.restore(
-                paths, version=version, at=at, to=to, force=force, plan=plan, emit=emit, cancelled=cancelled
+                paths,
+                version=version,
+                at=at,
+                to=to,
+                force=force,
+                plan=plan,
+                emit=emit,
+                cancelled=cancelled,
             )
 
         def done(result: RestoreResult) -> str:
@@ -175,7 +186,9 @@ class FilesActs(_Base):
             at=exact_time(at) if at is not None else None,
             to=to,
         )
-        self.globofs.verb("restore", "restoring", work, done, line=line, after=lambda _: self._done_here())
+        self.globofs.verb(
+            "restore", "restoring", work, done, line=line, after=lambda _: self._done_here()
+        )
 
     def _done_here(self) -> None:
         self.tree_list.marks.clear()
@@ -233,7 +246,9 @@ class FilesActs(_Base):
         self.versions.refresh()
         self.look()
         if not same:
-            self.globofs.say("A is set: move to another version to compare · Esc ends it", timeout=3)
+            self.globofs.say(
+                "A is set: move to another version to compare · Esc ends it", timeout=3
+            )
 
     def do_open_version(self) -> None:
         """Show what a version changed; go to the moment of an operation."""
@@ -241,7 +256,9 @@ class FilesActs(_Base):
         if moment is None:
             return
         if moment.operation is not None:
-            self.with_moments(lambda: self.travel_to(moment.operation.last if moment.operation else None))
+            self.with_moments(
+                lambda: self.travel_to(moment.operation.last if moment.operation else None)
+            )
             return
         self._show("diff")
 
@@ -260,7 +277,11 @@ class FilesActs(_Base):
         below = self._directory()
         where = words.shown_path(below)
         hints: list[list[Span]] = [
-            [("It lands in ", "faint"), (where, "muted"), (" under its own name; what is unchanged is not read again.", "faint")],
+            [
+                ("It lands in ", "faint"),
+                (where, "muted"),
+                (" under its own name; what is unchanged is not read again.", "faint"),
+            ],
         ]
         self.app.push_screen(
             AskDialog(
@@ -286,7 +307,15 @@ class FilesActs(_Base):
         volume = self.globofs.volume
 
         def done(result: Any) -> str:
-            parts = [f"{n:,} {what}" for n, what in ((result.added, "new"), (result.changed, "changed"), (result.unchanged, "unchanged")) if n]
+            parts = [
+                f"{n:,} {what}"
+                for n, what in (
+                    (result.added, "new"),
+                    (result.changed, "changed"),
+                    (result.unchanged, "unchanged"),
+                )
+                if n
+            ]
             return f"Added {words.plural(result.files, 'file')}: {', '.join(parts) or 'nothing'} · z undoes"
 
         self.globofs.verb(
@@ -317,7 +346,12 @@ class FilesActs(_Base):
             return Check(True, f"its history comes along to {words.shown_path(new)}", new)
 
         self.app.push_screen(
-            AskDialog("Rename", "The new path in the volume", check, value=old.decode("utf-8", "surrogateescape")),
+            AskDialog(
+                "Rename",
+                "The new path in the volume",
+                check,
+                value=old.decode("utf-8", "surrogateescape"),
+            ),
             lambda new: self._rename(old, new) if new else None,
         )
 
@@ -329,8 +363,13 @@ class FilesActs(_Base):
             lambda emit, cancelled: volume.mv(old, new, emit=emit, cancelled=cancelled),
             lambda r: f"Renamed to {words.shown_path(new)} · z undoes",
             line=command("mv", old, new),
-            after=lambda _: self.reveal(new) if self.builder is None else (self.builder.forget(), self.reveal(new)),
+            after=lambda _: self._renamed(new),
         )
+
+    def _renamed(self, new: bytes) -> None:
+        if self.builder is not None:
+            self.builder.forget()
+        self.reveal(new)
 
     def do_delete(self) -> None:
         """Delete; one toast, one key brings it back."""
@@ -350,7 +389,9 @@ class FilesActs(_Base):
     def do_fetch(self) -> None:
         """Bring the selected version, or everything selected, here."""
         volume, version, paths = self.globofs.volume, self.version(), self.chosen()
-        one = version if self.versions.has_focus and version is not None and version.missing else None
+        one = (
+            version if self.versions.has_focus and version is not None and version.missing else None
+        )
 
         def work(emit: Any, cancelled: Any) -> int:
             if one is not None:
@@ -368,7 +409,11 @@ class FilesActs(_Base):
             "mirror",
             f"fetching {what}",
             work,
-            lambda count: f"Fetched {what}, {words.size_words(count)}" if count else f"{what} was here already",
+            lambda count: (
+                f"Fetched {what}, {words.size_words(count)}"
+                if count
+                else f"{what} was here already"
+            ),
             line=command("mirror", *paths),
             after=after,
         )
@@ -392,7 +437,9 @@ class FilesActs(_Base):
 
         verb = "unpin" if pinned else "pin"
         said = "No longer pinned" if pinned else "Pinned: kept here, also what comes later"
-        self.globofs.verb(verb, f"{verb}ning", work, lambda r: said, line=command(verb, *paths), after=after)
+        self.globofs.verb(
+            verb, f"{verb}ning", work, lambda r: said, line=command(verb, *paths), after=after
+        )
 
     def do_bump(self) -> None:
         """Before everything else."""

@@ -12,23 +12,19 @@ from globofs.speech import version_number
 from globofs.tui import words
 from globofs.tui.model.tree import is_directory, parent
 from globofs.tui.screens.dialogs import Choice, ChoiceDialog, PickDialog
+from globofs.tui.screens.files_view import FilesView
 from globofs.tui.screens.help import rank
 from globofs.tui.widgets.paint import Column, cut_middle
 from globofs.tui.widgets.tree_rows import state_spans
 
 if TYPE_CHECKING:
     from globofs.store.views import Entry
-    from globofs.tui.screens.files import FilesScreen
-
-    _Base = FilesScreen
-else:
-    _Base = object
 
 FOUND_MAX = 400
 
 
-class FilesFind(_Base):
-    """Mixin of the Files screen."""
+class FilesFind(FilesView):
+    """The Files screen, as far as moving and finding go."""
 
     # --- opening and closing --------------------------------------------------------------
 
@@ -100,7 +96,9 @@ class FilesFind(_Base):
         tree = self.tree_list
         if tree.marks:
             order = self.tree_source.rows.where
-            return sorted((k for k in tree.marks if isinstance(k, bytes)), key=lambda k: order.get(k, 0))
+            return sorted(
+                (k for k in tree.marks if isinstance(k, bytes)), key=lambda k: order.get(k, 0)
+            )
         if tree.range_from is not None:
             return [key for key in tree.range_keys() if isinstance(key, bytes)]
         return [self.selected.path] if self.selected is not None else []
@@ -267,7 +265,11 @@ class FilesFind(_Base):
                 for entry in ranked
             ]
 
-        columns = (Column("path", "path", 0), Column("size", "size", 9, "right"), Column("state", "content", 10))
+        columns = (
+            Column("path", "path", 0),
+            Column("size", "size", 9, "right"),
+            Column("state", "content", 10),
+        )
         dialog = PickDialog(
             "Find in the whole volume", columns, find, slow=True,
             placeholder="letters of a name, in order; a/b looks at paths",

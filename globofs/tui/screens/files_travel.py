@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from globofs import errors, speech
 from globofs.store.views import Operation
 from globofs.tui import words
 from globofs.tui.model.check import Check
 from globofs.tui.screens.dialogs import AskDialog, Choice, PickDialog
+from globofs.tui.screens.files_find import FilesFind
 from globofs.tui.widgets.paint import Column, Span
-
-if TYPE_CHECKING:
-    from globofs.tui.screens.files import FilesScreen
-
-    _Base = FilesScreen
-else:
-    _Base = object
 
 MOMENTS_MAX = 2000
 COLUMNS = (
@@ -29,10 +23,18 @@ COLUMNS = (
 )
 
 
-class FilesTravel(_Base):
-    """Mixin of the Files screen."""
+class FilesTravel(FilesFind):
+    """The Files screen, as far as time goes."""
 
-    _moments: Sequence[Operation] = ()
+    def __init__(self) -> None:
+        super().__init__()
+        self._moments: Sequence[Operation] = ()
+        self._names: dict[str, str] = {}
+
+    def banner_parts(self) -> tuple[tuple[tuple[str, str], ...], str]:
+        """Time travel and "changed since" are said as long as they last."""
+        parts, level = super().banner_parts()
+        return (parts, level) if parts else (self.travel_words(), "info")
 
     def travel_words(self) -> tuple[Span, ...]:
         """The banner while the tree is not that of now."""
@@ -41,15 +43,15 @@ class FilesTravel(_Base):
             found = next((op for op in self._moments if op.last <= (self.wish.at or 0)), None)
             after = ""
             if found is not None:
-                node = words.safe(self.globofs.volume.node_name(found.key.node)) if self._named else ""
-                after = f"just after: {words.operation(found)}" + (f", by {node}" if node else "")
+                node = words.safe(self._names.get(found.key.node, ""))
+                after = f"just after: {node} {words.operation(found)}"
             return (
                 (f"{self.glyphs.clock} AS OF ", "strong"),
                 (words.exact_time(self.wish.at), "accent strong"),
-                (f"   {after}   ", ""),
-                ("[ ]", "key"), (" step  ", "muted"),
+                ("  [ ]", "key"), (" step  ", "muted"),
                 (key.key_for(key.actions["now"]), "key"), (" now  ", "muted"),
-                ("r", "key"), (" restores from here", "muted"),
+                ("r", "key"), (" restores   ", "muted"),
+                (after, ""),
             )  # fmt: skip
         if self.wish.since is not None:
             return (
@@ -60,17 +62,17 @@ class FilesTravel(_Base):
             )  # fmt: skip
         return ()
 
-    _named = False
-
     def with_moments(self, then: Any) -> None:
         """Get the operations, then go on."""
         volume = self.globofs.volume
 
-        def find() -> list[Operation]:
-            return volume.operations(limit=MOMENTS_MAX)
+        def find() -> tuple[list[Operation], dict[str, str]]:
+            found = volume.operations(limit=MOMENTS_MAX)
+            return found, {node: volume.node_name(node) for node in {op.key.node for op in found}}
 
-        def got(found: list[Operation]) -> None:
-            self._moments = sorted(found, key=lambda op: -op.last)
+        def got(answer: tuple[list[Operation], dict[str, str]]) -> None:
+            self._moments = sorted(answer[0], key=lambda op: -op.last)
+            self._names = answer[1]
             then()
 
         self.bridge.ask("detail", "moments", find, got)
@@ -138,7 +140,7 @@ class FilesTravel(_Base):
                     words.exact_time(op.last),
                     ((words.moment(op.last, now), "muted"),),
                     words.operation(op),
-                    ((words.safe(self._node(op)), "muted"),),
+                    ((words.safe(self._names.get(op.key.node, "")), "muted"),),
                 ),
                 f"{words.exact_time(op.last)} {words.operation(op)}".lower(),
             )
@@ -164,11 +166,6 @@ class FilesTravel(_Base):
             foot="Enter shows the tree of that moment · Esc leaves",
         )  # fmt: skip
         self.app.push_screen(dialog, self._picked)
-
-    def _node(self, op: Operation) -> str:
-        known = {m.operation.key.node: m.node for m in self.time_source.timeline.moments if m.operation}
-        known |= {m.version.node: m.node for m in self.time_source.timeline.moments if m.version}
-        return known.get(op.key.node, op.key.node[:8])
 
     def _picked(self, at: int | None) -> None:
         if at is not None:

@@ -6,23 +6,24 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
-from textual.content import Content
 from textual.widgets import Input, Static
 
 from globofs import errors, speech
 from globofs.events import Snapshot
 from globofs.store.views import Operation, Version
 from globofs.tui import words
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen
+from globofs.tui.model import detail
+from globofs.tui.model.text import Page
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 PAGE = 500
 FILES_MAX = 2000
 COLUMNS = (
-    Column("when", "when", 19),
+    Column("when", "when", 15),
     Column("what", "operation", 0, minimum=18),
-    Column("node", "by", 10, "left", 2),
+    Column("node", "by", 8, "left", 2),
     Column("count", "versions", 8, "right", 1),
     Column("bytes", "size", 9, "right", 3),
 )
@@ -37,7 +38,7 @@ class LogScreen(ModeScreen):
     """The mode."""
 
     context: ClassVar[str] = "log"
-    panes: ClassVar[tuple[str, ...]] = ("operations", "log-files")
+    panes: ClassVar[tuple[str, ...]] = ("operations", "log-files", "log-detail")
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,13 +61,16 @@ class LogScreen(ModeScreen):
                 yield ListPane(self.rows, "log.operations", id="operations")
                 with Horizontal(id="filter-row"):
                     yield Static("/", id="filter-label", markup=False)
-                    yield Input(id="filter-input", placeholder="words of an operation, a node; Esc ends it")
+                    yield Input(
+                        id="filter-input", placeholder="words of an operation, a node; Esc ends it"
+                    )
             with Vertical(classes="right"):
                 yield ListPane(self.file_rows, "log.files", id="log-files")
+                yield TextPane("log.detail", id="log-detail")
         yield self.hint_bar
 
     @property
-    def list(self) -> ListPane:
+    def op_list(self) -> ListPane:
         """The operations."""
         return self.query_one("#operations", ListPane)
 
@@ -77,9 +81,10 @@ class LogScreen(ModeScreen):
 
     def ready(self) -> None:
         """Ask for the newest."""
-        self.list.words = ("reading the log",)
-        self.list.border_title = Content(" Operations ")
+        self.op_list.words = ("reading the log",)
+        self.op_list.border_title = caption(" Operations ")
         self.follow_soon = Debounce(self, 0.05, self._follow)
+        self.look_soon = Debounce(self, 0.06, self._look)
         if self.globofs.is_open:
             self.volume_opened()
 
@@ -103,8 +108,8 @@ class LogScreen(ModeScreen):
             self.volume_opened()
 
     def _failed(self, error: errors.GlobofsError) -> None:
-        self.list.words = ("The log cannot be read", error.message)
-        self.list.refresh()
+        self.op_list.words = ("The log cannot be read", error.message)
+        self.op_list.refresh()
 
     def _got(self, answer: tuple[list[Operation], dict[str, str]], limit: int) -> None:
         self.found, self.names = answer
@@ -113,13 +118,19 @@ class LogScreen(ModeScreen):
 
     def _draw(self) -> None:
         wanted = self.filter.lower()
-        self.shown = [op for op in self.found if wanted in self._search(op)] if wanted else self.found
+        self.shown = (
+            [op for op in self.found if wanted in self._search(op)] if wanted else self.found
+        )
         self.rows.replace([op.key for op in self.shown], [self._cells(op) for op in self.shown])
-        self.list.words = ("Nothing happened yet",) if not wanted else ("No operation is called so", "Esc shows all")
+        self.op_list.words = (
+            ("Nothing happened yet",)
+            if not wanted
+            else ("No operation is called so", "Esc shows all")
+        )
         more = "+" if self.more else ""
-        self.list.border_title = Content(f" {len(self.found):,}{more} operations ")
-        self.list.border_subtitle = Content(f" filter: {self.filter} " if wanted else "")
-        self.list.reload()
+        self.op_list.border_title = caption(f" {len(self.found):,}{more} operations ")
+        self.op_list.border_subtitle = caption(f" filter: {self.filter} " if wanted else "")
+        self.op_list.reload()
         self.follow_soon()
         self.refresh_chrome()
 
@@ -130,7 +141,7 @@ class LogScreen(ModeScreen):
         style = "warn" if op.interrupted else "accent" if op.open else ""
         note = "  interrupted" if op.interrupted else "  running" if op.open else ""
         return (
-            ((words.exact_time(op.last), "muted"),),
+            ((words.moment(op.last, self.globofs.now()), "muted"),),
             ((words.operation(op, count_too=False), style), (note, style)),
             ((words.safe(self.names.get(op.key.node, op.key.node[:8])), "muted"),),
             words.count(op.versions),
@@ -139,11 +150,12 @@ class LogScreen(ModeScreen):
 
     def here(self) -> Operation | None:
         """The operation under the cursor."""
-        return self.shown[self.list.cursor] if self.list.cursor < len(self.shown) else None
+        return self.shown[self.op_list.cursor] if self.op_list.cursor < len(self.shown) else None
 
     def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
         """Its files follow; near the end, older operations are read."""
         if message.list.id != "operations":
+            self.look_soon()
             return
         self.follow_soon()
         if self.more and not self.filter and message.index > len(self.found) - 50:
@@ -181,19 +193,53 @@ class LogScreen(ModeScreen):
         signs = {"deleted": ("−", "bad"), "new": ("+", "good"), "changed": ("~", "accent")}
         cells: list[tuple[Cell, ...]] = []
         for version in found:
-            kind = "deleted" if version.kind == "deleted" else "new" if not version.parents else "changed"
+            kind = (
+                "deleted"
+                if version.kind == "deleted"
+                else "new"
+                if not version.parents
+                else "changed"
+            )
             path = words.shown_path(version.path)
             renamed = version.from_path is not None and version.from_path != version.path
-            name: Cell = ((path, ""), (f"  from {words.shown_path(version.from_path or b'')}", "muted")) if renamed else path
+            name: Cell = (
+                ((path, ""), (f"  from {words.shown_path(version.from_path or b'')}", "muted"))
+                if renamed
+                else path
+            )
             size = words.size_words(version.size) if version.kind == "file" else ""
             cells.append(((signs[kind],), name, ((size, "muted"),)))
         self.file_rows.replace([version.id for version in found], cells)
         self.file_list.words = ("It wrote nothing",)
         capped = f"the first {FILES_MAX:,} of " if op.versions > len(found) else ""
-        self.file_list.border_title = Content(f" {capped}{words.plural(op.versions, 'version')} ")
-        self.file_list.border_subtitle = Content(f" {speech.equivalent(op)[:60]} " if op.verb else "")
+        self.file_list.border_title = caption(f" {capped}{words.plural(op.versions, 'version')} ")
+        self.file_list.border_subtitle = caption(
+            f" {speech.equivalent(op)[:60]} " if op.verb else ""
+        )
         self.file_list.reload(keep=False)
         self.file_list.go_to(0)
+
+    def _look(self) -> None:
+        """What the version under the cursor changed."""
+        pane = self.query_one("#log-detail", TextPane)
+        if self.file_list.cursor >= len(self.files):
+            pane.show(Page())
+            return
+        volume, version = self.globofs.volume, self.files[self.file_list.cursor]
+        now = self.globofs.now()
+
+        def show(page: Page) -> None:
+            pane.show(page)
+            pane.border_title = caption(page.title)
+            pane.border_subtitle = caption(page.note)
+
+        self.bridge.ask(
+            "content",
+            "log-detail",
+            lambda: detail.version_page(volume, version, now),
+            show,
+            lambda error: show(Page("", words=("This cannot be shown", error.message))),
+        )
 
     # --- actions --------------------------------------------------------------------------
 
@@ -202,9 +248,10 @@ class LogScreen(ModeScreen):
         op = self.here()
         if action in ("go_moment", "revert", "show_file", "copy") and op is None:
             return "there is no operation yet"
-        if action == "revert" and op is not None and self.globofs.is_open:
-            if op.key.node != self.globofs.volume.uuid:
-                return f"it was done on {self.names.get(op.key.node, 'another node')}; restore from a moment instead"
+        ours = self.globofs.volume.uuid if self.globofs.is_open else ""
+        if action == "revert" and op is not None and op.key.node != ours:
+            node = self.names.get(op.key.node, "another node")
+            return f"it was done on {node}; restore from a moment instead"
         return ""
 
     def do_go_moment(self) -> None:
@@ -212,7 +259,7 @@ class LogScreen(ModeScreen):
         op = self.here()
         if op is not None:
             path = self.files[0].path if self.files else b""
-            newest = self.list.cursor == 0 and not self.filter
+            newest = self.op_list.cursor == 0 and not self.filter
             self.globofs.show_in_files(path, None if newest else op.last)
 
     def do_revert(self) -> None:
@@ -240,11 +287,11 @@ class LogScreen(ModeScreen):
 
     def do_travel_back(self) -> None:
         """One operation back: one row down."""
-        self.list.move(1)
+        self.op_list.move(1)
 
     def do_travel_on(self) -> None:
         """One row up."""
-        self.list.move(-1)
+        self.op_list.move(-1)
 
     def do_filter(self) -> None:
         """Only operations with a word."""
@@ -263,7 +310,7 @@ class LogScreen(ModeScreen):
         if key == "escape":
             self.query_one("#filter-input", Input).value = ""
         self.query_one("#filter-row").remove_class("-on")
-        self.list.focus()
+        self.op_list.focus()
         return True
 
     def step_out(self) -> bool:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.content import Content
 from textual.widgets import Input
 
 from globofs import speech
@@ -15,7 +14,7 @@ from globofs.tui import words
 from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.text import Line, Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
 from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal
 from globofs.tui.widgets.bars import sparkline
 from globofs.tui.widgets.chrome import Lines
@@ -63,17 +62,14 @@ class PeersScreen(ModeScreen):
         yield self.hint_bar
 
     @property
-    def list(self) -> ListPane:
+    def peer_list(self) -> ListPane:
         """The peers."""
         return self.query_one("#peers", ListPane)
 
     def ready(self) -> None:
         """Until the first snapshot."""
-        self.list.words = ("asking the engine",)
-        self.list.border_title = Content(" Peers ")
-
-    def volume_opened(self) -> None:
-        """Snapshots follow by themselves."""
+        self.peer_list.words = ("asking the engine",)
+        self.peer_list.border_title = caption(" Peers ")
 
     def take(self, snapshot: Snapshot) -> None:
         """Draw the new state."""
@@ -85,15 +81,18 @@ class PeersScreen(ModeScreen):
             [peer.name for peer in self.peers],
             [peer_cells(peer, snapshot.at, self.glyphs) for peer in self.peers],
         )
-        self.list.words = (
+        self.peer_list.words = (
             "No peers yet",
             "A peer is another node of this volume: its volume directory, reached through",
             "a disk, sshfs or NFS. Adding it here is enough to receive what it has.",
             "a adds one",
         )
         good = sum(in_step(peer) for peer in self.peers)
-        self.list.border_title = Content(f" {words.plural(len(self.peers), 'peer')}, {good} up to date ")
-        self.list.reload()
+        self.peer_list.border_title = caption(
+            f" {words.plural(len(self.peers), 'peer')}, {good} up to date "
+        )
+        self.peer_list.styles.height = max(7, min(len(self.peers), 12) + 3)
+        self.peer_list.reload()
         self._details(keep=True)
 
     def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
@@ -102,16 +101,18 @@ class PeersScreen(ModeScreen):
 
     def here(self) -> PeerStatus | None:
         """The peer under the cursor."""
-        return self.peers[self.list.cursor] if self.list.cursor < len(self.peers) else None
+        return (
+            self.peers[self.peer_list.cursor] if self.peer_list.cursor < len(self.peers) else None
+        )
 
     def _details(self, *, keep: bool) -> None:
         pane = self.query_one("#peer-detail", TextPane)
         peer = self.here()
         if peer is None or self.last_snapshot is None:
-            pane.border_title = Content(" What a peer is ")
+            pane.border_title = caption(" What a peer is ")
             pane.show(Page(words=("A peer is another node of this volume", "a adds one")))
             return
-        pane.border_title = Content(f" {words.safe(peer.name)} ")
+        pane.border_title = caption(f" {words.safe(peer.name)} ")
         lines = details(peer, self.last_snapshot.at, self.glyphs, pane.size.width)
         pane.show(Page(lines=tuple(lines)), keep=keep)
 
@@ -171,7 +172,12 @@ class PeersScreen(ModeScreen):
                 engine.poke(name)
             return status
 
-        line = speech.command("peer add" if new else "peer set", name, *([path] if new else ()), path=None if new else path)
+        line = speech.command(
+            "peer add" if new else "peer set",
+            name,
+            *([path] if new else ()),
+            path=None if new else path,
+        )
         said = f"{words.safe(name)} is a peer now" if new else f"{words.safe(name)} changed"
         self.globofs.verb("peer", "asking the peer", work, lambda _: said, line=line)
 
@@ -190,7 +196,9 @@ class PeersScreen(ModeScreen):
                     "peer",
                     "removing the peer",
                     lambda emit, cancelled: volume.peer_remove(name),
-                    lambda _: f"{words.safe(name)} is no longer a peer; nothing that came from it is lost",
+                    lambda _: (
+                        f"{words.safe(name)} is no longer a peer; nothing that came from it is lost"
+                    ),
                     line=speech.command("peer remove", name),
                 )
 
@@ -213,17 +221,39 @@ def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
         ("last seen", words.since(peer.last_seen, now), ""),
         ("answers in", f"{peer.latency_seconds * 1000:.1f} ms" if peer.latency_seconds else "", ""),
         ("next try", _until(peer.retry_at, now), ""),
-        ("it lacks", f"{words.plural(peer.outgoing, 'record')} of ours" if peer.outgoing else "nothing", "warn" if peer.outgoing else ""),
-        ("we lack", f"{words.plural(peer.incoming, 'record')} of its" if peer.incoming else "nothing", "warn" if peer.incoming else ""),
-        ("blocks", "we also write them there (send=yes)" if peer.send else "it pulls what it wants", ""),
+        (
+            "it lacks",
+            f"{words.plural(peer.outgoing, 'record')} of ours" if peer.outgoing else "nothing",
+            "warn" if peer.outgoing else "",
+        ),
+        (
+            "we lack",
+            f"{words.plural(peer.incoming, 'record')} of its" if peer.incoming else "nothing",
+            "warn" if peer.incoming else "",
+        ),
+        (
+            "blocks",
+            "we also write them there (send=yes)" if peer.send else "it pulls what it wants",
+            "",
+        ),
         ("received", _traffic(peer.bytes_in, peer.rate_in), ""),
         ("sent", _traffic(peer.bytes_out, peer.rate_out), ""),
     ]
-    lines: list[Line] = [((f"{name:<12}", "muted"), (value, style)) for name, value, style in rows if value]
+    lines: list[Line] = [
+        ((f"{name:<12}", "muted"), (value, style)) for name, value, style in rows if value
+    ]
     room = max(10, min(60, width - 16))
-    for name, history, style in (("in", peer.history_in, "good"), ("out", peer.history_out, "primary")):
+    for name, history, style in (
+        ("in", peer.history_in, "good"),
+        ("out", peer.history_out, "primary"),
+    ):
         if any(history):
-            lines.append(((f"{name + ', last min':<12}", "muted"), (sparkline(history, room, glyphs).lstrip(), style)))
+            lines.append(
+                (
+                    (f"{name + ', last min':<12}", "muted"),
+                    (sparkline(history, room, glyphs).lstrip(), style),
+                )
+            )
     return lines
 
 
@@ -265,12 +295,28 @@ class PeerDialog(Modal):
         """Two inputs, a switch, the verdict."""
         peer = self._peer
         with Vertical(classes="dialog") as box:
-            box.border_title = Content(f" {'Add a peer' if peer is None else 'Edit ' + words.safe(peer.name)} ")
-            box.border_subtitle = Content(" Tab next · Ctrl-S or F2 switches send · Enter does it · Esc leaves ")
+            box.border_title = caption(
+                f" {'Add a peer' if peer is None else 'Edit ' + words.safe(peer.name)} "
+            )
+            box.border_subtitle = caption(
+                " Tab next · Ctrl-S or F2 switches send · Enter does it · Esc leaves "
+            )
             yield Lines(lambda width: [[("Name", "muted")]], id="peer-l1")
-            yield Input(value=peer.name if peer else "", id="peer-name", placeholder="what to call it here", disabled=peer is not None)
-            yield Lines(lambda width: [[("Its volume directory, as reached from here", "muted")]], id="peer-l2")
-            yield Input(value=peer.path if peer else "", id="peer-path", placeholder="/mnt/server/srv/volume")
+            yield Input(
+                value=peer.name if peer else "",
+                id="peer-name",
+                placeholder="what to call it here",
+                disabled=peer is not None,
+            )
+            yield Lines(
+                lambda width: [[("Its volume directory, as reached from here", "muted")]],
+                id="peer-l2",
+            )
+            yield Input(
+                value=peer.path if peer else "",
+                id="peer-path",
+                placeholder="/mnt/server/srv/volume",
+            )
             yield Lines(self._rest, id="peer-rest")
 
     def on_mount(self) -> None:
@@ -287,7 +333,13 @@ class PeerDialog(Modal):
         glyphs = self.glyphs
         verdict = self._verdict
         style = "bad" if verdict.good is False else "good" if verdict.good else "muted"
-        mark = glyphs.done if verdict.good else glyphs.failed if verdict.good is False else glyphs.queued
+        mark = (
+            glyphs.done
+            if verdict.good
+            else glyphs.failed
+            if verdict.good is False
+            else glyphs.queued
+        )
         send: list[Span] = [
             ("[x] " if self._send else "[ ] ", "accent"),
             ("also write our blocks there", ""),

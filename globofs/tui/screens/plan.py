@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
 
 from globofs.tui import words
-from globofs.tui.screens.base import ListPane
+from globofs.tui.screens.base import ListPane, caption
 from globofs.tui.screens.dialogs import Modal
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Column, Span, cut_middle
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from globofs.sync.results import RestorePlan
 
 COLUMNS = (
-    Column("action", "", 9),
+    Column("action", "", 10),
     Column("path", "path", 0, minimum=20),
     Column("size", "size", 9, "right", 2),
     Column("version", "to the version of", 19, "left", 3),
@@ -54,7 +53,7 @@ class PlanDialog(Modal):
             [item.path for item in items],
             [
                 (
-                    ((ACTION_WORDS[item.action][:9], STYLES[item.action]),),
+                    ((ACTION_WORDS[item.action], STYLES[item.action]),),
                     cut_middle(words.shown_path(item.path), 60),
                     words.size_words(item.version.size) if item.version is not None else "",
                     ((words.exact_time(item.version.time) if item.version else "", "muted"),),
@@ -65,8 +64,8 @@ class PlanDialog(Modal):
         )
         danger = " -danger" if plan.outside_overwrites else ""
         with Vertical(classes=f"dialog -wide{danger}") as box:
-            box.border_title = Content(f" {self._title} ")
-            box.border_subtitle = Content(f" {self._foot()} ")
+            box.border_title = caption(f" {self._title} ")
+            box.border_subtitle = caption(f" {self._foot()} ")
             yield Lines(lambda width: self._head(), id="plan-head")
             yield ListPane(source, "menu", id="plan-list")
 
@@ -102,7 +101,10 @@ class PlanDialog(Modal):
                 [
                     (f"{glyphs.down} ", "primary"),
                     (f"{words.size_words(plan.fetch_bytes)} to fetch", "primary"),
-                    (f", expected from {sources}" if sources else ", nobody known holds them", "muted"),
+                    (
+                        f", expected from {sources}" if sources else ", nobody known holds them",
+                        "muted",
+                    ),
                 ]
             )
         else:
@@ -111,9 +113,17 @@ class PlanDialog(Modal):
             lines.append([(f"{glyphs.link} ", "accent"), (f"written to {words.safe(plan.to)}", "")])
         if plan.outside_overwrites:
             count = words.plural(plan.outside_overwrites, "file")
-            lines.append([(f"{glyphs.warning} {count} outside the volume would be replaced", "bad")])
+            lines.append(
+                [(f"{glyphs.warning} {count} outside the volume would be replaced", "bad")]
+            )
         elif plan.to is None:
-            lines.append([("  in the volume: new versions, nothing is lost, ", "muted"), ("z", "key"), (" undoes it", "muted")])
+            lines.append(
+                [
+                    ("  in the volume: new versions, nothing is lost, ", "muted"),
+                    ("z", "key"),
+                    (" undoes it", "muted"),
+                ]
+            )
         for problem in plan.problems[:4]:
             text = f"{words.shown_path(problem.path)}: {words.safe(problem.reason)}"
             lines.append([(f"{glyphs.warning} ", "warn"), (text, "warn")])

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.content import Content
 
 from globofs.tui import words
 from globofs.tui.model.check import Check
-from globofs.tui.screens.base import ListPane, ModeScreen
+from globofs.tui.screens.base import ListPane, ModeScreen, caption
 from globofs.tui.screens.dialogs import AskDialog
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Column, Span, cut_middle
@@ -33,7 +32,11 @@ LOGO: Sequence[str] = (
     "      ╰───────╯",
 )
 RECENT_MAX = 8
-COLUMNS = (Column("key", "", 3), Column("what", "", 0, minimum=20), Column("note", "", 0, "left", 1, 14))
+COLUMNS = (
+    Column("key", "", 3),
+    Column("what", "", 0, minimum=20),
+    Column("note", "", 0, "left", 1, 14),
+)
 
 
 class StartScreen(ModeScreen):
@@ -57,13 +60,10 @@ class StartScreen(ModeScreen):
             yield ListPane(self.rows, "start", id="start-list", header=False)
         yield self.hint_bar
 
-    def volume_opened(self) -> None:
-        """The app leaves this mode by itself."""
-
     def ready(self) -> None:
         """Fill the list."""
         self.query_one("#start-list", ListPane).remove_class("pane")
-        self.query_one("#start-list", ListPane).border_title = Content(" Begin ")
+        self.query_one("#start-list", ListPane).border_title = caption(" Begin ")
         self._fill()
 
     def on_screen_resume(self) -> None:
@@ -98,7 +98,11 @@ class StartScreen(ModeScreen):
 
     def _logo(self, width: int) -> list[list[Span]]:
         if self.glyphs.name == "ascii":
-            return [[], [("  GloboFS", "strong")], [("  one tree of files, many nodes, every version kept", "muted")]]
+            return [
+                [],
+                [("  GloboFS", "strong")],
+                [("  one tree of files, many nodes, every version kept", "muted")],
+            ]
         lines: list[list[Span]] = []
         for line in LOGO:
             art, words_of_it = line[:23], line[23:]
@@ -117,7 +121,11 @@ class StartScreen(ModeScreen):
         lines: list[list[Span]] = [[]]
         rest = text
         while rest and len(lines) < 3:
-            piece = rest if len(rest) <= width - 3 else rest[: width - 3].rpartition(" ")[0] or rest[: width - 3]
+            piece = (
+                rest
+                if len(rest) <= width - 3
+                else rest[: width - 3].rpartition(" ")[0] or rest[: width - 3]
+            )
             lines.append([(f"{mark} " if len(lines) == 1 else "  ", "bad"), (piece, "bad")])
             rest = rest[len(piece) :].strip()
         return lines
@@ -127,7 +135,11 @@ class StartScreen(ModeScreen):
     def other_key(self, key: str) -> bool:
         """Digits open recent volumes, letters the rest."""
         letters = {"n": "create", "j": "join", "o": "other", "x": "demo", "q": "quit"}
-        if key.isdigit() and 0 < int(key) <= len(self.choices) and self.choices[int(key) - 1][0] == "open":
+        if (
+            key.isdigit()
+            and 0 < int(key) <= len(self.choices)
+            and self.choices[int(key) - 1][0] == "open"
+        ):
             self._do(*self.choices[int(key) - 1])
         elif key in letters:
             self._do(letters[key], "")
@@ -168,9 +180,19 @@ class StartScreen(ModeScreen):
         elif kind == "demo":
             self._open(demo_opener)
         elif kind == "other":
-            self._ask("Open a volume", "Its directory", judge_volume, lambda p: volume_opener(p, app.readonly))
+            self._ask(
+                "Open a volume",
+                "Its directory",
+                judge_volume,
+                lambda p: volume_opener(p, app.readonly),
+            )
         elif kind == "create":
-            self._ask("Make a new volume", "A directory that is empty, or not there yet", judge_new, creator)
+            self._ask(
+                "Make a new volume",
+                "A directory that is empty, or not there yet",
+                judge_new,
+                creator,
+            )
         elif kind == "join":
             self._ask(
                 "Join another machine's volume",
@@ -259,15 +281,26 @@ def joiner(mine: str, theirs: str) -> Any:
 
 
 def demo_opener(emit: Emit) -> tuple[Volume, Engine | None]:
-    """Builds the demo's nodes in a temporary directory and opens the first."""
-    import tempfile
+    """Builds the demo's nodes in a temporary directory, lets the others live, opens the first.
+    All of it goes when the program ends."""
+    import atexit
 
     from globofs.demo.build import build
+    from globofs.demo.live import Company
+    from globofs.demo.stage import Stage
+    from globofs.events import Note
     from globofs.tui.app import volume_opener
 
-    place = tempfile.mkdtemp(prefix="globofs-demo-")
-    made = build(place, emit=emit)
-    return volume_opener(str(made.volume), False)(emit)
+    emit(Note("the demo: making a laptop, a nas and a cabin"))
+    stage = Stage()
+    atexit.register(stage.__exit__, None, None, None)
+    for site in build(stage).values():
+        site.close()
+    company = Company(stage.directory)
+    stage.at_end(company.stop)
+    opened = volume_opener(os.path.join(stage.directory, "laptop"), False)(emit)
+    company.start()
+    return opened
 
 
 SCREEN = StartScreen

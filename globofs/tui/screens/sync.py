@@ -6,13 +6,12 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.content import Content
 from textual.widgets import Input, Static
 
 from globofs.events import Move, PeerStatus, Snapshot
 from globofs.tui import words
 from globofs.tui.model.queue import Queue
-from globofs.tui.screens.base import ListPane, ModeScreen
+from globofs.tui.screens.base import ListPane, ModeScreen, caption
 from globofs.tui.screens.dialogs import ChoiceDialog
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
@@ -24,7 +23,7 @@ from globofs.tui.widgets.sync_rows import (
     overall_lines,
     peer_cells,
 )
-from globofs.tui.widgets.virtual_list import Rows
+from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 
 class SyncScreen(ModeScreen):
@@ -50,7 +49,9 @@ class SyncScreen(ModeScreen):
             yield ListPane(self.move_rows, "sync.moves", id="moves")
             with Horizontal(id="filter-row"):
                 yield Static("/", id="filter-label", markup=False)
-                yield Input(id="filter-input", placeholder="part of a path; Enter keeps it, Esc ends it")
+                yield Input(
+                    id="filter-input", placeholder="part of a path; Enter keeps it, Esc ends it"
+                )
         yield self.hint_bar
 
     @property
@@ -65,12 +66,9 @@ class SyncScreen(ModeScreen):
 
     def ready(self) -> None:
         """Say what is waited for until the first snapshot."""
-        self.peer_list.border_title = Content(" Peers ")
+        self.peer_list.border_title = caption(" Peers ")
         self.peer_list.words = ("asking the engine",)
         self.moves.words = ("asking the engine",)
-
-    def volume_opened(self) -> None:
-        """Snapshots follow by themselves."""
 
     def _overall(self, width: int) -> list[list[Span]]:
         snapshot = self.last_snapshot
@@ -110,15 +108,21 @@ class SyncScreen(ModeScreen):
             f" Moving {over.moving:,} · Queued {over.queued:,} · Failed {over.failed:,} · "
             f"Done {over.finished:,} "
         )
-        self.moves.border_title = Content(counts)
+        self.moves.border_title = caption(counts)
+        self._foot()
+
+    def _foot(self) -> None:
         foot = []
+        here = self.move_here()
+        if here is not None and here.state in ("failed", "paused") and here.reason:
+            foot.append(words.safe(here.reason))
         if self.queue.faults_only:
             foot.append("only faults")
         if self.queue.filter:
             foot.append(f"filter: {self.queue.filter}")
         if self.queue.sort != "priority":
             foot.append(f"by {self.queue.sort}")
-        self.moves.border_subtitle = Content(f" {' · '.join(foot)} " if foot else "")
+        self.moves.border_subtitle = caption(f" {' · '.join(foot)} " if foot else "")
 
     def _empty_words(self, snapshot: Snapshot) -> tuple[str, ...]:
         peers = snapshot.status.peers
@@ -130,8 +134,13 @@ class SyncScreen(ModeScreen):
             return ("Nothing to move", "3, then a adds a peer")
         good = sum(in_step(peer) for peer in peers)
         if good == len(peers):
-            return ("Nothing to move", f"{words.plural(good, 'peer')} up to date")
-        return ("Nothing to move now", f"{good} of {words.plural(len(peers), 'peer')} up to date")
+            return ("The queue is empty", "what moves between the nodes stands here while it does")
+        return ("The queue is empty", "what an absent peer lacks goes on by itself when it is back")
+
+    def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
+        """The foot says the whole reason of the row under the cursor."""
+        if message.list.id == "moves" and self.last_snapshot is not None:
+            self._foot()
 
     # --- actions --------------------------------------------------------------------------
 

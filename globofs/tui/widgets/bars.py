@@ -8,14 +8,26 @@ from globofs.tui.glyphs import Glyphs
 from globofs.tui.widgets.paint import Span
 
 
-def stacked(width: int, had: int, done: int, total: int, glyphs: Glyphs, live: bool = True) -> list[Span]:
+def stacked(
+    width: int,
+    had: int,
+    done: int,
+    total: int,
+    glyphs: Glyphs,
+    live: bool = True,
+    thick: bool = False,
+) -> list[Span]:
     """`width` cells: what was here already, what arrived, the head while it moves, the rest.
 
     `had` counts beside `done` and `total` (bytes to move), so the bar spans `had + total`.
     """
+    full = glyphs.block if thick and glyphs.name != "ascii" else ""
+    had_glyph, done_glyph, rest_glyph = (
+        full or glyphs.bar_had, full or glyphs.bar_done, full or glyphs.bar_rest
+    )  # fmt: skip
     whole = had + total
     if whole <= 0 or width <= 0:
-        return [(glyphs.bar_rest * max(0, width), "rest")]
+        return [(rest_glyph * max(0, width), "rest")]
     first = round(width * had / whole)
     if had and not first:
         first = 1
@@ -23,12 +35,12 @@ def stacked(width: int, had: int, done: int, total: int, glyphs: Glyphs, live: b
     if done < total and first + second >= width:
         second = max(0, width - first - 1)
     second = max(0, second)
-    spans: list[Span] = [(glyphs.bar_had * first, "had"), (glyphs.bar_done * second, "now")]
+    spans: list[Span] = [(had_glyph * first, "had"), (done_glyph * second, "now")]
     left = width - first - second
-    if live and left and done < total:
+    if live and left and done < total and not full:
         spans.append((glyphs.bar_now, "now"))
         left -= 1
-    spans.append((glyphs.bar_rest * left, "rest"))
+    spans.append((rest_glyph * left, "rest"))
     return [span for span in spans if span[0]]
 
 

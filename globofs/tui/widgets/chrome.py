@@ -224,7 +224,9 @@ class Banner(OneLine):
 class Lines(Painted):
     """A few lines of spans made by a function of the width; drawn again by `refresh`."""
 
-    def __init__(self, make: Callable[[int], Sequence[Sequence[Span]]], *, id: str | None = None) -> None:
+    def __init__(
+        self, make: Callable[[int], Sequence[Sequence[Span]]], *, id: str | None = None
+    ) -> None:
         super().__init__(id=id)
         self._make = make
 

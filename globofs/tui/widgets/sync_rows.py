@@ -26,15 +26,12 @@ DIRECTIONS: Final = {
 BAR: Final = 18
 
 PEER_COLUMNS: Final = (
-    Column("peer", "peer", 0, minimum=10),
-    Column("state", "state", 11),
-    Column("behind", "it lacks", 9, "right", 3),
-    Column("lack", "we lack", 9, "right", 3),
-    Column("in", "in", 11, "right", 4),
-    Column("out", "out", 11, "right", 5),
-    Column("graph", "", 12, "left", 6),
+    Column("peer", "peer", 16),
+    Column("state", "state", 9),
+    Column("behind", "it lacks", 8, "right", 3),
+    Column("lack", "we lack", 8, "right", 3),
     Column("seen", "last seen", 9, "right", 2),
-    Column("reason", "", 0, "left", 1, 14),
+    Column("now", "now", 0, "left", 1, 14),
 )
 MOVE_COLUMNS: Final = (
     Column("state", "", 1),
@@ -42,7 +39,6 @@ MOVE_COLUMNS: Final = (
     Column("bar", "", BAR, "left", 4),
     Column("percent", "", 5, "right", 2),
     Column("bytes", "bytes", 19, "right", 5),
-    Column("rate", "rate", 12, "right", 6),
     Column("what", "", 0, "left", 1, 16),
 )
 
@@ -68,22 +64,33 @@ def peer_cells(peer: PeerStatus, now: int, glyphs: Glyphs) -> tuple[Cell, ...]:
     """One peer as a row."""
     style = STATE_STYLE[peer.state]
     word = peer.state if peer.activity == "idle" or peer.state != "online" else peer.activity
-    both = [a + b for a, b in zip(peer.history_in, peer.history_out, strict=False)]
-    graph = sparkline(both, 12, glyphs) if any(both) else ""
-    reason = words.safe(peer.reason)
-    if not reason:
-        reason = "up to date" if in_step(peer) else ""
     return (
         ((f"{peer_glyph(peer, glyphs)} ", style), (words.safe(peer.name), "strong")),
         ((word, style),),
         _records(peer.outgoing),
         _records(peer.incoming),
-        ((f"{glyphs.down} {words.rate(peer.rate_in)}", "good"),) if peer.rate_in >= 1 else "",
-        ((f"{glyphs.up} {words.rate(peer.rate_out)}", "primary"),) if peer.rate_out >= 1 else "",
-        ((graph, "accent"),),
         ((words.since(peer.last_seen, now), "muted"),),
-        ((reason, "good" if reason == "up to date" else "muted"),),
+        _doing(peer, glyphs),
     )
+
+
+def _doing(peer: PeerStatus, glyphs: Glyphs) -> Cell:
+    """Rates and their curve while something moves, else why not."""
+    if peer.rate_in < 1 and peer.rate_out < 1:
+        if peer.reason:
+            return ((words.safe(peer.reason), "muted"),)
+        return (
+            (("up to date", "good"),) if in_step(peer) else (("waiting for its answer", "muted"),)
+        )
+    spans: list[Span] = []
+    if peer.rate_in >= 1:
+        spans.append((f"{glyphs.down} {words.rate(peer.rate_in):<12}", "good"))
+    if peer.rate_out >= 1:
+        spans.append((f"{glyphs.up} {words.rate(peer.rate_out):<12}", "primary"))
+    both = [a + b for a, b in zip(peer.history_in, peer.history_out, strict=False)]
+    if any(both):
+        spans.append((" " + sparkline(both, 24, glyphs), "accent"))
+    return tuple(spans)
 
 
 def _records(number: int) -> Cell:
@@ -114,18 +121,25 @@ def move_cells(move: Move, glyphs: Glyphs) -> tuple[Cell, ...]:
         amount = words.size_words(whole) if whole else ""
     return (
         ((glyph, style),),
-        ((cut_middle(path, 200), "" if live else "muted" if move.state in ("queued", "done") else ""),),
+        (
+            (
+                cut_middle(path, 200),
+                "" if live else "muted" if move.state in ("queued", "done") else "",
+            ),
+        ),
         bar,
         ((words.percent(move.had + move.done, whole) if move.state != "done" else "", style),),
         ((amount, "muted"),),
-        ((words.rate(move.rate), "good"),),
-        ((_what(move), style if move.state in ("failed", "paused") else "muted"),),
+        (
+            (f"{words.rate(move.rate):<11} " if move.rate >= 1 else "", "good"),
+            (_what(move), style if move.state in ("failed", "paused") else "muted"),
+        ),
     )
 
 
 def _what(move: Move) -> str:
     if move.state == "failed":
-        return f"failed: {words.safe(move.reason)}" if move.reason else "failed"
+        return words.safe(move.reason) or "failed"
     if move.state == "paused":
         return words.safe(move.reason) or "paused"
     text = DIRECTIONS[move.direction]
@@ -152,11 +166,13 @@ def state_spans(
         state: tuple[Span, ...] = ((f"{glyphs.warning} ", "bad"), ("not reachable", "bad"))
     elif not peers:
         state = ((f"{glyphs.offline} ", "muted"), ("no peers", "muted"))
-    elif over.failed:
-        state = ((f"{glyphs.failed} ", "bad"), (f"{over.failed:,} failed", "bad"))
     elif over.moving or over.queued:
         done = words.percent(over.had + over.done, over.had + over.total)
         state = ((f"{glyphs.part} ", "accent"), (f"syncing {done}".rstrip(), "accent"))
+        if over.failed:
+            state += ((f" {glyphs.failed} {over.failed:,}", "bad"),)
+    elif over.failed:
+        state = ((f"{glyphs.failed} ", "bad"), (f"{over.failed:,} failed", "bad"))
     elif good == len(peers):
         state = ((f"{glyphs.online} ", "good"), (f"up to date {good}/{len(peers)}", "good"))
     elif there:
@@ -171,7 +187,8 @@ def state_spans(
     if up >= 1:
         rates.append((("  " if rates else "") + f"{glyphs.up} {words.rate(up)}", "primary"))
     total = _summed([peer.history_in for peer in peers] + [peer.history_out for peer in peers])
-    spark = ((sparkline(total, 10, glyphs), "accent"),) if any(total[-10:]) else ()
+    latest = total[-10:]
+    spark = ((sparkline(latest, len(latest), glyphs), "accent"),) if any(latest) else ()
     return state, tuple(rates), spark
 
 
@@ -196,7 +213,9 @@ def overall_lines(snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[list[S
         return _idle_lines(snapshot, glyphs)
     head = f"{words.percent(over.had + over.done, whole):>5} "
     room = max(8, width - len(head) - len(spark) - 3)
-    bar: list[Span] = [*stacked(room, over.had, over.done, over.total, glyphs, bool(over.moving))]
+    bar: list[Span] = [
+        *stacked(room, over.had, over.done, over.total, glyphs, bool(over.moving), True)
+    ]
     first = [*bar, (f" {head}", "strong"), (f" {spark}", "accent")]
     numbers: list[Span] = [
         (f"{words.size_words(over.had + over.done)} of {words.size_words(whole)}", "strong"),
@@ -207,9 +226,9 @@ def overall_lines(snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[list[S
     if over.growing:
         numbers.append(("   total still growing", "warn"))
     legend: list[Span] = [
-        (glyphs.bar_had * 2, "had"), (" was here already   ", "muted"),
-        (glyphs.bar_done * 2, "now"), (" arrived   ", "muted"),
-        (glyphs.bar_rest * 2, "rest"), (" to come", "muted"),
+        (glyphs.block, "had"), (" was here already   ", "muted"),
+        (glyphs.block, "now"), (" arrived   ", "muted"),
+        (glyphs.block, "rest"), (" to come", "muted"),
     ]  # fmt: skip
     if snapshot.leader:
         legend.append((f"   {words.safe(snapshot.leader)} syncs this node", "muted"))
@@ -220,11 +239,26 @@ def _idle_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[list[Span]]:
     peers = snapshot.status.peers
     good = [peer for peer in peers if in_step(peer)]
     if not peers:
-        first: list[Span] = [(f"{glyphs.offline} ", "muted"), ("No peers yet. ", "strong"), ("3", "key"), (", then ", "muted"), ("a", "key"), (" adds one.", "muted")]
+        first: list[Span] = [
+            (f"{glyphs.offline} ", "muted"),
+            ("No peers yet. ", "strong"),
+            ("3", "key"),
+            (", then ", "muted"),
+            ("a", "key"),
+            (" adds one.", "muted"),
+        ]
     elif len(good) == len(peers):
-        first = [(f"{glyphs.done} ", "good"), ("Nothing to move. ", "strong"), (f"{words.plural(len(peers), 'peer')} up to date.", "muted")]
+        first = [
+            (f"{glyphs.done} ", "good"),
+            ("Nothing to move. ", "strong"),
+            (f"{words.plural(len(peers), 'peer')} up to date.", "muted"),
+        ]
     else:
-        first = [(f"{glyphs.part} ", "warn"), ("Nothing to move now. ", "strong"), (f"{len(good)} of {words.plural(len(peers), 'peer')} up to date.", "muted")]
+        first = [
+            (f"{glyphs.part} ", "warn"),
+            ("Nothing to move now. ", "strong"),
+            (f"{len(good)} of {words.plural(len(peers), 'peer')} up to date.", "muted"),
+        ]
     status = snapshot.status
     second: list[Span] = [(speech.status_words(status), "muted")]
     third: list[Span] = []

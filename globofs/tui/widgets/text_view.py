@@ -76,5 +76,8 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         else:
             spans.append((" ", ""))
         room = max(0, width - spans_width(spans))
-        line = self.strip(page.lines[index], scroll_x + room, base).crop(scroll_x, scroll_x + room)
+        text = page.lines[index]
+        line = self.strip(text, scroll_x + room, base).crop(scroll_x, scroll_x + room)
+        if spans_width(text) > scroll_x + room and room > 8:
+            line = Strip.join([line.crop(0, room - 1), self.strip([("›", "faint")], 1, base)])
         return Strip.join([self.strip(spans, width - room, base), line]).adjust_cell_length(width)

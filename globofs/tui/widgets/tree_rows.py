@@ -106,7 +106,9 @@ class TreeSource:
         row = self.rows.rows[index]
         entry = row.entry
         conflicts = int(entry.conflict) or entry.conflicts
-        when = words.moment(entry.time or entry.mtime, self.now) if entry.time or entry.mtime else ""
+        when = (
+            words.moment(entry.time or entry.mtime, self.now) if entry.time or entry.mtime else ""
+        )
         size = "" if entry.kind == "deleted" else words.size_words(entry.size)
         return (
             self._name(row),
@@ -172,7 +174,11 @@ class TimelineSource:
 
     def key(self, index: int) -> Hashable:
         moment = self.timeline.moments[index]
-        return moment.version.id if moment.version is not None else moment.operation and moment.operation.key
+        return (
+            moment.version.id
+            if moment.version is not None
+            else moment.operation and moment.operation.key
+        )
 
     def find(self, key: Hashable) -> int | None:
         return self.timeline.index_of(key)

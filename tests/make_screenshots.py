@@ -1,0 +1,123 @@
+"""Makes screenshots/*.svg from the real app on the demo's volume: `python tests/make_screenshots.py`.
+
+The demo is built anew in a temporary directory, its other nodes live while the pictures are
+taken, so numbers differ a little from run to run; places, sizes and themes do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+CELL = 12.2  # width of a cell in the SVG
+WIDE, USUAL, HUGE = (120, 36), (80, 24), (180, 48)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: keys to press (a number waits so many seconds), then what is seen."""
+
+    name: str
+    keys: tuple[str | float, ...]
+    size: tuple[int, int] = WIDE
+    theme: str = "globofs"
+
+
+NOTES = ("f", *"notes.md", 0.5, "enter", 0.9)
+PICTURES = (
+    Picture("sync", ("2", 1.5)),
+    Picture("sync-light", ("2", 0.6), theme="globofs-light"),
+    Picture("sync-80x24", ("2", 0.6), USUAL),
+    Picture("peers", ("3", 0.8)),
+    Picture("files", (*NOTES, "tab", "down", "down", 0.6)),
+    Picture("files-light", (*NOTES, "tab", "down", "down", 0.6), theme="globofs-light"),
+    Picture("files-80x24", NOTES, USUAL),
+    Picture("diff-80x24", (*NOTES, "tab", "down", "d", 0.6), USUAL),
+    Picture("files-180x48", ("f", *"decoder.py", 0.5, "enter", 1.2), HUGE),
+    Picture("time-travel", (*NOTES, "t", *"20 days ago", 0.3, "enter", 1.2)),
+    Picture("time-choose", (*NOTES, "t", 0.8)),
+    Picture("restore-plan", (*NOTES, "left", 0.5, "tab", "down", "down", "down", "down", "r", 1.0)),
+    Picture("conflicts", ("4", 0.6, "enter", "down", 0.8)),
+    Picture("log", ("5", 0.8, "end", "up", "up", "up", 0.9)),
+    Picture("help", ("?", 0.4)),
+    Picture("palette-80x24", (":", "r", "e", 0.4), USUAL),
+    Picture("colour-blind", (*NOTES, "tab", "down", "down", 0.6), theme="globofs-cb"),
+)
+
+
+def tidy(svg: str) -> str:
+    """Blanks at the ends of a text become place: some renderers drop them and shift the rest."""
+
+    def mend(found: re.Match[str]) -> str:
+        head, x, middle, length, tail, body = found.groups()
+        first = last = 0
+        while body.startswith("&#160;"):
+            body, first = body[6:], first + 1
+        while body.endswith("&#160;"):
+            body, last = body[:-6], last + 1
+        if not body:
+            return ""
+        wide = max(CELL, float(length) - (first + last) * CELL)
+        return f'{head}x="{float(x) + first * CELL:.1f}"{middle}textLength="{wide:.1f}"{tail}{body}</text>'
+
+    pattern = r'(<text [^>]*?)x="([\d.]+)"([^>]*?)textLength="([\d.]+)"([^>]*>)([^<]*)</text>'
+    return re.sub(pattern, mend, svg)
+
+
+async def take(where: str, picture: Picture, into: Path) -> None:
+    """Open the real app, press, save."""
+    from globofs.tui.app import GlobofsApp, volume_opener
+    from globofs.tui.settings import Settings
+
+    app = GlobofsApp(volume_opener(where, False), habits=Settings(theme=picture.theme))
+    async with app.run_test(size=picture.size) as pilot:
+        for _ in range(100):
+            await pilot.pause(0.05)
+            if app.snapshot is not None:
+                break
+        await pilot.pause(0.4)
+        for key in picture.keys:
+            if isinstance(key, str):
+                await pilot.press(key)
+                await pilot.pause(0.03)
+            else:
+                await pilot.pause(key)
+        svg = app.export_screenshot(title="globofs")
+        app.exit()
+    await asyncio.to_thread(app.bridge.close)
+    (into / f"{picture.name}.svg").write_text(tidy(svg), encoding="utf-8")
+
+
+def main(names: list[str]) -> None:
+    """Build the demo, take the pictures named (or all)."""
+    from globofs.demo.build import build
+    from globofs.demo.live import Company
+    from globofs.demo.stage import Stage
+
+    into = ROOT / "screenshots"
+    into.mkdir(exist_ok=True)
+    with Stage() as stage:
+        for site in build(stage).values():
+            site.close()
+        company = Company(stage.directory)
+        stage.at_end(company.stop)
+        company.start()
+        try:
+            for picture in PICTURES:
+                if not names or picture.name in names:
+                    asyncio.run(take(os.path.join(stage.directory, "laptop"), picture, into))
+                    print(picture.name)
+        finally:
+            company.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
