@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -376,6 +377,14 @@ def test_interrupting_keeps_what_is_committed(
     for n in range(1000):
         bench.put(f"f{n:04}", f"{n}")
     stop = threading.Event()
+    from globofs.sync import _ingest
+
+    def slowly(data: bytes, method: str, level: int) -> tuple[bytes, str]:
+        time.sleep(0.003)
+        return compress(data, method, level)
+
+    compress = _ingest.compress
+    monkeypatch.setattr(_ingest, "compress", slowly)
 
     def cancelled() -> bool:
         return stop.is_set()

@@ -1,0 +1,105 @@
+"""`undo` and `redo`."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from globofs.errors import NothingToUndo
+from globofs.volume import Volume
+from tests.helpers_verbs import Bench, bench
+
+__all__ = ["bench"]
+
+
+def states(bench: Bench) -> dict[str, bytes]:
+    return {p: bench.content(p) for p, kind in bench.tree().items() if kind == "file"}
+
+
+def test_undo_and_redo_walk_through_everything_that_was_done(bench: Bench) -> None:
+    seen = [states(bench)]
+    bench.put("x", "one")
+    bench.put("d/y", "y")
+    bench.add()
+    seen.append(states(bench))
+    bench.put("x", "two")
+    bench.add()
+    seen.append(states(bench))
+    bench.volume.mv(b"docs/d", b"docs/e")
+    seen.append(states(bench))
+    bench.volume.rm([b"docs/x"])
+    seen.append(states(bench))
+    for expected in reversed(seen[:-1]):
+        bench.volume.undo()
+        assert states(bench) == expected
+    with pytest.raises(NothingToUndo):
+        bench.volume.undo()
+    for expected in seen[1:]:
+        bench.volume.redo()
+        assert states(bench) == expected
+    with pytest.raises(NothingToUndo):
+        bench.volume.redo()
+    bench.volume.undo()
+    assert states(bench) == seen[-2]
+    bench.volume.undo()
+    assert states(bench) == seen[-3]
+
+
+def test_it_works_across_restarts(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    bench.volume.rm([b"docs/x"])
+    bench.volume.close()
+    os.unlink(f"{bench.top}/vol/local/index.sqlite")
+    bench.volume = Volume.open(f"{bench.top}/vol")
+    bench.volume.undo()
+    assert bench.content("docs/x") == b"one"
+    bench.volume.close()
+    bench.volume = Volume.open(f"{bench.top}/vol")
+    bench.volume.redo()
+    assert "docs/x" not in bench.tree()
+
+
+def test_paths_changed_since_are_left_alone_and_listed(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.put("y", "one")
+    bench.add()
+    bench.put("x", "two")
+    bench.put("y", "two")
+    bench.add(yes=True)
+    operation = bench.volume.operations()[0].key
+    bench.put("y", "three")
+    bench.add()
+    result = bench.volume.undo(operation)
+    assert (result.versions, result.skipped) == (1, (b"docs/y",))
+    assert states(bench) == {"docs/x": b"one", "docs/y": b"three"}
+
+
+def test_something_new_ends_the_redo(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    bench.volume.rm([b"docs/x"])
+    bench.volume.undo()
+    bench.put("y", "1")
+    bench.add()
+    with pytest.raises(NothingToUndo):
+        bench.volume.redo()
+    bench.volume.undo()
+    assert "docs/y" not in bench.tree()
+    bench.volume.redo()
+    assert "docs/y" in bench.tree()
+
+
+def test_undo_of_a_restore(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    first = bench.volume.operations()[0].last
+    bench.put("x", "two")
+    bench.add()
+    bench.volume.restore([b"docs"], at=first)
+    assert bench.content("docs/x") == b"one"
+    bench.volume.undo()
+    assert bench.content("docs/x") == b"two"
+    bench.volume.redo()
+    assert bench.content("docs/x") == b"one"
