@@ -60,7 +60,11 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class BlockMoved:
-    """A block arrived from, or was written to, a peer. Announced inside the engine only."""
+    """A block arrived from, or was written to, a peer. Announced inside the engine only.
+
+    `bytes` are plain ones, so that they add up to the sizes of files; without a path they are
+    records as they went over the wire.
+    """
 
     peer: str
     direction: Direction

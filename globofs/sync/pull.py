@@ -1,6 +1,6 @@
 """Pull: blocks that are not here come from a peer that has them, verified before anyone sees them.
 
-A block on its way is a `_Flight`, shared by everybody who waits for it, so each is read once
+A block on its way is a `Flight`, shared by everybody who waits for it, so each is read once
 however many ask. Peers are asked in the order: the version's node, keepers, whoever answered
 last, the quicker. One that is slow for itself is overtaken by the next; a wrong copy is reported
 with its peer's name and pulled elsewhere. Safe from any thread; nothing here holds a lock while
@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
-from typing import NamedTuple
 
 from globofs import limits
 from globofs.errors import (
@@ -35,6 +34,7 @@ from globofs.store.node import Node
 from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
 from globofs.store.views import Version
+from globofs.sync._flight import Driver, Flight, Pulled, Wanted
 from globofs.sync.results import Cancelled, never
 
 _HEDGE_LEAST_SECONDS = 0.25
@@ -42,18 +42,6 @@ _HEDGE_UNKNOWN_SECONDS = 1.0
 _HEDGE_TIMES = 4.0
 _CHUNK = 512
 _READER_BLOCKS = 4
-_WAIT_SECONDS = 0.1  # the longest a cancelled caller waits
-
-Pulled = tuple[bytes, str, bytes]
-
-
-class Wanted(NamedTuple):
-    """A block to pull: its id and plain size, and for whom: the path and the writing node."""
-
-    id: bytes
-    size: int
-    path: bytes = b""
-    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +55,6 @@ class PullResult:
     problems: tuple[Problem, ...] = ()
 
 
-class _Flight:
-    """One block on its way. `step` may be called by anybody who waits for it."""
-
-    def __init__(self, wanted: Wanted, candidates: list[Peer]) -> None:
-        self.wanted = wanted
-        self.candidates = candidates
-        self.calls: list[tuple[Peer, Call[Pulled | None]]] = []
-        self.events: list[threading.Event] = []
-        self.interest = 0
-        self.lock = threading.Lock()
-        self.done = False
-        self.plain: bytes | None = None
-        self.reasons: list[str] = []
-        self.hedge_at = 0.0
-
-
 class Puller:
     """Pulls blocks for one node from all its peers."""
 
@@ -93,7 +65,7 @@ class Puller:
         self.paused: Callable[[str], bool] = lambda name: False
         """Whether a peer of that name is to be left alone; the engine sets it."""
         self._lock = threading.Lock()
-        self._flights: dict[bytes, _Flight] = {}
+        self._flights: dict[bytes, Flight] = {}
         self._bytes = 0
         self._answered = ""  # uuid of the peer that answered last
         self._lagging: dict[str, Call[Pulled | None]] = {}  # calls that were overtaken, by peer
@@ -148,7 +120,7 @@ class Puller:
         blocks = total = 0
         missing: list[Wanted] = []
         problems: list[Problem] = []
-        active: list[_Flight] = []
+        active: list[Flight] = []
         with self.driver(cancelled) as driver:
             while not cancelled():
                 while self._room(len(active)) and (item := queue.next()) is not None:
@@ -222,12 +194,12 @@ class Puller:
 
         return sorted((peer for peer in self.peers if not self.paused(peer.name)), key=order)
 
-    def join(self, wanted: Wanted, event: threading.Event) -> _Flight:
+    def join(self, wanted: Wanted, event: threading.Event) -> Flight:
         """The flight of a block, a new one if nobody waits for it yet."""
         with self._lock:
             flight = self._flights.get(wanted.id)
             if flight is None:
-                flight = self._flights[wanted.id] = _Flight(wanted, self._candidates(wanted.node))
+                flight = self._flights[wanted.id] = Flight(wanted, self._candidates(wanted.node))
                 self._bytes += wanted.size
             flight.interest += 1
         with flight.lock:
@@ -238,7 +210,7 @@ class Puller:
                 event.set()
         return flight
 
-    def leave(self, flight: _Flight) -> None:
+    def leave(self, flight: Flight) -> None:
         """One less waits for it; the last one lets it go."""
         with self._lock:
             flight.interest -= 1
@@ -246,7 +218,7 @@ class Puller:
                 del self._flights[flight.wanted.id]
                 self._bytes -= flight.wanted.size
 
-    def step(self, flight: _Flight) -> bool:
+    def step(self, flight: Flight) -> bool:
         """Take a flight as far as it goes without waiting; whether it has ended."""
         with flight.lock:
             if flight.done:
@@ -267,7 +239,7 @@ class Puller:
                 event.set()
             return True
 
-    def _land(self, flight: _Flight, peer: Peer, call: Call[Pulled | None]) -> bool:
+    def _land(self, flight: Flight, peer: Peer, call: Call[Pulled | None]) -> bool:
         """Judge an answer; whether it was the block."""
         name = flight.wanted.id.hex()[:16]
         try:
@@ -285,11 +257,11 @@ class Puller:
         data, suffix, plain = pulled
         self._answered = peer.uuid
         self._keep(flight.wanted, data, suffix)
-        self.emit(BlockMoved(peer.name, "pull", len(data), flight.wanted.path))
+        self.emit(BlockMoved(peer.name, "pull", flight.wanted.size, flight.wanted.path))
         flight.plain, flight.done = plain, True
         return True
 
-    def _launch(self, flight: _Flight) -> None:
+    def _launch(self, flight: Flight) -> None:
         """Ask the next peer when none is being asked, or when those asked take too long."""
         now = self.node.clock.monotonic()
         while flight.candidates and (not flight.calls or now >= flight.hedge_at):
@@ -314,70 +286,6 @@ class Puller:
         if self.node.readonly:
             return
         self.node.blocks.put(wanted.id, data, suffix, wanted.size)
-
-
-class Driver:
-    """One caller that waits for flights. Not for several threads."""
-
-    def __init__(self, puller: Puller, cancelled: Cancelled = never) -> None:
-        self.puller = puller
-        self.cancelled = cancelled
-        self._event = threading.Event()
-        self._joined: list[_Flight] = []
-
-    def __enter__(self) -> Driver:
-        return self
-
-    def __exit__(self, *args: object) -> None:
-        self.close()
-
-    def start(self, wanted: Wanted) -> _Flight:
-        """Begin to pull a block and return at once."""
-        flight = self.puller.join(wanted, self._event)
-        self._joined.append(flight)
-        self.puller.step(flight)
-        return flight
-
-    def wait(self, flights: list[_Flight]) -> list[_Flight]:
-        """Those of `flights` that ended, after a moment of waiting if none had."""
-        ended = [flight for flight in flights if self.puller.step(flight)]
-        if not ended:
-            self._event.wait(_WAIT_SECONDS)
-            self._event.clear()
-            ended = [flight for flight in flights if self.puller.step(flight)]
-        for flight in ended:
-            self._release(flight)
-        return ended
-
-    def bytes_of(self, flight: _Flight) -> bytes:
-        """Wait for one block. Raises `ContentMissing` or `Interrupted`."""
-        while not self.puller.step(flight):
-            if self.cancelled():
-                raise Interrupted()
-            self._event.wait(_WAIT_SECONDS)
-            self._event.clear()
-        self._release(flight)
-        for text in flight.reasons:
-            self.puller.emit(Problem(flight.wanted.path, text, warning=True))
-        if flight.plain is None:
-            raise self.puller.missing(flight.wanted)
-        return flight.plain
-
-    def drop(self, flight: _Flight) -> None:
-        """Stop waiting for one block."""
-        self._release(flight)
-
-    def close(self) -> None:
-        """Stop waiting. What is on its way for others goes on."""
-        for flight in list(self._joined):
-            self._release(flight)
-        if not self.puller.node.readonly:
-            self.puller.node.blocks.flush()
-
-    def _release(self, flight: _Flight) -> None:
-        if flight in self._joined:
-            self._joined.remove(flight)
-            self.puller.leave(flight)
 
 
 class _Queue:
@@ -432,7 +340,7 @@ class FileReader:
         self.size = version.size
         self._starts = list(accumulate((block.size for block in self.blocks), initial=0))
         self._cache: OrderedDict[int, bytes] = OrderedDict()
-        self._ahead: dict[int, _Flight] = {}
+        self._ahead: dict[int, Flight] = {}
         self._driver = puller.driver(cancelled)
         self._expected = 0
 
