@@ -423,3 +423,6 @@ class FileReader:
     def _wanted(self, at: int) -> Wanted:
         block = self.blocks[at]
         return Wanted(block.id, block.size, self.version.path, self.version.node)
+
+
+__all__ = ["Driver", "FileReader", "PullResult", "Puller", "Wanted"]

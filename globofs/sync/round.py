@@ -30,7 +30,7 @@ from globofs.sync.relay import Relayed, relay
 from globofs.sync.results import Cancelled, never
 from globofs.sync.upkeep import pull_owed
 
-_PASSES = 3
+_PASSES = 4  # news fetched in the first are relayed in the last, after two rounds of patience
 _WRITE_RETRY_FIRST_SECONDS = 2.0
 _WRITE_RETRY_MOST_SECONDS = 60.0
 _JOIN_SECONDS = 0.05
@@ -253,7 +253,7 @@ def sync(
 ) -> SyncResult:
     """Push, receive and relay with all peers at once, then pull what a keeper owes the volume.
 
-    At most `rounds` passes (0: three), fewer when nothing is left to move. While an engine of
+    At most `rounds` passes (0: four), fewer when nothing is left to move. While an engine of
     another process leads, it is left to it after `deadline` seconds of waiting (`Locked`).
     Offline peers are narrated and cost nothing; no peer reachable at all is a problem.
     """
