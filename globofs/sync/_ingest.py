@@ -33,6 +33,8 @@ QUEUE_TASKS: Final = 8
 SMALL_BYTES: Final = 256 * KIB
 SMALL_FILES: Final = 64
 SMALL_TASK_BYTES: Final = 2 * MIB
+GROWN_BYTES: Final = 64 * MIB
+"""A small file that grew beyond this while it was queued is read as large the next time."""
 ATTEMPTS: Final = 3
 TICK_SECONDS: Final = 0.1
 
@@ -373,9 +375,11 @@ class Ingest:
                 after = os.fstat(fd)
                 if not stat.S_ISREG(after.st_mode):
                     raise OSError(0, "is no regular file any more", item.disk)
-                if len(data) != after.st_size:
-                    data = data[: after.st_size] + fsio.read_fd(fd, 64 * MIB, item.disk)
-                    after = os.fstat(fd)
+                while len(data) < min(after.st_size, GROWN_BYTES):  # it grew; no further than that
+                    more = os.read(fd, after.st_size - len(data))
+                    if not more:
+                        break
+                    data += more
             finally:
                 os.close(fd)
             steady = _same(info, after) and len(data) == after.st_size
