@@ -85,13 +85,22 @@ def test_a_sleeping_machine_spreads_what_it_counted() -> None:
     assert max(meter.history) < 2000
 
 
-def test_meters_count_by_peer_and_over_all() -> None:
+def test_a_peers_counters_are_flows_from_the_first_look_on() -> None:
     meters = Meters(0.0)
-    meters.moved("nas", 500, incoming=True)
-    meters.moved("cabin", 300, incoming=False)
-    assert meters.overall.total == 800
-    assert meters.peer("nas").incoming.total == 500
-    assert meters.peer("cabin").outgoing.total == 300
+    meters.counted("nas", 5000, 10)
+    assert meters.peer("nas").incoming.total == 0, "what was before is not a burst now"
+    meters.counted("nas", 5500, 40)
+    meters.counted("nas", 20, 0)  # the entry was made anew
+    meters.counted("nas", 120, 5)
+    assert meters.peer("nas").incoming.total == 600
+    assert meters.peer("nas").outgoing.total == 35
+
+
+def test_a_rate_ends_soon_after_the_flow() -> None:
+    meter = Meter(0.0)
+    now = feed(meter, 5, 50_000_000)
+    feed(meter, 4, 0, now)
+    assert meter.rate == 0.0, "not a memory that fades for half a minute"
 
 
 # --- the queue ------------------------------------------------------------------------------------

@@ -107,14 +107,15 @@ class VolumeWork:
             memory = self._memories.setdefault(key, PeerMemory())
         done = sync_round(self._node, found, memory, emit, cancelled=cancelled, claims=self._claims)
         if done.fetched:
-            self._node.catch_up(emit=emit)
+            self.catch_up(emit)
             self._claims.clear()
         self._remember(found, done.seen)
         return done.seen
 
     def catch_up(self, emit: Emit) -> None:
-        """Apply whatever lies in `upstream/`."""
+        """Apply whatever lies in `upstream/`, and build it into `root/`."""
         self._node.catch_up(emit=emit)
+        self._node.finish()
 
     # --- figures and wishes ---------------------------------------------------------------------
 

@@ -120,7 +120,6 @@ class Engine:
         self._hearing: Hearing | None = None
         self._lock = threading.Lock()
         self._facts: tuple[PeerFacts, ...] = ()
-        self._counted: dict[str, tuple[int, int]] = {}
         self._notes: deque[Note] = deque(maxlen=NOTES_KEPT)
         self._others: list[Published] = []
         self._subscribers: list[Subscriber] = []
@@ -424,13 +423,7 @@ class Engine:
 
     def _sample(self, now: float) -> None:
         for facts in self.work.peers():
-            before = self._counted.get(facts.name)
-            self._counted[facts.name] = (facts.bytes_in, facts.bytes_out)
-            if before is None:
-                continue
-            meters = self._meters.peer(facts.name)
-            meters.incoming.add(max(0, facts.bytes_in - before[0]))
-            meters.outgoing.add(max(0, facts.bytes_out - before[1]))
+            self._meters.counted(facts.name, facts.bytes_in, facts.bytes_out)
         self._meters.sample(now)
         self.queue.sample(now, self.clock.now_ns())
 

@@ -127,6 +127,7 @@ class Meters:
     def __init__(self, now: float) -> None:
         self._lock = threading.Lock()
         self._peers: dict[str, PeerMeters] = {}
+        self._counters: dict[str, tuple[int, int]] = {}
         self._now = now
         self.overall = Meter(now)
 
@@ -138,12 +139,14 @@ class Meters:
                 found = self._peers[name] = PeerMeters(self._now)
             return found
 
-    def moved(self, peer: str, count: int, *, incoming: bool) -> None:
-        """Count a block's bytes; any thread."""
-        self.overall.add(count)
-        if peer:
-            meters = self.peer(peer)
-            (meters.incoming if incoming else meters.outgoing).add(count)
+    def counted(self, peer: str, incoming: int, outgoing: int) -> None:
+        """What has passed to and from a peer since it was made; the ticker hands it in. Counters
+        that begin anew (the entry changed) are no flow backwards."""
+        meters = self.peer(peer)
+        before = self._counters.get(peer, (incoming, outgoing))
+        self._counters[peer] = (incoming, outgoing)
+        meters.incoming.add(max(0, incoming - before[0]))
+        meters.outgoing.add(max(0, outgoing - before[1]))
 
     def sample(self, now: float) -> None:
         """Sample all meters. The ticker calls it ten times a second."""
