@@ -458,3 +458,12 @@ def test_what_comes_from_one_peer_goes_on_to_the_others_in_one_command(tmp_path:
         assert done.relayed == done.received
         sink.node.catch_up()
         assert sink.paths() == [b"one"]
+
+
+def test_what_came_stands_in_root_when_the_command_ends(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    a.write("docs/one", b"1")
+    a.sync()
+    b.sync()
+    assert (b.directory / "root" / "docs" / "one" / "versions" / "latest").is_file()
+    assert b.sync().received == 0

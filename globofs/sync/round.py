@@ -261,6 +261,7 @@ def sync(
     with node.locks.sync.exclusive(timeout=deadline, say=lambda text: emit(Note(text))):
         run = _Sync(node, peers, emit, cancelled)
         run.passes(rounds or _PASSES)
+        node.finish()  # what came is built into root/, and said to be
         owed = 0
         if puller is not None and not cancelled():
             owed = pull_owed(node, puller, emit=run.tell, cancelled=cancelled)
