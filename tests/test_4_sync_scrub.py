@@ -1,0 +1,150 @@
+"""`verify`: damage is found, repaired where that is possible, and gone at the second look."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from globofs.volume import Volume
+from tests.helpers_verbs import Bench, bench
+
+__all__ = ["bench"]
+
+
+@pytest.fixture()
+def full(bench: Bench) -> Bench:
+    bench.put("big", os.urandom(2_000_000))
+    bench.put("d/small", "text\n" * 100)
+    bench.add()
+    return bench
+
+
+def own_file(bench: Bench, path: str, number: int = 0) -> Path:
+    block, _ = bench.volume.blocks(bench.shown(path))[number]
+    found = bench.volume.node.blocks.find(block.id)
+    assert found is not None
+    return Path(found[0])
+
+
+def flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(bytes(data))
+
+
+def drop_staged(bench: Bench) -> None:
+    for name in os.listdir(bench.volume.node.staged()):
+        os.unlink(f"{bench.volume.node.staged()}/{name}")
+
+
+def test_sound_is_silent(full: Bench) -> None:
+    result = full.volume.verify()
+    assert (result.damaged, result.missing, result.problems) == (0, 0, ())
+    assert result.checked > 5
+
+
+def test_a_damaged_block_stays_damage_until_it_is_back(full: Bench) -> None:
+    path = own_file(full, "docs/big")
+    good = path.read_bytes()
+    flip(path)
+    first = full.volume.verify()
+    assert (first.damaged, first.repaired, first.remaining) == (1, 0, 1)
+    assert first.problems[0].path == b"docs/big"
+    assert not path.exists()
+    assert full.volume.verify().remaining == 1, "set aside is not mended"
+    path.write_bytes(good)
+    full.volume.node.blocks.rescan()
+    assert full.volume.verify().damaged == 0
+
+
+def test_add_of_the_same_content_mends_it(full: Bench) -> None:
+    flip(own_file(full, "docs/big"))
+    assert full.volume.verify().damaged == 1
+    full.add(checksum=True)
+    assert full.volume.verify().damaged == 0
+
+
+def test_a_block_that_vanished_is_damage_one_never_held_is_not(full: Bench) -> None:
+    drop_staged(full)
+    own_file(full, "docs/d/small").unlink()
+    result = full.volume.verify()
+    assert (result.damaged, result.missing) == (1, 1)
+    assert full.volume.verify().damaged == 1
+    block, _ = full.volume.blocks(full.shown("docs/big"))[0]
+    with full.volume.node.locks.adders.exclusive():
+        full.volume.node.blocks.remove([block.id])
+    again = full.volume.verify()
+    assert (again.damaged, again.missing) == (1, 2)
+
+
+def test_repair_takes_the_staged_copy(full: Bench) -> None:
+    flip(own_file(full, "docs/d/small"))
+    result = full.volume.verify(repair=True)
+    assert (result.damaged, result.repaired) == (1, 1)
+    assert full.volume.verify().damaged == 0
+    assert full.content("docs/d/small") == b"text\n" * 100
+
+
+def test_repair_pulls_from_a_peer(full: Bench, tmp_path: Path) -> None:
+    other = Volume.init(str(tmp_path / "other"), name="other")
+    other.peer_add("home", full.volume.directory, yes=True)
+    full.volume.peer_add("other", other.directory, yes=True)
+    other.sync()
+    other.mirror()
+    other.close()
+    drop_staged(full)
+    for name in ("docs/big", "docs/d/small"):
+        flip(own_file(full, name))
+    result = full.volume.verify(repair=True)
+    assert (result.damaged, result.repaired) == (2, 2)
+    assert full.volume.verify().damaged == 0
+
+
+def test_damaged_manifests_are_built_again(full: Bench) -> None:
+    directory = Path(full.volume.node.root()) / "docs/d/small/versions"
+    for path in directory.iterdir():
+        flip(path)
+    assert full.volume.verify().damaged == 2
+    assert full.volume.verify(repair=True).remaining == 0
+    assert full.volume.verify().damaged == 0
+
+
+def test_a_missing_manifest_and_a_wrong_link_too(full: Bench) -> None:
+    file = Path(full.volume.node.root()) / "docs/d/small"
+    (file / "versions/latest").unlink()
+    (link,) = [path for path in (file / "hashes").rglob("*") if path.is_symlink()]
+    link.unlink()
+    link.symlink_to("/etc/hostname")
+    assert full.volume.verify().damaged == 2
+    assert full.volume.verify(repair=True).repaired == 2
+    assert full.volume.verify().damaged == 0
+
+
+def test_a_lost_journal_record_is_damage(full: Bench) -> None:
+    journal = Path(full.volume.node.updates(full.volume.uuid)) / "latest"
+    data = bytearray(journal.read_bytes())
+    data[len(data) // 2] ^= 1
+    journal.write_bytes(bytes(data))
+    result = full.volume.verify()
+    assert result.damaged == 1
+    assert any("journal" in problem.reason for problem in result.problems)
+
+
+def test_an_index_that_forgot_a_block_is_told(full: Bench) -> None:
+    block, _ = full.volume.blocks(full.shown("docs/big"))[0]
+    full.volume.node.index.mark_missing([block.id])
+    result = full.volume.verify()
+    assert (result.damaged, result.missing) == (0, 0)
+
+
+def test_a_sample_reads_less(full: Bench) -> None:
+    for n in range(200):
+        full.put(f"many/{n}", f"{n}")
+    full.add()
+    whole = full.volume.verify()
+    part = full.volume.verify(sample=0.1)
+    assert part.sampled
+    assert part.checked < whole.checked
