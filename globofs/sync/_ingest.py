@@ -119,6 +119,9 @@ class Ingest:
         self._ready: list[tuple[int, Done]] = []
         self._working = WORKERS
         self.interrupted = False
+        self.found_bytes = 0  # of what is to be read, as far as it is known yet
+        self.read_bytes = 0  # of that, read and stored, durable or not
+        self.files = 0  # read whole
 
     def run(self, items: Iterable[Item], take: Callable[[list[Done]], None]) -> None:
         """Store the content of `items`; `take` gets them in portions, their blocks durable.
@@ -173,11 +176,14 @@ class Ingest:
         epoch, what = result
         if isinstance(what, list):
             self._ready += [(epoch, done) for done in what]
+            self.files += len(what)
+            self.read_bytes += sum([block.size for done in what for block in done.blocks])
             return
         job = what.job
         job.epoch = max(job.epoch, epoch)
         if isinstance(what, _Stored):
             job.blocks[what.number] = what.block
+            self.read_bytes += what.block.size
             job.new += what.new
             job.stored += what.stored
         else:
@@ -186,6 +192,7 @@ class Ingest:
             blocks = tuple([job.blocks[number] for number in range(job.count)])
             done = job.end._replace(blocks=blocks, new=job.new, stored=job.stored)
             self._ready.append((job.epoch, done))
+            self.files += 1
 
     def _flush(self, take: Callable[[list[Done]], None]) -> None:
         """Seal what is stored so far and hand over the files that are whole, while the workers
@@ -234,6 +241,7 @@ class Ingest:
             for item in items:
                 if self._stop.is_set():
                     break
+                self.found_bytes += item.stat.st_size if item.kind == "file" else 0
                 if item.kind == "file" and item.stat.st_size > self._small:
                     self._read_large(item)
                     continue

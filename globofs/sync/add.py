@@ -110,7 +110,6 @@ class _Counts:
     deleted: int = 0
     renamed: int = 0
     directories: int = 0
-    read_bytes: int = 0
     new_bytes: int = 0
     stored_bytes: int = 0
 
@@ -129,6 +128,7 @@ class _Adding:
     counts: _Counts = field(default_factory=_Counts)
     problems: list[Problem] = field(default_factory=list)
     scans: list[Scan] = field(default_factory=list)
+    ingests: list[Ingest] = field(default_factory=list)
     interrupted: bool = False
     _memories: dict[SourceName, Memory] = field(default_factory=dict)
     _told: float = 0.0
@@ -193,14 +193,15 @@ class _Adding:
         now = _time.monotonic()
         if now - self._told >= TELL_SECONDS:
             self._told = now
-            counts = self.counts
+            surveys = [scan.survey for scan in self.scans]
+            read = sum(ingest.files for ingest in self.ingests)
             self.emit(
                 Progress(
                     "add",
-                    files=counts.added + counts.changed + counts.unchanged,
-                    files_total=sum(scan.survey.files for scan in self.scans),
-                    bytes=counts.read_bytes,
-                    bytes_total=sum(scan.survey.bytes for scan in self.scans),
+                    files=read + sum(survey.unchanged for survey in surveys),
+                    files_total=sum(survey.files for survey in surveys),
+                    bytes=sum(ingest.read_bytes for ingest in self.ingests),
+                    bytes_total=sum(ingest.found_bytes for ingest in self.ingests),
                     growing=True,
                 )
             )
@@ -250,6 +251,7 @@ class _Placing:
     def run(self, items: Iterable[Item]) -> None:
         """Commit the items' content, then the deletions."""
         ingest = Ingest(self._node, tick=self._adding.tick)
+        self._adding.ingests.append(ingest)
         ingest.run(items, self._take)
         if ingest.interrupted or self._adding.cancelled():
             self._adding.interrupted = True
@@ -319,7 +321,6 @@ class _Placing:
         counts = self._adding.counts
         counts.new_bytes += done.new
         counts.stored_bytes += done.stored
-        counts.read_bytes += made.draft.size
         if done.item.kind == "directory":
             counts.directories += not made.skipped
         elif made.skipped:
