@@ -101,6 +101,8 @@ def sync_round(
 
     What it fetched lies in `upstream/` and is applied by the next `node.catch_up()`.
     """
+    if peer.uuid == node.config.uuid:  # a push would land in that node's own journal
+        return _myself(peer)
     try:
         data = peer.read_applied_bytes()
     except (PeerError, GlobofsError) as error:
@@ -238,6 +240,12 @@ def _failed(peer: Peer, error: GlobofsError) -> RoundResult:
     return RoundResult(found, problems=(Problem(b"", error.message, state == "offline"),))
 
 
+def _myself(peer: Peer) -> RoundResult:
+    reason = "its entry names this node's own uuid; remove it, and add the peer again"
+    seen = PeerSeen(peer.name, "wrong", reason)
+    return RoundResult(seen, problems=(Problem(b"", f"{peer.name}: {reason}"),))
+
+
 # --- the command ----------------------------------------------------------------------------
 
 
@@ -279,6 +287,7 @@ class _Sync:
         self.emit = emit
         self.cancelled = cancelled
         self.inline = peers.inline
+        self.entries = peers.problems
         self.memories = {peer.name: PeerMemory() for peer in self.peers}
         self.claims = Claims()
         self.results: dict[str, RoundResult] = {}
@@ -294,6 +303,8 @@ class _Sync:
 
     def passes(self, most: int) -> None:
         """Up to `most` rounds with every peer, with what came applied in between."""
+        for bad in self.entries:
+            self.tell(Problem(b"", bad.message))
         self.node.catch_up(emit=self.tell)
         own = decode_or_empty(local_applied_bytes(self.node)).get(self.node.config.uuid)
         if (own.received if own is not None else 0) < self.node.journal.last().seq:
