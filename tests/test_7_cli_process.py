@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import resource
 import shutil
 import signal
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -333,3 +335,107 @@ def test_the_shield_passes_data_and_status_through(at: Shell, asleep: Asleep) ->
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(20) == 0
+
+
+class Terminal:
+    """A command on a terminal of its own."""
+
+    def __init__(self, *words: str | Path, directory: Path) -> None:
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            try:
+                os.chdir(directory)
+                environment = {
+                    **ENVIRONMENT,
+                    "TERM": "xterm-256color",
+                    "COLUMNS": "90",
+                    "LINES": "24",
+                }
+                os.execve(COMMAND[0], [*COMMAND, *map(str, words)], environment)
+            finally:
+                os._exit(99)
+        self.shown = b""
+        os.set_blocking(self.fd, False)
+
+    def look(self) -> bytes:
+        with suppress(BlockingIOError, OSError):
+            while data := os.read(self.fd, 65536):
+                self.shown += data
+        return self.shown
+
+    def type(self, text: bytes) -> None:
+        os.write(self.fd, text)
+
+    def ended(self, within: float) -> int:
+        end = time.monotonic() + within
+        while time.monotonic() < end:
+            self.look()
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.01)
+        raise AssertionError(f"still there after {within} s: {self.shown[-2000:]!r}")
+
+    def close(self) -> None:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Callable[..., Terminal]]:
+    made: list[Terminal] = []
+
+    def open_one(*words: str | Path, directory: Path) -> Terminal:
+        made.append(Terminal(*words, directory=directory))
+        return made[-1]
+
+    yield open_one
+    for one in made:
+        one.close()
+
+
+def test_globofs_alone_on_a_terminal_is_the_ui(
+    at: Shell, terminal: Callable[..., Terminal]
+) -> None:
+    shown = terminal(directory=at.volume)
+    until(lambda: b"docs" in shown.look())
+    shown.type(b"q")
+    assert shown.ended(5) == 0
+    assert shown.shown.rstrip().endswith(b"l") or b"\x1b[?1049l" in shown.shown
+
+
+@needs_fuse
+@pytest.mark.fuse
+@pytest.mark.parametrize("key", [b"q", b"\x03\x03"], ids=["q", "Ctrl-C twice"])
+def test_the_ui_over_a_sleeping_peer_leaves_at_once(
+    at: Shell, asleep: Asleep, terminal: Callable[..., Terminal], key: bytes
+) -> None:
+    at("peer", "add", "far", asleep.mountpoint)
+    shown = terminal("ui", directory=at.volume)
+    until(lambda: b"docs" in shown.look())
+    asleep.sleep()
+    time.sleep(3)
+    begun = time.monotonic()
+    shown.type(key)
+    status = shown.ended(6)
+    assert time.monotonic() - begun < 2.5
+    assert status in (0, 130)
+    assert b"\x1b[?1049l" in shown.shown  # the terminal is as it was
+
+
+def test_progress_is_drawn_on_a_terminal_and_taken_away(
+    at: Shell, tmp_path: Path, terminal: Callable[..., Terminal]
+) -> None:
+    many = tmp_path / "many"
+    many.mkdir()
+    for n in range(40):
+        (many / str(n)).write_bytes(os.urandom(6_000_000))
+    shown = terminal("-C", at.volume, "add", many, directory=tmp_path)
+    assert shown.ended(60) == 0
+    drawn = shown.shown
+    assert b"MiB/s" in drawn or b"KiB/s" in drawn
+    assert b"\r\x1b[K" in drawn
+    last = drawn.rstrip().split(b"\n")[-1].split(b"\x1b[K")[-1]
+    assert last.startswith(b"globofs: 40 files looked at: 40 new")
