@@ -213,6 +213,13 @@ class Files:
                 inode.due = time.monotonic() + self.commit_seconds
         self.ready()
 
+    def closing(self, number: int) -> None:
+        """`close(2)` of a descriptor: what it wrote is found again, whoever is killed now."""
+        handle = self.handle(number)
+        inode = handle.inode
+        if handle.writable and inode.dirty and inode.linked:
+            self.space.writable().keep(inode.number)
+
     def attributes(self, number: int) -> Attributes:
         """`fstat(2)`, also of a file that has no name any more."""
         return self.handle(number).inode.attributes()

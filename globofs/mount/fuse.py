@@ -13,7 +13,7 @@ import mfusepy
 
 from globofs.errors import GlobofsError
 from globofs.limits import BLOCK_SIZE_DEFAULT
-from globofs.mount.inode import Attributes
+from globofs.mount.inode import Attributes, Inode
 from globofs.mount.namespace import as_os_error, fail
 from globofs.mount.past import Past, Place, is_past
 
@@ -35,6 +35,53 @@ def _inside(path: str) -> bytes:
     return os.fsencode(path)[1:]
 
 
+def _handle(fip: Any) -> int | None:
+    return fip.contents.fh if fip else None
+
+
+def _utime(stamp: Any) -> int:
+    if stamp.tv_nsec == _UTIME_NOW:
+        return time.time_ns()
+    return int(stamp.tv_sec) * 1_000_000_000 + int(stamp.tv_nsec)
+
+
+def _named(path: str | None) -> bytes:
+    if path is None:
+        raise fail(errno.ENOENT)
+    inside = _inside(path)
+    if is_past(inside):
+        raise fail(errno.EROFS, inside)
+    return inside
+
+
+class Fuse(mfusepy.FUSE):
+    """mfusepy, but that an open file's number reaches the calls which libfuse 3 gives no path."""
+
+    def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
+        """`ftruncate(2)` comes without a path."""
+        done: int = self.operations.truncate(self._decoded(path), length, _handle(fip))
+        return done
+
+    def chmod_fuse_3(self, path: bytes | None, mode: int, fip: Any) -> int:
+        """`fchmod(2)` comes without a path."""
+        done: int = self.operations.chmod(self._decoded(path), mode, _handle(fip))
+        return done
+
+    def chown_fuse_3(self, path: bytes | None, uid: int, gid: int, fip: Any) -> int:
+        """`fchown(2)` comes without a path; an id that is not to change comes as -1."""
+        done: int = self.operations.chown(self._decoded(path), uid, gid, _handle(fip))
+        return done
+
+    def utimens_fuse_3(self, path: bytes | None, buf: Any, fip: Any) -> int:
+        """`futimens(2)` comes without a path."""
+        times = (_utime(buf.contents.actime), _utime(buf.contents.modtime)) if buf else None
+        done: int = self.operations.utimens(self._decoded(path), times, _handle(fip))
+        return done
+
+    def _decoded(self, path: bytes | None) -> str | None:
+        return None if path is None else os.fsdecode(path)
+
+
 class VolumeFuse(mfusepy.Operations):
     """The operations that libfuse calls, from threads of its own."""
 
@@ -49,16 +96,17 @@ class VolumeFuse(mfusepy.Operations):
         self._past_open: dict[int, tuple[Place, Reader | None]] = {}
         self._listed: dict[int, bytes] = {}
         self._numbers = itertools.count(_PAST_HANDLES)
+        self.was_mounted = False
         self.on_mounted: Callable[[], None] | None = None
 
     def init_with_config(self, conn_info: Any, config_3: Any) -> None:
-        """libfuse is ready. Open files that lose their name stay ours to serve."""
+        """libfuse is ready. Open files are told by their number, not by their path."""
         if config_3 is not None:
             config_3.nullpath_ok = 1
-            config_3.hard_remove = 1
             config_3.entry_timeout = config_3.attr_timeout = _KERNEL_CACHE_SECONDS
             config_3.negative_timeout = 0.0
             config_3.auto_cache = 1
+        self.was_mounted = True
         if self.on_mounted is not None:
             self.on_mounted()
 
@@ -96,30 +144,42 @@ class VolumeFuse(mfusepy.Operations):
         except GlobofsError as error:
             raise as_os_error(error, inside) from None
 
-    def chmod(self, path: str, mode: int) -> int:
-        """`chmod(2)`."""
-        self.space.set_mode(self._changeable(path), mode)
+    def _inode(self, path: str | None, fh: int | None) -> Inode:
+        """What is to be changed: an open file by its number, else by its path."""
+        if fh is not None and fh < _PAST_HANDLES:
+            self.space.writable()
+            return self.files.handle(fh).inode
+        if path is None:
+            raise fail(errno.EROFS if fh is not None else errno.ENOENT)
+        return self.space.inode(self._changeable(path))
+
+    def chmod(self, path: str | None, mode: int, fh: int | None = None) -> int:
+        """`chmod(2)`, `fchmod(2)`."""
+        space = self.space
+        with space.lock:
+            space.set_mode(self._inode(path, fh), mode)
         self.recorder.ready()
         return 0
 
-    def chown(self, path: str, uid: int, gid: int) -> int:
-        """`chown(2)`: everything belongs to whoever mounted it."""
-        self._changeable(path)
+    def chown(self, path: str | None, uid: int, gid: int, fh: int | None = None) -> int:
+        """`chown(2)`, `fchown(2)`: everything belongs to whoever mounted it."""
+        if path is not None:
+            self.space.need(self._changeable(path))
         for wanted, owned in zip((uid, gid), self._owner.values(), strict=True):
             if wanted not in (owned, -1, 0xFFFFFFFF):
                 raise fail(errno.EPERM)
         return 0
 
-    def utimens(self, path: str, times: tuple[int, int] | None = None) -> int:
-        """`utimens(2)`; the time of access is not kept."""
+    def utimens(
+        self, path: str | None, times: tuple[int, int] | None = None, fh: int | None = None
+    ) -> int:
+        """`utimens(2)`, `futimens(2)`; the time of access is not kept."""
         mtime = times[1] if times else time.time_ns()
-        part = mtime % 1_000_000_000
-        if part == _UTIME_OMIT or mtime >> 30 == _UTIME_OMIT:
+        if mtime % 1_000_000_000 == _UTIME_OMIT:
             return 0
         space = self.space
         with space.lock:
-            inode = space.inode(self._changeable(path))
-            space.set_time(inode, mtime)
+            space.set_time(self._inode(path, fh), mtime)
         self.recorder.ready()
         return 0
 
@@ -256,14 +316,13 @@ class VolumeFuse(mfusepy.Operations):
 
     def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:
         """`truncate(2)`, `ftruncate(2)`."""
-        if fh is not None:
-            self.files.truncate(self.files.handle(fh).inode, length)
-        elif path is not None:
-            inside = self._changeable(path)
-            handle = self.files.open(inside, os.O_WRONLY)
-            try:
-                self.files.truncate(self.files.handle(handle).inode, length)
-            finally:
+        with self.space.lock:
+            handle = None if fh is not None else self.files.open(_named(path), os.O_WRONLY)
+            inode = self.files.handle(handle).inode if handle else self._inode(path, fh)
+        try:
+            self.files.truncate(inode, length)
+        finally:
+            if handle is not None:
                 self.files.release(handle)
         return 0
 
@@ -271,6 +330,12 @@ class VolumeFuse(mfusepy.Operations):
         """`fsync(2)`."""
         if fh < _PAST_HANDLES:
             self.files.sync(fh)
+        return 0
+
+    def flush(self, path: str | None, fh: int) -> int:
+        """`close(2)` of one descriptor; the kernel waits for this, not for `release`."""
+        if fh < _PAST_HANDLES:
+            self.files.closing(fh)
         return 0
 
     def release(self, path: str | None, fh: int) -> int:

@@ -50,6 +50,7 @@ class Namespace:
         self._looked = 0.0
         self._times: dict[bytes, int] = {}
         self._number = 0
+        self._hidden: dict[bytes, Inode] = {}
         self._freed = threading.Condition(self.lock)
         self.busy: set[bytes] = set()
         """Paths that are being recorded: their names must not change until that is done."""
@@ -91,6 +92,8 @@ class Namespace:
         inode = self.overlay.get(path)
         if inode is not None:
             return None if inode.kind == "deleted" else inode
+        if is_hidden(path):
+            return self._hidden.get(path)
         return self.entry(path)
 
     def need(self, path: bytes) -> Inode | Entry:
@@ -266,6 +269,8 @@ class Namespace:
         with self.lock:
             self._await(path)
             self.writable()
+            if self._hidden.pop(path, None) is not None:
+                return
             found = self.need(path)
             if directory:
                 if found.kind != "directory":
@@ -319,6 +324,12 @@ class Namespace:
             if old == new:
                 return
             self.keep_directory(names.parent(old))
+            if is_hidden(new):
+                inode = self.inode(old)
+                self._vanish(old, inode)
+                self._hidden[new] = inode
+                self.touch_parent(old)
+                return
             self._move(found, there, old, new)
             self.touch_parent(old)
             self.touch_parent(new)
@@ -352,23 +363,26 @@ class Namespace:
 
     # --- attributes ---------------------------------------------------------------------------
 
-    def set_mode(self, path: bytes, mode: int) -> None:
+    def set_mode(self, inode: Inode, mode: int) -> None:
         """`chmod(2)`."""
         with self.lock:
-            self.writable()
-            inode = self.inode(path)
             inode.mode = stat.S_IMODE(mode)
             self.changed(inode)
 
     def set_time(self, inode: Inode, mtime: int) -> None:
         """`utimens(2)`: only the time of modification is kept."""
         with self.lock:
-            self.writable()
             inode.mtime = mtime
             inode.always = True
             if inode.kind == "directory":
                 self._times.pop(inode.path, None)
             self.changed(inode)
+
+
+def is_hidden(path: bytes) -> bool:
+    """Whether libfuse made this name for an open file that lost its own: it is in no listing, in
+    nobody's way and never recorded."""
+    return names.name(path).startswith(b".fuse_hidden")
 
 
 def check_new(path: bytes) -> None:

@@ -57,7 +57,7 @@ class Recorder:
         self._ready.set()
         if self._thread.is_alive():
             self._thread.join()
-        self.flush()
+        self.flush(everything=True)
 
     def _run(self) -> None:
         while not self._ending:
@@ -76,10 +76,11 @@ class Recorder:
 
     # --- recording ------------------------------------------------------------------------------
 
-    def flush(self) -> None:
-        """Record all that is closed, and what was synced long enough ago. Raises OSError."""
+    def flush(self, *, everything: bool = False) -> None:
+        """Record all that is closed, and what was synced long enough ago; or `everything`, when
+        nobody can write any more. Raises OSError."""
         with self._flushing:
-            taken = self._take()
+            taken = self._take(everything)
             if not taken:
                 return
             try:
@@ -94,14 +95,15 @@ class Recorder:
             finally:
                 self.space.release_busy()
 
-    def _take(self) -> list[tuple[Inode, int, Change | None]]:
+    def _take(self, everything: bool) -> list[tuple[Inode, int, Change | None]]:
         space = self.space
         now = time.monotonic()
         with space.lock:
             taken = [
                 (inode, inode.serial, change_of(inode))
                 for inode in space.overlay.values()
-                if inode.dirty and (not inode.writers or (inode.synced and inode.due <= now))
+                if inode.dirty
+                and (everything or not inode.writers or (inode.synced and inode.due <= now))
             ]
             space.busy = {inode.path for inode, _, _ in taken}
         return taken

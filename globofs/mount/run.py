@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from globofs.volume import Volume
 
 _UMOUNT_SECONDS = 60.0
+_SAY_AFTER_SECONDS = 2.0
 _THREADS = 16
 
 
@@ -124,10 +125,8 @@ def _serve(
     sync: bool,
     allow_other: bool,
 ) -> None:
-    import mfusepy
-
     from globofs.engine import Engine
-    from globofs.mount.fuse import VolumeFuse
+    from globofs.mount.fuse import Fuse, VolumeFuse
     from globofs.mount.recorder import Recorder
 
     assert isinstance(face, VolumeFuse)
@@ -141,7 +140,7 @@ def _serve(
     # libfuse ends its loop at these only where nobody else handles them.
     before = {sign: signal.signal(sign, signal.SIG_DFL) for sign in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        mfusepy.FUSE(
+        Fuse(
             face,
             place,
             foreground=True,
@@ -154,7 +153,9 @@ def _serve(
             ro=volume.readonly,
         )
     except RuntimeError as error:
-        raise MountError(path=place, reason=f"libfuse refused (status {error})") from None
+        # Once it is mounted this only says that a signal ended the loop.
+        if not face.was_mounted:
+            raise MountError(path=place, reason=f"libfuse refused (status {error})") from None
     finally:
         for sign, handler in before.items():
             signal.signal(sign, handler)
@@ -227,41 +228,34 @@ def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
     source = _source(place) or _source(os.path.realpath(place))
     if not source:
         raise UsageError(f"{mountpoint}: no volume is mounted there")
-    server = _server_of(source.removeprefix("globofs:"), place)
+    serving = _serving(source.removeprefix("globofs:"), place)
     tool = shutil.which("fusermount3") or shutil.which("fusermount")
     words = [tool, "-u", place] if tool else ["umount", place]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().rpartition(": ")[2] or "it is in use"
         raise MountError(path=mountpoint, reason=reason.lower())
-    waited = time.monotonic()
+    began = time.monotonic()
     said = False
-    while server and _lives(server):
-        if time.monotonic() - waited > _UMOUNT_SECONDS:
-            raise MountError(path=mountpoint, reason="what was written is still being recorded")
-        if not said and time.monotonic() - waited > 1:
+    while serving and intents.serves(serving):
+        waited = time.monotonic() - began
+        if waited > _UMOUNT_SECONDS:
+            raise GlobofsError(f"{mountpoint}: unmounted; what was written is still being recorded")
+        if not said and waited > _SAY_AFTER_SECONDS:
             said = True
             emit(Note("recording what was written"))
         time.sleep(0.02)
 
 
-def _server_of(volume: str, place: str) -> int:
-    """The process that serves a mount; 0 if it is not known, or on another machine."""
+def _serving(volume: str, place: str) -> str:
+    """The directory of the mount that serves `place`; "" if it is not known."""
     from globofs.store.node import find_node_directory
 
     try:
         parent = os.path.join(find_node_directory(volume), "state", "open")
         for name in os.listdir(parent):
             if intents.where(os.path.join(parent, name)) == place:
-                return int(name.partition("-")[0])
-    except (OSError, GlobofsError, ValueError):
+                return os.path.join(parent, name)
+    except (OSError, GlobofsError):
         pass
-    return 0
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except OSError:
-        return False
-    return True
+    return ""

@@ -216,6 +216,18 @@ def abandoned(parent: str) -> Iterator[Remains]:
             os.close(held)
 
 
+def serves(directory: str) -> bool:
+    """Whether the mount that owns `directory` lives."""
+    try:
+        held = _alive(directory)
+    except OSError:
+        return False
+    if held is None:
+        return True
+    os.close(held)
+    return False
+
+
 def where(directory: str) -> str:
     """The mount point that the mount of that directory serves, "" if it does not say."""
     try:
