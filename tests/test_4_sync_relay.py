@@ -32,8 +32,9 @@ def readonly_for(writer: Site) -> None:
     own = writer.node.volume
 
     def refuse(op: str, args: tuple[object, ...]) -> None:
-        if not str(args[0]).startswith(own + "/"):
-            raise OSError(30, "Read-only file system", str(args[0]))
+        place = str(args[1] if op == "symlink" else args[0])
+        if not place.startswith(own + "/"):
+            raise OSError(30, "Read-only file system", place)
 
     fsio.observer = refuse
 

@@ -467,3 +467,33 @@ def test_what_came_stands_in_root_when_the_command_ends(pair: tuple[Site, Site])
     b.sync()
     assert (b.directory / "root" / "docs" / "one" / "versions" / "latest").is_file()
     assert b.sync().received == 0
+
+
+def test_an_entry_with_our_own_uuid_is_never_written_to(pair: tuple[Site, Site]) -> None:
+    """A volume copied by hand, each naming the other: both have one uuid."""
+    a, b = pair
+    entry = Path(a.node.volume) / "b" / "config"
+    entry.write_text(entry.read_text().replace(b.uuid, a.uuid))
+    config = b.directory / "config"
+    config.write_text(config.read_text().replace(b.uuid, a.uuid))
+    a.peers.reload()
+    a.write("one", b"1")
+    before = sorted(path for path in b.directory.rglob("*"))
+    done = a.sync()
+    assert done.peers[0].state == "wrong"
+    assert failed(done.problems)
+    assert sorted(path for path in b.directory.rglob("*")) == before
+
+
+def test_one_bad_entry_does_not_keep_the_others_from_syncing(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    bad = Path(a.node.volume) / "typo"
+    bad.mkdir()
+    (bad / "config").write_text("uuid=nonsense\npath=/x\n")
+    a.peers.reload()
+    a.write("one", b"1")
+    done = a.sync()
+    assert done.sent > 0
+    assert any("typo" in problem.reason for problem in done.problems)
+    b.node.catch_up()
+    assert b.paths() == [b"one"]

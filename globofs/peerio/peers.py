@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 from globofs import limits
-from globofs.errors import NoSuchPeer
+from globofs.errors import BadConfig, NoSuchPeer
 from globofs.peerio.peer import Peer
 from globofs.peerio.pool import PeerPool
 from globofs.store.node import Node
@@ -23,12 +23,16 @@ class Peers:
         self._threads = threads
         self._lock = threading.Lock()
         self._peers: dict[str, Peer] = {}
+        self.problems: tuple[BadConfig, ...] = ()
+        """Entries whose config cannot be understood; the others work without them."""
         self.reload()
 
     def reload(self) -> None:
         """Read the entries anew; peers whose entry did not change keep what is known of them."""
-        entries = {entry.name: entry for entry in self._node.peer_entries()}
+        problems: list[BadConfig] = []
+        entries = {entry.name: entry for entry in self._node.peer_entries(problems)}
         with self._lock:
+            self.problems = tuple(problems)
             for name, peer in list(self._peers.items()):
                 known = entries.get(name)
                 if known is None or known.config != peer.entry.config:

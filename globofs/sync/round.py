@@ -269,7 +269,7 @@ def sync(
     with node.locks.sync.exclusive(timeout=deadline, say=lambda text: emit(Note(text))):
         run = _Sync(node, peers, emit, cancelled)
         run.passes(rounds or _PASSES)
-        node.finish()  # what came is built into root/, and said to be
+        run.finish()
         owed = 0
         if puller is not None and not cancelled():
             owed = pull_owed(node, puller, emit=run.tell, cancelled=cancelled)
@@ -308,7 +308,7 @@ class _Sync:
         self.node.catch_up(emit=self.tell)
         own = decode_or_empty(local_applied_bytes(self.node)).get(self.node.config.uuid)
         if (own.received if own is not None else 0) < self.node.journal.last().seq:
-            self.node.finish()  # a killed command left its records without their blocks exploded
+            self.finish()  # a killed command left its records without their blocks exploded
         active = self.peers
         for _ in range(most):
             if not active or self.cancelled():
@@ -323,6 +323,14 @@ class _Sync:
                     self._count(peer, result)
             came = any(result.fetched for result in found.values())
             active = [p for p in self.peers if self._again(self.results.get(p.name), came)]
+
+    def finish(self) -> None:
+        """Build what came into `root/`. On a full disk what was received is safe all the same."""
+        try:
+            self.node.finish()
+        except OSError as error:
+            made = from_os_error(error, error.filename or self.node.directory)
+            self.tell(Problem(b"", made.message))
 
     def _again(self, result: RoundResult | None, came: bool) -> bool:
         if result is None or result.seen.state not in ("online", "readonly"):
