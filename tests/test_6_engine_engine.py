@@ -379,7 +379,7 @@ def test_the_other_sees_what_moves_and_steers_it(engines, work, tmp_path) -> Non
     second.bump(b"now")
     work.fetch_gate.set()
     assert until(lambda: b"now" in work.fetched)
-    assert work.fetched.index(b"now") < 8
+    assert work.fetched.index(b"now") < 40, "it was the last of 101"
     rounds = len(work.fakes["nas"].rounds)
     second.poke("nas")
     assert until(lambda: len(work.fakes["nas"].rounds) > rounds)

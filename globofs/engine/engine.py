@@ -21,6 +21,7 @@ from typing import Final
 
 from globofs import errors, limits
 from globofs.engine import compose
+from globofs.engine.adapter import VolumeWork
 from globofs.engine.desk import Desk
 from globofs.engine.hearing import Hearing
 from globofs.engine.jobs import DIRECTIONS, Job, Jobs
@@ -55,19 +56,11 @@ PUBLISH_SECONDS: Final = 0.5
 PUBLISH_IDLE_SECONDS: Final = 8.0
 HOUSEKEEPING_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 2.0
+HELD_SECONDS: Final = 0.5
 NOTES_KEPT: Final = 100
 NOBODY: Final = "nobody yet"
 
 Subscriber = Callable[[Snapshot], None]
-
-
-def as_work(volume: Volume | Work) -> Work:
-    """What the engine works on: a volume, or something scripted in its place."""
-    if isinstance(volume, Volume):
-        from globofs.engine.adapter import VolumeWork  # lazily: it needs every verb
-
-        return VolumeWork(volume)
-    return volume
 
 
 class Engine:
@@ -84,7 +77,7 @@ class Engine:
     ) -> None:
         """`label` names this process to the node's others ("ui", "mount", "sync"). With `follow`
         it never leads: it shows, and moves only what its own process reads."""
-        self.work = as_work(volume)
+        self.work: Work = VolumeWork(volume) if isinstance(volume, Volume) else volume
         self.clock = clock
         self._readonly = self.work.readonly
         self._follow = follow or bool(self._readonly)
@@ -128,6 +121,7 @@ class Engine:
         self._vanished = ""
         self._latest: Snapshot | None = None
         self._latest_at = 0.0
+        self._finished = 0
         self._published: object = None
         self._published_at = 0.0
         self._wake = threading.Event()
@@ -303,7 +297,8 @@ class Engine:
     def _tree_changed(self) -> None:
         self._pulls.poke()
         self._wake.set()
-        self._loops.poke()  # tell those who are there
+        if self._hearing is None or not self._hearing.watcher.notified:
+            self._loops.poke()  # it may be news of ours, and nothing else will say so
 
     def _announced(self) -> None:
         self._local.hint()
@@ -374,6 +369,9 @@ class Engine:
             self._pulls.enable(self._loops.reachable and not self._vanished)
             self._pulls.tick()
         self._sample(now)
+        if self.queue.finished != self._finished and is_due("held", HELD_SECONDS):
+            self._finished = self.queue.finished
+            self._local.hint()  # what is held here has changed
         snapshot = self._compose()
         self._publish(snapshot, now)
         with self._lock:

@@ -391,6 +391,11 @@ class Queue:
             return bool(self._moving or self._queued)
 
     @property
+    def finished(self) -> int:
+        """How many rows came to a good end so far."""
+        return self._finished
+
+    @property
     def waiting(self) -> int:
         """How many rows could be taken, failed ones whose time has come included."""
         with self._lock:
