@@ -74,7 +74,8 @@ class _Asked:
     def wanted(self, path: bytes) -> list[Wanted]:
         """What should be at `path` and below, in path order."""
         if self.version is not None:
-            return [(path, self.version)]
+            # As it is now: it may have been pruned since it was looked at.
+            return [(path, self.now.version_by_id(self.version.id) or self.version)]
         try:
             entries = live_at(self.then, path)
         except NoSuchPath:

@@ -12,9 +12,9 @@ from typing import Final
 from globofs.errors import NoSuchPath, PeerError, PeerStuck, Unsupported
 from globofs.events import Emit, Note, Problem, Progress, ignore
 from globofs.format import names
-from globofs.format.kinds import NodeRecord
 from globofs.limits import COPIES_DEFAULT, SECOND_NS
 from globofs.peerio.peers import Peers
+from globofs.store.announce import announce
 from globofs.store.index import chunks, marks
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -45,7 +45,8 @@ def evict(
     view = View(node)
     if path and view.entry(path, deleted=True) is None:
         raise NoSuchPath(path=path, hint=hint(view, path))
-    _announce(node)
+    # Until keepers know that this node keeps nothing, they may count on its copies.
+    announce(node)
     found, others = keepers(node, peers)
     problems = tuple(Problem(b"", reason, warning=True) for _, reason in others)
     copies_needed = node.config.copies or COPIES_DEFAULT
@@ -64,15 +65,6 @@ def evict(
         dry_run=dry_run,
         problems=problems,
     )
-
-
-def _announce(node: Node) -> None:
-    """Say in the journal that this node keeps nothing, if it does not say so yet: keepers must
-    know, because until then they may count on this node's copies."""
-    known = next((info for info in node.index.nodes() if info.uuid == node.uuid), None)
-    if known is None or not known.cacheonly:
-        with node.operation("config", ("cacheonly=yes",)) as operation:
-            operation.record(NodeRecord(node.name, True))
 
 
 def _candidates(node: Node, path: bytes) -> Iterator[bytes]:

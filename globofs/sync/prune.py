@@ -297,11 +297,17 @@ class _Trash:
     def _silent(self) -> list[str]:
         """Nodes that have not answered every prune record, in sentences."""
         answers = _answers(self.node)
-        asked = set(self.node.index.rows("SELECT origin, seq FROM event WHERE kind = 'prune'"))
+        asked = set(
+            map(tuple, self.node.index.rows("SELECT origin, seq FROM event WHERE kind = 'prune'"))
+        )
+        nodes = {info.uuid: info for info in self.node.index.nodes()}
+        # A peer that has written nothing yet counts, too: it may hold and restore what it heard.
+        peers = {entry.config.uuid: entry.name for entry in self.node.peer_entries([])}
         silent = []
-        for info in self.node.index.nodes():
-            missing = {tuple(one) for one in asked} - answers.get(info.uuid, set())
-            if missing and not info.retired:
-                name = info.name or info.uuid[:8]
+        for uuid in sorted({*nodes, *peers, *self.node.journal.origins()}):
+            info = nodes.get(uuid)
+            missing = asked - answers.get(uuid, set())
+            if missing and not (info is not None and info.retired):
+                name = (info.name if info is not None else "") or peers.get(uuid) or uuid[:8]
                 silent.append(f"{name} has not yet agreed to {len(missing)} prunes")
         return silent

@@ -1,0 +1,218 @@
+"""`evict`: nothing goes that keepers do not surely hold; pins and copies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from globofs.errors import NoSuchPath, Unsupported
+from globofs.limits import SECOND_NS
+from globofs.store.announce import announce
+from globofs.store.clock import SYSTEM
+from globofs.volume import Volume
+from tests.helpers_verbs import Bench
+
+
+class Shifted:
+    """The system's clock, and how far it is set ahead."""
+
+    ahead = 0
+
+    def now_ns(self) -> int:
+        return SYSTEM.now_ns() + self.ahead
+
+    def monotonic(self) -> float:
+        return SYSTEM.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        self.ahead += int(seconds * SECOND_NS)
+
+
+class Pair:
+    """A node that keeps nothing, with a file, and a keeper that has mirrored it."""
+
+    def __init__(self, top: Path) -> None:
+        (top / "light").mkdir()
+        self.bench = Bench(top / "light", cacheonly=True)
+        self.light = self.bench.volume
+        self.keeper = Volume.init(str(top / "keeper"), name="keeper")
+        self.clock = Shifted()
+        self.light.node.clock = self.clock
+        self.bench.put("x", os.urandom(500_000))
+        self.bench.put("d/y", b"small text " * 50)
+        self.bench.add()
+        announce(self.keeper.node)
+        self.light.peer_add("keeper", self.keeper.directory, yes=True)
+        self.keeper.peer_add("light", self.light.directory, yes=True)
+
+    def sync(self) -> None:
+        for _ in range(2):
+            self.light.sync()
+            self.keeper.sync()
+
+    def mirror(self) -> None:
+        self.sync()
+        self.keeper.mirror()
+        self.sync()
+
+    def held(self) -> int:
+        return sum(1 for _ in self.light.node.index.held_blocks())
+
+    def announced(self) -> None:
+        """Everybody knows who keeps what."""
+        self.light.evict()
+        self.mirror()
+
+    def close(self) -> None:
+        self.light.close()
+        self.keeper.close()
+
+
+@pytest.fixture()
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    made = Pair(tmp_path)
+    yield made
+    made.close()
+
+
+def test_seen_twice_a_minute_apart_and_then_it_goes(pair: Pair) -> None:
+    pair.announced()
+    held = pair.held()
+    first = pair.light.evict()
+    assert (first.blocks, first.waiting) == (0, held)
+    pair.clock.sleep(59)
+    assert pair.light.evict().blocks == 0
+    pair.clock.sleep(2)
+    assert pair.light.evict(dry_run=True).blocks == held
+    assert pair.held() == held
+    assert pair.light.evict().blocks == held
+    assert pair.held() == 0
+    assert pair.light.verify().damaged == 0, "what was let go of is no damage"
+    assert pair.bench.content("docs/d/y") == b"small text " * 50
+
+
+def test_nothing_goes_without_a_keeper(pair: Pair) -> None:
+    pair.announced()
+    pair.light.evict()
+    pair.clock.sleep(61)
+    os.rename(pair.keeper.directory, pair.keeper.directory + ".away")
+    result = pair.light.evict()
+    assert result.blocks == 0
+    assert dict(result.kept) == {"too few keepers reachable": pair.held()}
+    os.rename(pair.keeper.directory + ".away", pair.keeper.directory)
+    assert pair.light.evict().blocks > 0
+
+
+def test_nothing_goes_that_the_keeper_lost_meanwhile(pair: Pair) -> None:
+    pair.announced()
+    pair.light.evict()
+    pair.clock.sleep(61)
+    block, _ = pair.light.blocks(pair.bench.shown("docs/x"))[0]
+    found = pair.keeper.node.blocks.find(block.id)
+    assert found is not None
+    os.unlink(found[0])
+    result = pair.light.evict()
+    assert dict(result.kept) == {"no keeper was seen to hold it": 1}
+    assert pair.light.node.index.is_held(block.id)
+
+
+def test_nothing_goes_when_the_copy_there_is_cut_off(pair: Pair) -> None:
+    pair.announced()
+    block, _ = pair.light.blocks(pair.bench.shown("docs/x"))[0]
+    found = pair.keeper.node.blocks.find(block.id)
+    assert found is not None
+    os.truncate(found[0], 1000)
+    pair.light.evict()
+    pair.clock.sleep(61)
+    pair.light.evict()
+    assert pair.light.node.index.is_held(block.id)
+
+
+def test_nothing_goes_that_the_keeper_has_not_acknowledged(pair: Pair) -> None:
+    pair.announced()
+    pair.bench.put("z", (pair.bench.folder / "x").read_bytes())  # the same blocks, a new version
+    pair.bench.add()
+    pair.light.evict()
+    pair.clock.sleep(61)
+    result = pair.light.evict(b"docs/x")
+    assert result.blocks == 0
+    assert "not yet acknowledged by a keeper" in dict(result.kept)
+
+
+def test_a_keeper_that_has_not_heard_that_we_keep_nothing_does_not_count(pair: Pair) -> None:
+    pair.mirror()
+    told = pair.light.node.index.one(
+        "SELECT cacheonly, told FROM node WHERE uuid = ?", (pair.light.uuid,)
+    )
+    if told is None or not told[0]:
+        result = pair.light.evict()
+        assert any("not heard" in problem.reason for problem in result.problems)
+        pair.clock.sleep(61)
+        assert pair.light.evict().blocks == 0
+
+
+def test_a_node_that_keeps_nothing_is_no_copy(pair: Pair) -> None:
+    pair.announced()
+    pair.keeper.node.change_config("cacheonly", "yes")
+    pair.light.evict()
+    pair.clock.sleep(61)
+    result = pair.light.evict()
+    assert result.blocks == 0
+    assert any("no keeper" in problem.reason for problem in result.problems)
+
+
+def test_a_keeper_evicts_nothing(pair: Pair) -> None:
+    with pytest.raises(Unsupported, match="keeper"):
+        pair.keeper.evict()
+
+
+def test_pinned_stays_and_is_said(pair: Pair) -> None:
+    pair.announced()
+    pair.light.pin(b"docs/d")
+    pair.light.evict()
+    pair.clock.sleep(61)
+    result = pair.light.evict()
+    assert dict(result.kept) == {"pinned": 1}
+    assert pair.bench.shown("docs/d/y").missing == 0
+    assert pair.bench.shown("docs/x").missing > 0
+    with pytest.raises(NoSuchPath, match="kept by the pin"):
+        pair.light.unpin(b"docs/d/y")
+    assert pair.light.unpin(b"docs/d").pins == ()
+    pair.clock.sleep(1)
+    pair.light.evict()
+    pair.clock.sleep(61)
+    pair.light.evict()
+    assert pair.held() == 0
+
+
+def test_what_was_used_lately_stays(pair: Pair) -> None:
+    pair.announced()
+    pair.light.node.change_config("cachetime", "30m")
+    block, _ = pair.light.blocks(pair.bench.shown("docs/d/y"))[0]
+    pair.light.node.index.touch([block.id], pair.clock.now_ns())
+    pair.light.evict()
+    pair.clock.sleep(61)
+    assert dict(pair.light.evict().kept) == {"used not long ago": 1}
+    pair.clock.sleep(31 * 60)
+    pair.light.evict()
+    pair.clock.sleep(61)
+    pair.light.evict()
+    assert pair.held() == 0
+
+
+def test_copies(pair: Pair) -> None:
+    pair.sync()
+    counts = {count.name: count for count in pair.light.copies(b"docs")}
+    total = pair.held()
+    assert (counts["home"].blocks, counts["home"].state) == (total, "here")
+    assert counts["keeper"].total == total
+    pair.mirror()
+    counts = {count.name: count for count in pair.light.copies(b"docs")}
+    assert (counts["keeper"].blocks, counts["keeper"].state) == (total, "seen")
+    os.rename(pair.keeper.directory, pair.keeper.directory + ".away")
+    counts = {count.name: count for count in pair.light.copies(b"docs")}
+    assert counts["keeper"].state == "offline"
+    os.rename(pair.keeper.directory + ".away", pair.keeper.directory)
