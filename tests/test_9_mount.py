@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import mmap
 import os
@@ -179,7 +180,8 @@ def test_killed_mounts_lose_nothing_closed_or_synced(tmp_path: Path, how: str) -
             os.fsync(file.fileno())
         mount.kill()
     if how == "synced":
-        file.close()
+        with contextlib.suppress(OSError):
+            file.close()
     with mounted(at, m):
         if how == "synced":
             assert (m / "open").read_bytes() == b"kept"
