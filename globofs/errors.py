@@ -56,6 +56,11 @@ class GlobofsError(Exception):
         value = self.fields.get("path")
         return None if value is None else printable(value)
 
+    @property
+    def reason(self) -> str:
+        """The message without its path in front, for those who say the path themselves."""
+        return self.message.removeprefix(f"{self.path}: ")
+
 
 # --- wrong usage and configuration (exit 2) -------------------------------------------------
 
@@ -164,7 +169,7 @@ class PartFailed(GlobofsError):
 
 class ContentMissing(GlobofsError):
     """{path}: {count} of its blocks are not here and nobody reachable holds them; {holder} should
-    have them"""
+    have them{why}"""
 
     exit_code = 3
     errno = _errno.EIO

@@ -257,7 +257,9 @@ class FakeVolume:
         self, version: Version, *, emit: Any = ignore, cancelled: Any = None
     ) -> Iterator[bytes]:
         if version.node == PHONE and version.missing:
-            raise ContentMissing(path=version.path, count=version.missing, holder="phone")
+            raise ContentMissing(
+                path=version.path, count=version.missing, holder="phone", why=""
+            )
         self._held(version)
         yield self.contents[version.id]
 

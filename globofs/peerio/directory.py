@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import uuid as uuid_module
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from globofs import limits
@@ -28,6 +28,7 @@ _CHILDREN_MOST = 10_000  # children of a volume directory that are looked at
 _ORIGINS_MOST = 100_000
 _SEGMENTS_MOST = 1_000_000
 _PARTS = ("root", "hashes", "upstream")
+_USUAL = "local"  # what `init` calls a node's directory unless told otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +54,33 @@ def parse_facts(data: bytes, directory: str) -> NodeFacts:
 def find_node(volume: str) -> NodeFacts | None:
     """The node directory in `volume`, or None; `FormatError` when there are several.
 
-    A node directory given itself is taken as well. `OSError` when `volume` cannot be listed.
+    A node directory given itself is taken as well. `OSError` when `volume` cannot be listed, or
+    none was found and a config in it cannot be read.
     """
     found: list[NodeFacts] = []
+    failed: OSError | None = None
     with os.scandir(volume) as entries:
-        names = sorted(entry.name for _, entry in zip(range(_CHILDREN_MOST), entries, strict=False))
+        names = {entry.name for _, entry in zip(range(_CHILDREN_MOST), entries, strict=False)}
     if "config" in names and any(part in names for part in _PARTS):
         candidates = [volume.rstrip("/") or "/"]
     else:
-        candidates = [os.path.join(volume, name) for name in names if not name.startswith(".")]
+        names.add(_USUAL)  # a listing may miss entries
+        candidates = [os.path.join(volume, name) for name in sorted(names) if name[:1] != "."]
     for directory in candidates:
         try:
             data = files.read_regular(f"{directory}/config", "", limits.CONFIG_BYTES)
-        except (OSError, FormatError):
+        except (FileNotFoundError, NotADirectoryError, FormatError):
+            continue
+        except OSError as error:
+            failed = failed or error
             continue
         if any(os.path.isdir(f"{directory}/{part}") for part in _PARTS):
             found.append(parse_facts(data, directory))
     if len(found) > 1:
         both = " and ".join(os.path.basename(item.directory) for item in found[:2])
         raise FormatError(what=volume, reason=f"two node directories: {both}")
+    if failed is not None and not found:
+        raise failed
     return found[0] if found else None
 
 
@@ -156,6 +165,15 @@ class PeerDirectory:
         self.check()
         return value
 
+    @contextlib.contextmanager
+    def _confirmed(self) -> Iterator[None]:
+        """What fails with an `OSError` in it fails as a check says, where the peer is not there."""
+        try:
+            yield
+        except OSError:
+            self.check()
+            raise
+
     # --- journals ---
 
     def read_applied(self) -> bytes:
@@ -172,17 +190,20 @@ class PeerDirectory:
 
     def list_origins(self) -> list[str]:
         """Uuids below the peer's `upstream/` (a listing: a hint)."""
-        names = files.names_in(f"{self.check()}/upstream", _ORIGINS_MOST)
+        with self._confirmed():
+            names = files.names_in(f"{self.check()}/upstream", _ORIGINS_MOST)
         return [name for name in names if _is_uuid(name)]
 
     def list_writers(self, origin: str) -> list[str]:
         """Who passed on the journal of `origin` there: uuids below its `via/`."""
-        names = files.names_in(f"{self.check()}/upstream/{origin}/via", _ORIGINS_MOST)
+        with self._confirmed():
+            names = files.names_in(f"{self.check()}/upstream/{origin}/via", _ORIGINS_MOST)
         return [name for name in names if _is_uuid(name)]
 
     def list_updates(self, origin: str, via: str | None = None) -> list[str]:
         """Names of the segments of a journal there, oldest first, `latest` last."""
-        names = files.names_in(f"{self.check()}/{journal_path(origin, via)}", _SEGMENTS_MOST)
+        with self._confirmed():
+            names = files.names_in(f"{self.check()}/{journal_path(origin, via)}", _SEGMENTS_MOST)
         segments = [name for name in names if name[:1].isdigit()]
         segments.sort(key=lambda name: (len(name), name))
         return [*segments, "latest"] if "latest" in names else segments
@@ -193,7 +214,8 @@ class PeerDirectory:
         """At most `limit` bytes of a segment; `b""` behind its end or when it is gone."""
         path = f"{self._node or self.check()}/{journal_path(origin, via)}/{name}"
         try:
-            return files.read_piece(path, self._inside, offset, limit)
+            with self._confirmed():
+                return files.read_piece(path, self._inside, offset, limit)
         except FileNotFoundError:
             return b""
 
@@ -201,8 +223,9 @@ class PeerDirectory:
         """The last `count` bytes of `latest`, as far as its size can be believed."""
         path = f"{self.check()}/{journal_path(origin, via)}/latest"
         try:
-            size = files.size_of(path, self._inside)
-            return files.read_piece(path, self._inside, max(0, size - count), count)
+            with self._confirmed():
+                size = files.size_of(path, self._inside)
+                return files.read_piece(path, self._inside, max(0, size - count), count)
         except FileNotFoundError:
             return b""
 
@@ -247,6 +270,9 @@ class PeerDirectory:
                 data = files.read_regular(path, self._inside, limit)
             except (FileNotFoundError, NotADirectoryError):
                 continue
+            except OSError:
+                self.check()
+                raise
             self._prefer(suffix)
             return data, suffix
         self.check()
@@ -261,6 +287,9 @@ class PeerDirectory:
                 size = files.size_of(path, self._inside)
             except (FileNotFoundError, NotADirectoryError, FormatError):
                 continue
+            except OSError:
+                self.check()
+                raise
             self.check()
             self._prefer(suffix)
             return size

@@ -21,6 +21,7 @@ from globofs.store import fsio
 
 _PIECE = 256 * limits.KIB
 _STALE_TRIES = 3
+_CANNOT_SYNC = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
 _BASE_FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -59,14 +60,15 @@ def _judge(descriptor: int, path: str, inside: str) -> None:
 
 
 @contextlib.contextmanager
-def opened(path: str, inside: str, flags: int = os.O_RDONLY) -> Iterator[int]:
-    """A descriptor of the regular file `path`."""
-    descriptor = _open(path, flags)
+def opened(path: str, inside: str) -> Iterator[int]:
+    """A descriptor for reading the regular file `path`."""
+    descriptor = _open(path, os.O_RDONLY)
     try:
         _judge(descriptor, path, inside)
         yield descriptor
     finally:
-        os.close(descriptor)
+        with contextlib.suppress(OSError):  # what was read has been read
+            os.close(descriptor)
 
 
 def read_regular(path: str, inside: str, limit: int, offset: int = 0) -> bytes:
@@ -123,8 +125,7 @@ def append(path: str, inside: str, data: bytes) -> int:
         before = os.lseek(descriptor, 0, os.SEEK_END)
         announce("write", path, before, data)
         _write_all(descriptor, data)
-        announce("fsync", path)
-        os.fsync(descriptor)
+        _sync(descriptor, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.close(descriptor)
@@ -137,8 +138,20 @@ def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         written = os.write(descriptor, view[:_PIECE])
+        if not written:  # else a server that takes nothing would keep us here for ever
+            raise OSError(errno.EIO, "nothing was written")
         beat()
         view = view[written:]
+
+
+def _sync(descriptor: int, path: str) -> None:
+    """fsync, where there is such a thing; what was sent counts once acknowledged anyway."""
+    announce("fsync", path)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
 
 
 def create(path: str, inside: str, data: bytes) -> None:
@@ -149,8 +162,7 @@ def create(path: str, inside: str, data: bytes) -> None:
         _judge(descriptor, path, inside)
         announce("write", path, 0, data)
         _write_all(descriptor, data)
-        announce("fsync", path)
-        os.fsync(descriptor)
+        _sync(descriptor, path)
     except BaseException:
         with contextlib.suppress(OSError):
             os.close(descriptor)

@@ -8,6 +8,7 @@ the deadline (10 s without progress), and fail at once while it is stuck.
 from __future__ import annotations
 
 import errno
+import os
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
@@ -32,7 +33,6 @@ from globofs.store.node import PeerEntry
 T = TypeVar("T")
 
 _READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _EWMA = 0.2
 
 
@@ -216,17 +216,15 @@ class Peer:
         self.last_seen = self.clock.now_ns()
 
     def _os_error(self, error: OSError, writing: bool) -> PeerError:
+        """The directory was checked after the failure, so it is there: the peer itself fails."""
+        self._online()
         reason = error.strerror or str(error)
-        if writing and error.errno in _READ_ONLY | _FULL:
-            self._online()  # the directory was checked before and after, so it is there
         if writing and error.errno in _READ_ONLY:
             self._readonly = reason
             return PeerReadOnly(peer=self.name, reason=reason)
-        if writing and error.errno in _FULL:
-            return PeerError(peer=self.name, reason=reason)
-        made = PeerOffline(peer=self.name, reason=reason)
-        self._set("offline", made)
-        return made
+        if isinstance(error.filename, str) and error.filename.startswith(self.path):
+            reason = f"{os.path.relpath(error.filename, self.path)}: {reason}"
+        return PeerError(peer=self.name, reason=reason)
 
     def _set(self, state: PeerState, error: PeerError) -> None:
         self._state, self._reason = state, str(error.fields.get("reason", error.message))

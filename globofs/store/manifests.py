@@ -25,7 +25,7 @@ def manifest_text(node: Node, version: Version) -> bytes:
         text = _from_block(node, version) or _from_journal(node, version)
     if text is None:
         holder = node.index.node_name(version.node) or version.node
-        raise ContentMissing(path=version.path, count=1, holder=holder)
+        raise ContentMissing(path=version.path, count=1, holder=holder, why="")
     return text
 
 

@@ -93,7 +93,7 @@ class Driver:
         for text in flight.reasons:
             self.puller.emit(Problem(flight.wanted.path, text, warning=True))
         if flight.plain is None:
-            raise self.puller.missing(flight.wanted)
+            raise self.puller.missing(flight.wanted, reasons=flight.reasons)
         return flight.plain
 
     def drop(self, flight: Flight) -> None:

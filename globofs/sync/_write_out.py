@@ -160,12 +160,12 @@ class _WriteOut:
         except ContentMissing as error:
             with self._written.guard:
                 self._written.missing.append(item.path)
-            self._problem(item, error.message)
+            self._problem(item, error.reason)
         except GlobofsError as error:
             if error.exit_code == 130:
                 self._stop.set()
                 return
-            self._problem(item, error.message)
+            self._problem(item, error.reason)
         except OSError as error:
             if error.errno in FATAL:
                 self._stop.set()

@@ -102,7 +102,7 @@ def _files(
     try:
         before, after = _text(reader, old, cancelled), _text(reader, new, cancelled)
     except ContentMissing as error:
-        problem = Problem(path, error.message)
+        problem = Problem(path, error.reason)
         summary = _summary(view, old, new)
         return DiffResult(path, "missing", summary, old=old, new=new, problems=(problem,))
     summary = _summary(view, old, new)

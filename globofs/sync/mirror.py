@@ -92,7 +92,11 @@ def _missing_problems(puller: Puller, result: PullResult) -> list[Problem]:
     for item in result.missing:
         by_path[item.path] = by_path.get(item.path, 0) + 1
         first.setdefault(item.path, item)
-    return [Problem(p, puller.missing(first[p], count).message) for p, count in by_path.items()]
+    return [Problem(p, puller.missing(first[p], count).reason) for p, count in by_path.items()]
+
+
+def _reason(error: BlockAbsent | ContentMissing) -> str:
+    return error.reason if isinstance(error, ContentMissing) else str(error)
 
 
 class _Teller:
@@ -160,7 +164,7 @@ def _send(
                 data, suffix = node.blocks.read_raw(block)
             except (BlockAbsent, ContentMissing) as error:
                 missing += 1
-                problems[Problem(name, str(error))] = None
+                problems[Problem(name, _reason(error))] = None
                 continue
             peer.write_block(block, data, suffix)
             blocks += 1

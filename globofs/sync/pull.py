@@ -25,6 +25,9 @@ from globofs.errors import (
     GlobofsError,
     Interrupted,
     PeerError,
+    PeerOffline,
+    PeerStuck,
+    PeerWrong,
 )
 from globofs.events import BlockMoved, Emit, Problem, ignore
 from globofs.peerio.peer import Peer
@@ -163,12 +166,19 @@ class Puller:
         if self.node.blocks.sync_due:
             self.settle()
 
-    def missing(self, wanted: Wanted, count: int = 1) -> ContentMissing:
-        """The error for content nobody reachable holds, naming who should have it."""
+    def missing(
+        self, wanted: Wanted, count: int = 1, reasons: Iterable[str] = ()
+    ) -> ContentMissing:
+        """The error for content nobody reachable holds, naming who should have it.
+
+        `reasons`: why those who were asked and are there did not give it.
+        """
         name = self.node.index.node_name(wanted.node) if wanted.node else ""
         holder = name or wanted.node or "the node that wrote it"
         shown = wanted.path or b"block " + wanted.id.hex().encode()
-        return ContentMissing(path=shown, count=count, holder=holder)
+        told = "; ".join(reasons)
+        why = f" ({told})" if told else ""
+        return ContentMissing(path=shown, count=count, holder=holder, why=why)
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -245,10 +255,14 @@ class Puller:
         try:
             pulled = peer.finish_block(call)
         except FormatError as error:
-            flight.reasons.append(f"{peer.name} has a wrong copy of block {name}: {error.message}")
+            flight.reasons.append(f"{peer.name} has a wrong copy of block {name}: {error.reason}")
             return False
-        except PeerError:
+        except (PeerOffline, PeerStuck, PeerWrong):
             return False  # its state says it; somebody else may have the block
+        except PeerError as error:
+            reason = error.fields.get("reason", error.message)
+            flight.reasons.append(f"{peer.name} cannot give block {name}: {reason}")
+            return False
         except GlobofsError as error:
             flight.reasons.append(f"{peer.name}: block {name}: {error.message}")
             return False

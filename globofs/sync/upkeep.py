@@ -32,7 +32,7 @@ def pull_owed(
     result = puller.fetch(chain(wished(node), owed), cancelled=cancelled, emit=emit)
     if result.missing:
         first = puller.missing(result.missing[0], len(result.missing))
-        emit(Problem(result.missing[0].path, first.message, warning=True))
+        emit(Problem(result.missing[0].path, first.reason, warning=True))
     _forget_granted(node)
     return blocks + result.blocks
 
