@@ -221,8 +221,10 @@ class MovingVerbs(_Base):
     ) -> SyncResult:
         """Push, receive and relay with all peers until nothing new comes, or `deadline` seconds
         are over; `rounds` bounds the rounds with each peer where it is not 0."""
+        from globofs.sync.prune import acknowledge_prunes
         from globofs.sync.round import sync
 
+        acknowledge_prunes(self.node, emit=emit)  # what came last time is answered this time
         return sync(
             self.node,
             self.peers,

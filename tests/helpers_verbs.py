@@ -55,7 +55,7 @@ class Bench:
         return [os.fsdecode(one.path) for one in self.volume.conflicts()]
 
 
-@pytest.fixture()
+@pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """A bench in which a file that was just written may be trusted to be what it looks like."""
     monkeypatch.setattr("globofs.sync.add.RACY_NS", -(10**18))

@@ -10,7 +10,7 @@ from tests.helpers_verbs import Bench, bench
 __all__ = ["bench"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def full(bench: Bench) -> Bench:
     for n in range(5):
         bench.put(f"d/f{n}", f"{n}")

@@ -71,7 +71,7 @@ class Pair:
         self.keeper.close()
 
 
-@pytest.fixture()
+@pytest.fixture
 def pair(tmp_path: Path) -> Iterator[Pair]:
     made = Pair(tmp_path)
     yield made

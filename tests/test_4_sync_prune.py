@@ -48,9 +48,9 @@ def test_within() -> None:
     assert _policy.kept(times, Policy(keep_within_seconds=2 * 86400), NOW) == {0, 1}
 
 
-@pytest.fixture()
+@pytest.fixture
 def old(bench: Bench) -> Bench:
-    for n in range(5):
+    for _n in range(5):
         bench.put("x", os.urandom(200_000))
         bench.add(yes=True)
     return bench
@@ -117,7 +117,7 @@ def test_a_new_use_brings_them_back(old: Bench) -> None:
     assert old.volume.verify().damaged == 0
 
 
-@pytest.fixture()
+@pytest.fixture
 def two(old: Bench, tmp_path: Path) -> Iterator[tuple[Bench, Volume]]:
     other = Volume.init(str(tmp_path / "other"), name="other")
     other.peer_add("home", old.volume.directory, yes=True)

@@ -10,7 +10,7 @@ from tests.helpers_verbs import Bench, bench
 __all__ = ["bench"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def torn(bench: Bench) -> Bench:
     """`docs/x.txt` with two sides: `mine` (shown) and `theirs`."""
     bench.put("x.txt", "base\n")

@@ -26,7 +26,7 @@ def now(bench: Bench) -> int:
     return max(operation.last for operation in bench.volume.operations())
 
 
-@pytest.fixture()
+@pytest.fixture
 def edited(bench: Bench) -> tuple[Bench, int]:
     """A folder in two states, and the moment of the first."""
     bench.put("a/x.txt", "one")
@@ -135,7 +135,7 @@ def test_where_one_file_lands(edited: tuple[Bench, int]) -> None:
 
 
 def test_never_over_what_is_there_without_force(edited: tuple[Bench, int]) -> None:
-    bench, first = edited
+    bench, _first = edited
     target = bench.top / "name"
     target.write_text("mine")
     with pytest.raises(TargetExists):
@@ -185,9 +185,8 @@ def test_a_symlink_that_appears_after_the_plan_is_not_followed(edited: tuple[Ben
     result = bench.volume.restore([], plan=plan)
     assert {b"docs/a/x.txt", b"docs/a/y.bin"} <= {p.path for p in result.problems}
     assert os.listdir(trap) == []
+    (bench.top / "adir" / "x.txt").mkdir(parents=True)
     with pytest.raises(UnsafeTarget):
-        (bench.top / "adir").mkdir()
-        (bench.top / "adir" / "x.txt").mkdir()
         bench.volume.restore([b"docs/a/x.txt"], to=f"{bench.top}/adir/", force=True)
 
 

@@ -13,7 +13,7 @@ from tests.helpers_verbs import Bench, bench
 __all__ = ["bench"]
 
 
-@pytest.fixture()
+@pytest.fixture
 def full(bench: Bench) -> Bench:
     bench.put("big", os.urandom(2_000_000))
     bench.put("d/small", "text\n" * 100)

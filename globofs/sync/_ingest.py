@@ -13,7 +13,7 @@ import queue
 import stat
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -155,10 +155,8 @@ class Ingest:
 
     def _collect(self, take: Callable[[list[Done]], None]) -> None:
         while self._working:
-            try:
+            with suppress(queue.Empty):
                 self._take_in(self._results.get(timeout=TICK_SECONDS))
-            except queue.Empty:
-                pass
             if self._error is None and (
                 len(self._ready) >= BATCH_RECORDS or self._epoch.batch.bytes >= BATCH_BYTES
             ):
@@ -220,10 +218,8 @@ class Ingest:
 
     def _release(self, threads: list[threading.Thread]) -> None:
         while any(thread.is_alive() for thread in threads):
-            try:
+            with suppress(queue.Empty):
                 self._tasks.get_nowait()
-            except queue.Empty:
-                pass
             for thread in threads:
                 thread.join(0.01)
 

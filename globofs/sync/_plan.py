@@ -264,11 +264,12 @@ class _Look:
 
 def _extra(base: str, top: str, kept: set[str], force: bool) -> Iterator[PlanItem]:
     """What lies below a restored directory and was not there then, deepest first."""
+    above = {one[:at] for one in kept for at, char in enumerate(one) if char == "/"}
     for directory, below, files in os.walk(os.path.join(base, top), topdown=False):
         relative = os.path.relpath(directory, base)
         for name in [*files, *below]:
             inner = f"{relative}/{name}"
-            if inner in kept or any(one.startswith(inner + "/") for one in kept):
+            if inner in kept or inner in above:
                 continue
             action: Action = "delete" if force else "skip"
             reason = "was not there then" if force else "was not there then; --force deletes it"

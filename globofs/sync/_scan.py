@@ -20,7 +20,6 @@ from globofs.store.views import Kind
 from globofs.sync._ignore import IGNORE_NAME, Rules, read_ignore_file
 from globofs.sync._sources import ID_HEX
 
-
 VolumePath = bytes  # `bytes` is also what a survey counts
 
 
@@ -58,6 +57,8 @@ class Survey:
     def gone(self, known: Mapping[VolumePath, str], top: VolumePath) -> list[VolumePath]:
         """Known paths at or below `top` that are surely no longer there, in path order."""
         unsure = set(self.unsure)
+        if top in unsure:
+            return []
         return sorted(
             path
             for path in known
@@ -109,9 +110,13 @@ class Scan:
     def items(self) -> Iterator[Item]:
         """Everything new or changed, directories before what is in them, in order of names.
 
-        A symlink at the top is stored as one. Raises OSError where the place itself is gone.
+        A symlink at the top is stored as one. A place that is gone is a problem.
         """
-        info = os.lstat(self.place.disk)
+        try:
+            info = os.lstat(self.place.disk)
+        except OSError as error:
+            self._trouble(self.place.path, error.strerror or str(error))
+            return
         if not stat.S_ISDIR(info.st_mode):
             yield from self._one(self.place.path, self.place.disk, info)
             return

@@ -287,7 +287,11 @@ class _Placing:
         }
         self._memory.begin()
         drafts = [self._draft(done, bases.get(done.item.path)) for done in good]
-        for done, made in zip(good, self._operation.commit(drafts), strict=True):
+        try:
+            committed = self._operation.commit(drafts)
+        except OSError as error:
+            raise from_os_error(error, self._node.volume) from error
+        for done, made in zip(good, committed, strict=True):
             self._count(done, made, done.item.path in bases or done.item.path in there)
             if not done.unsteady:
                 self._memory.remember(
