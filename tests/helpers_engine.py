@@ -80,6 +80,9 @@ class FakeWork:
         with Lock(str(self._directory), "sync").try_exclusive() as ours:
             yield ours
 
+    def leader(self) -> str:
+        return Lock(str(self._directory), "sync").holder()
+
     def announce(self) -> None:
         pass
 

@@ -77,7 +77,8 @@ def test_closing_without_trouble_is_quick_and_leaves_nothing(engines, work) -> N
     assert engine.close()
     assert time.monotonic() - begun < 0.6
     assert list((Path(work.directory("run"))).glob("*.json")) == []
-    assert not [t for t in threading.enumerate() if t.name.startswith("globofs-peer")]
+    names = ("globofs-peer", "globofs-local", "globofs-engine", "globofs-pull")
+    assert until(lambda: not [t for t in threading.enumerate() if t.name.startswith(names)], 2)
 
 
 def test_errors_of_a_round_are_states_not_exceptions(engines, work) -> None:
@@ -394,6 +395,15 @@ def test_a_command_can_ask_without_an_engine(engines, work) -> None:
     assert ask(work.directory("run"), Request("retry"))
     assert until(lambda: len(work.fakes["nas"].rounds) > rounds)
     assert time.monotonic() - begun < 0.5
+
+
+def test_a_command_that_syncs_is_named_as_the_one_who_leads(engines, work) -> None:
+    with work.lead() as ours:
+        assert ours
+        engine = started(engines, work)
+        assert until(lambda: f"(process {os.getpid()})" in engine.snapshot().leader)
+        assert not engine.leads
+    assert until(lambda: engine.leads)
 
 
 def test_a_read_only_volume_is_watched_and_never_led(engines, tmp_path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -225,3 +227,28 @@ def test_a_peer_on_a_sleeping_file_system_is_stuck_and_hinders_nobody(tmp_path: 
         assert time.monotonic() - begun < 2.3
         sleepy.wake()
         nodes.close()
+
+
+def test_the_next_engine_takes_over_from_one_that_was_killed(nodes: Nodes) -> None:
+    code = (
+        "import sys, time; from globofs.engine import Engine; from globofs.volume import Volume;"
+        " e = Engine(Volume.open(sys.argv[1]), label='mount').start()\n"
+        "while not e.leads: time.sleep(0.01)\n"
+        "time.sleep(0.8); print('leads', flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", code, nodes["a"].directory]
+    other = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"leads\n"
+    engine = Engine(nodes["a"], label="ui").start()
+    nodes.engines["a"] = engine
+    assert until(lambda: engine.snapshot().leader == f"mount (pid {other.pid})")
+    other.kill()
+    other.wait()
+    begun = time.monotonic()
+    assert until(lambda: engine.leads)
+    assert time.monotonic() - begun < 1.5
+    assert until(lambda: engine.snapshot().leader == "")
+    nodes.start("b")
+    nodes.add("a", "x", b"after the fall")
+    assert until(lambda: nodes.content("b", b"x") == b"after the fall")

@@ -73,6 +73,10 @@ class VolumeWork:
         """Hold `lock/sync` if it is free."""
         return self._node.locks.sync.try_exclusive()
 
+    def leader(self) -> str:
+        """Who holds `lock/sync`, in words."""
+        return self._node.locks.sync.holder()
+
     def announce(self) -> None:
         """Say in the journal who this node is; one without peers has nobody to tell."""
         if len(self.volume.peers):

@@ -122,6 +122,7 @@ class Engine:
         self._latest: Snapshot | None = None
         self._latest_at = 0.0
         self._finished = 0
+        self._holder = NOBODY
         self._published: object = None
         self._published_at = 0.0
         self._wake = threading.Event()
@@ -389,6 +390,7 @@ class Engine:
             return
         if not ours:
             attempt.close()
+            self._holder = self.work.leader()
             return
         leadership.enter_context(attempt)
         self._leads = True
@@ -456,7 +458,7 @@ class Engine:
             notes=notes,
             notification=self._hearing.watcher.words if self._hearing is not None else "",
             tree_serial=self._local.tree_serial,
-            leader="" if self._leads else (leader.who if leader is not None else NOBODY),
+            leader="" if self._leads else (leader.who if leader is not None else self._holder),
             error=self._vanished or self._local.error or self._pulls.trouble,
         )
         with self._lock:

@@ -130,8 +130,11 @@ class PeerLoop:
     def pause(self, paused: bool) -> None:
         """Stop doing rounds, or go on. The round under way is asked to end."""
         with self._condition:
+            if paused == self._paused:
+                return
             self._paused = paused
             self._poked = not paused
+            self._schedule.sign_of_life()
             self._condition.notify_all()
 
     def stop(self) -> None:

@@ -66,6 +66,10 @@ class Work(Protocol):
         """Hold `lock/sync` if it is free; yields whether it is ours. One thread enters and
         leaves it."""
 
+    def leader(self) -> str:
+        """Who holds `lock/sync` when it is not us, in words."""
+        ...
+
     def announce(self) -> None:
         """Say in the journal who this node is, if that is not said yet. Before the first round."""
 
