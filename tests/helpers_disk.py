@@ -249,8 +249,12 @@ class Model:
 
     # --- what is left -----------------------------------------------------------------------
 
-    def write_out(self, target: str, mode: Mode, chance: random.Random) -> None:
-        """Make real files below `target`: what is there after a kill or a power loss."""
+    def write_out(self, target: str, mode: Mode, chance: random.Random, zeros: bool = True) -> None:
+        """Make real files below `target`: what is there after a kill or a power loss.
+
+        With `zeros`, a file may have its new size without its content.
+        """
+        self._zeros = zeros
         self._chosen: dict[Name, bool] = {}
         if mode == "reorder":
             for group in self.renames:
@@ -268,7 +272,7 @@ class Model:
             elif isinstance(child, Link):
                 os.symlink(child.target, path)
             else:
-                Path(path).write_bytes(_content(child, mode, chance))
+                Path(path).write_bytes(_content(child, mode, chance, self._zeros))
 
     def _names(self, node: Directory, mode: Mode, chance: random.Random) -> dict[str, Node]:
         if mode == "kill":
@@ -284,7 +288,7 @@ class Model:
         return found
 
 
-def _content(file: File, mode: Mode, chance: random.Random) -> bytes:
+def _content(file: File, mode: Mode, chance: random.Random, zeros: bool) -> bytes:
     """What a file holds afterwards: its size and its data reach the disk separately."""
     if mode == "kill":
         return bytes(file.now)
@@ -295,9 +299,10 @@ def _content(file: File, mode: Mode, chance: random.Random) -> bytes:
     same = (at for at, (a, b) in enumerate(zip(durable, now, strict=False)) if a != b)
     common = next(same, min(len(durable), len(now)))
     cut = chance.randint(common, len(now))
-    return chance.choice(
-        [durable, now, now[:cut], now[:cut] + bytes(len(now) - cut), now[:common] + bytes(cut)]
-    )
+    found = [durable, now, now[:cut]]
+    if zeros:
+        found += [now[:cut] + bytes(len(now) - cut), now[:common] + bytes(cut)]
+    return chance.choice(found)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,344 @@
+"""What happens in a simulated world: what people do, what machines do by themselves, bad days."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+
+from globofs.format.record import BEFORE_APPEND, MARKER
+from globofs.store.query import View
+from tests.helpers_disk import Model
+from tests.simworld import (
+    PATHS,
+    Machine,
+    Policy,
+    World,
+    WorldClock,
+    add,
+    conflicts,
+    edit,
+    evict,
+    prune,
+    pull_owed,
+    resolve,
+    restore,
+    sync,
+    undo,
+)
+
+Action = Callable[[World, Machine], None]
+DAY = 24 * 3600.0
+
+
+def content(world: World) -> list[bytes]:
+    """A few pieces; many of them are the same in other files."""
+    pieces = []
+    for _ in range(world.chance.choice([0, 1, 1, 2, 3])):
+        number = world.chance.choice([world.chance.randrange(6), world.chance.randrange(10**6)])
+        size = world.chance.choice([20, 300, 70_000])
+        pieces.append((b"%d " % number) * (size // len(b"%d " % number) + 1))
+    return pieces
+
+
+def some_path(world: World) -> bytes:
+    return world.chance.choice(PATHS)
+
+
+# --- people -------------------------------------------------------------------------------------
+
+
+def write(world: World, machine: Machine) -> None:
+    """A file, made from what is there now."""
+    world.write(machine, some_path(world), content(world))
+
+
+def open_file(world: World, machine: Machine) -> None:
+    """A program opens a file, to save it some time later."""
+    path = some_path(world)
+    version = View(machine.node).version(path)
+    if version is not None:
+        machine.opened[path] = (version.id,)
+
+
+def save_file(world: World, machine: Machine) -> None:
+    """What was opened is saved, whatever happened meanwhile."""
+    if machine.opened:
+        path = world.chance.choice(sorted(machine.opened))
+        world.write(machine, path, content(world), parents=machine.opened.pop(path))
+
+
+def add_folder(world: World, machine: Machine) -> None:
+    """A folder of this machine is added, as it is now."""
+    folder = os.path.join(world.top, f"{machine.name}-folder")
+    os.makedirs(folder, exist_ok=True)
+    for _ in range(world.chance.randrange(3)):
+        path = os.path.join(folder, world.chance.choice("xyz"))
+        if world.chance.random() < 0.2:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+            continue
+        with open(path, "wb") as file:
+            file.write(b"".join(content(world)))
+        os.utime(path, ns=(world.now, world.now))
+    delete = world.chance.random() < 0.5
+    add(machine.node, [folder + "/"], to=b"folder", delete=delete, yes=True)
+
+
+def rm(world: World, machine: Machine) -> None:
+    edit.rm(machine.node, [world.chance.choice([some_path(world), b"d", b"folder"])])
+
+
+def mv(world: World, machine: Machine) -> None:
+    edit.mv(machine.node, some_path(world), world.chance.choice([some_path(world), b"new", b"d2"]))
+
+
+def restore_version(world: World, machine: Machine) -> None:
+    """An old version is made current again."""
+    history = View(machine.node).history(some_path(world))
+    if history:
+        version = world.chance.choice(history)
+        restore.restore(machine.node, machine.puller, [version.path], version=version)
+
+
+def undo_last(world: World, machine: Machine) -> None:
+    undo.undo(machine.node)
+
+
+def settle_conflict(world: World, machine: Machine) -> None:
+    for one in conflicts(machine.node)[:1]:
+        if world.chance.random() < 0.5:
+            resolve(machine.node, [one.path], version=world.chance.choice(one.sides).id)
+        else:
+            resolve(machine.node, [one.path], keep_both=True)
+
+
+def read(world: World, machine: Machine) -> None:
+    """A file is read: what is not here is pulled and kept."""
+    version = View(machine.node).version(some_path(world))
+    if version is not None and version.kind == "file":
+        for _ in machine.puller.iter_version(version):
+            pass
+
+
+def let_versions_go(world: World, machine: Machine) -> None:
+    policy = world.chance.choice([Policy(keep_last=1), Policy(keep_last=2), Policy(keep_daily=1)])
+    prune.prune(machine.node, policy)
+
+
+# --- machines -----------------------------------------------------------------------------------
+
+
+def push_and_pull(world: World, machine: Machine) -> None:
+    """One round with one peer, sometimes with a bad link in between."""
+    others = [other for other in world.machines if other is not machine]
+    other = world.chance.choice(others)
+    before = journals(other)
+    world.round(machine, other)
+    if not other.refuses and world.chance.random() < 0.3:
+        spoil(world, other, before)
+    with world.acting(other):
+        if world.chance.random() < 0.7 and not other.full:
+            other.node.catch_up()
+
+
+def whole_sync(world: World, machine: Machine) -> None:
+    if not machine.offline:
+        sync(machine.node, machine.peers, machine.puller)
+
+
+def upkeep(world: World, machine: Machine) -> None:
+    if not machine.offline:
+        pull_owed(machine.node, machine.puller)
+    prune.acknowledge_prunes(machine.node)
+
+
+def collect(world: World, machine: Machine) -> None:
+    prune.collect(machine.node)
+
+
+def let_blocks_go(world: World, machine: Machine) -> None:
+    """`evict`, and a minute later again."""
+    if machine.node.config.cacheonly and not machine.offline:
+        evict.evict(machine.node, machine.peers)
+        if world.chance.random() < 0.6:
+            world.advance(world.chance.choice([5.0, 61.0, 61.0]))
+            evict.evict(machine.node, machine.peers)
+
+
+def restart(world: World, machine: Machine) -> None:
+    """The process ends and the next one begins; sometimes without the caches."""
+    machine.stop()
+    local = os.path.join(machine.volume, "local")
+    if world.chance.random() < 0.4:
+        world.count("index deleted")
+        for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(local, name))
+    world.reopen(machine)
+
+
+# --- bad days -----------------------------------------------------------------------------------
+
+
+def kill_soon(world: World, machine: Machine) -> None:
+    world.kill_in = world.chance.randrange(60)
+
+
+def lose_power(world: World, machine: Machine) -> None:
+    with world.acting(machine):
+        world.power_loss(machine)
+
+
+def fill_disk(world: World, machine: Machine) -> None:
+    machine.full = not machine.full
+    world.count("disk full" if machine.full else "room again")
+
+
+def go_away(world: World, machine: Machine) -> None:
+    machine.offline = not machine.offline
+    world.count("offline" if machine.offline else "online")
+
+
+def clock_jump(world: World, machine: Machine) -> None:
+    machine.clock.offset_ns = int(world.chance.choice([-400, -1, 0, 0.04, 2, 400]) * DAY * 1e9)
+    world.count("clock jump")
+
+
+def days_pass(world: World, machine: Machine) -> None:
+    world.advance(world.chance.choice([1, 8]) * DAY)
+
+
+def change_role(world: World, machine: Machine) -> None:
+    """A keeper becomes a cache, or a cache a keeper."""
+    with world.acting(machine), suppress(OSError):
+        value = "no" if machine.node.config.cacheonly else "yes"
+        machine.node.change_config("cacheonly", value)
+        world.count(f"cacheonly={value}")
+
+
+def back_up(world: World, machine: Machine) -> None:
+    """A copy of the whole directory; or yesterday's copy takes its place."""
+    copy = machine.volume + "-backup"
+    if machine.backup:
+        roll_back(world, machine, copy)
+        return
+    with world.acting(machine):
+        machine.drop()
+        shutil.copytree(machine.volume, copy, symlinks=True)
+        machine.backup = copy
+        world.reopen(machine)
+
+
+def roll_back(world: World, machine: Machine, copy: str) -> None:
+    with world.acting(machine):
+        world.forgive_loss(machine)
+        machine.drop()
+        shutil.rmtree(machine.volume)
+        os.rename(copy, machine.volume)
+        machine.backup = ""
+        machine.model = Model(machine.volume)
+        world.count("rolled back")
+        world.reopen(machine)
+
+
+def clone(world: World, machine: Machine) -> None:
+    """`cp -a` of the whole volume to another machine, and both are used."""
+    if len(world.machines) > 4 or any(m.name.endswith("2") for m in world.machines):
+        return
+    with world.acting(machine):
+        machine.drop()
+        volume = machine.volume + "2"
+        shutil.copytree(machine.volume, volume, symlinks=True)
+        world.reopen(machine)
+    clock = WorldClock(world, machine.clock.offset_ns)
+    made = Machine(world, machine.name + "2", volume, clock, Model(volume), machine.node)
+    world.machines.append(made)
+    with world.acting(made):
+        world.reopen(made)
+    world.count("cloned")
+
+
+# --- links --------------------------------------------------------------------------------------
+
+
+def journals(machine: Machine) -> dict[str, int]:
+    """Every journal's open segment on a machine, and its size."""
+    found = {}
+    for place, _, files in os.walk(machine.node.upstream()):
+        if "latest" in files:
+            path = os.path.join(place, "latest")
+            found[path] = os.path.getsize(path)
+    return found
+
+
+def spoil(world: World, machine: Machine, before: dict[str, int]) -> None:
+    """What was just appended on a machine by others arrives torn, twice, in disorder, not at all."""
+    own = os.path.join(machine.node.upstream(), machine.node.uuid, "updates")
+    for path, size in journals(machine).items():
+        begin = before.get(path, 0)
+        if size <= begin or path.startswith(own):
+            continue
+        how = world.chance.choice(["torn", "zeros", "twice", "disorder", "lost", "hole"])
+        world.count(f"delivery: {how}")
+        world.damage(path, lambda data, b=begin, h=how: _spoilt(world, data, b, h))
+
+
+def _spoilt(world: World, data: bytes, begin: int, how: str) -> bytes:
+    old, new = data[:begin], data[begin:]
+    cut = world.chance.randrange(len(new) + 1)
+    frames = [MARKER + piece for piece in new.split(MARKER)[1:]]
+    if how == "torn":
+        return old + new[:cut]
+    if how == "zeros":
+        return old + new[:cut] + bytes(len(new) - cut)
+    if how == "twice":
+        return old + new + BEFORE_APPEND + new[cut:]
+    if how == "disorder":
+        world.chance.shuffle(frames)
+        return old + BEFORE_APPEND + BEFORE_APPEND.join(frames)
+    if how == "hole":
+        end = min(len(new), cut + 100)
+        return old + new[:cut] + bytes(end - cut) + new[end:]
+    return old
+
+
+ACTIONS: dict[str, tuple[int, Action]] = {
+    "write": (14, write),
+    "open": (5, open_file),
+    "save": (5, save_file),
+    "add": (3, add_folder),
+    "rm": (3, rm),
+    "mv": (3, mv),
+    "restore": (4, restore_version),
+    "undo": (3, undo_last),
+    "resolve": (2, settle_conflict),
+    "read": (5, read),
+    "prune": (2, let_versions_go),
+    "collect": (2, collect),
+    "round": (25, push_and_pull),
+    "sync": (4, whole_sync),
+    "upkeep": (5, upkeep),
+    "evict": (8, let_blocks_go),
+    "restart": (4, restart),
+}
+"""What happens, and how often."""
+
+BAD_DAYS: list[Action] = [
+    kill_soon,
+    kill_soon,
+    kill_soon,
+    lose_power,
+    lose_power,
+    fill_disk,
+    fill_disk,
+    go_away,
+    go_away,
+    clock_jump,
+    days_pass,
+    change_role,
+    back_up,
+    back_up,
+    clone,
+]
