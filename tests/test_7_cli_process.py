@@ -439,3 +439,65 @@ def test_progress_is_drawn_on_a_terminal_and_taken_away(
     assert b"\r\x1b[K" in drawn
     last = drawn.rstrip().split(b"\n")[-1].split(b"\x1b[K")[-1]
     assert last.startswith(b"globofs: 40 files looked at: 40 new")
+
+
+COMPLETIONS = [
+    ("globofs re", "restore redo resume retry resolve"),
+    ("globofs peer ", "add list set remove retire"),
+    ("globofs init --chunking ", "cdc fixed"),
+    ("globofs -C /v ls --d", "--deleted"),
+    ("globofs completion ", "bash zsh fish"),
+    ("globofs prune --keep-w", "--keep-weekly --keep-within"),
+    ("globofs add s", "some-file"),
+    ("globofs peer add box s", "some-file"),
+    ("globofs -C s", "some-file"),
+    ("globofs log --limit ", ""),
+]
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes(tmp_path: Path) -> None:
+    (tmp_path / "some-file").touch()
+    script = subprocess.run(
+        [*COMMAND, "completion", "bash"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for line, _ in COMPLETIONS:
+        words = " ".join(f"'{word}'" for word in line.split(" "))
+        script += (
+            f"\nCOMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _globofs;"
+            ' echo "${COMPREPLY[*]}"'
+        )
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [wanted for _, wanted in COMPLETIONS]
+
+
+@needs_fuse
+@pytest.mark.fuse
+def test_mounting_in_the_background_and_unmounting(at: Shell, tmp_path: Path) -> None:
+    place = tmp_path / "mnt"
+    place.mkdir()
+    status, _, err = finish(start("-C", at.volume, "mount", place, "--background"), 20)
+    assert status == 0, err
+    assert (place / "docs/a.txt").read_text() == "one\n"
+    (place / "docs/new.txt").write_text("through the mount\n")
+    assert finish(start("umount", place), 20)[0] == 0
+    assert not os.path.ismount(place)
+    assert at("cat", "docs/new.txt").raw == b"through the mount\n"
+
+
+@needs_fuse
+@pytest.mark.fuse
+def test_a_mount_in_the_foreground_ends_with_ctrl_c(at: Shell, tmp_path: Path) -> None:
+    place = tmp_path / "mnt"
+    place.mkdir()
+    process = start("-C", at.volume, "mount", place)
+    until(lambda: os.path.ismount(place))
+    status, _, err = interrupt(process)
+    assert status in (0, 130)
+    assert f"mounted on {place}; Ctrl-C unmounts" in err
+    assert not os.path.ismount(place)

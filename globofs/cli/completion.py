@@ -40,10 +40,12 @@ def _describe(name: str, does: str, parser: argparse.ArgumentParser) -> _Words:
             takes = "" if action.nargs == 0 else str(action.metavar or action.dest)
             choices = tuple(map(str, action.choices or ()))
             text = (action.help or "").replace("%%", "%")
+            if name == "peer set" and takes == "PATH":
+                takes = "DIR"  # on this machine, unlike every other PATH
             options.append(_Option(tuple(action.option_strings), text, takes, choices))
         else:
             words += tuple(map(str, action.choices or ()))
-            files = files or str(action.metavar) in _FILES
+            files = files or str(action.metavar) in _FILES or name == "peer add"
     return _Words(name, does, tuple(options), words, files)
 
 
