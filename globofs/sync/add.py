@@ -72,7 +72,9 @@ def add(
                 break
             adding.place(operation, place)
         if operation.key is not None:
-            emit(Note(f"{operation.versions} versions are safe; putting them in their places"))
+            count = operation.versions
+            safe = "1 version is" if count == 1 else f"{count:,} versions are"
+            emit(Note(f"{safe} safe; putting what is new in its place"))
     return adding.result(operation)
 
 

@@ -17,9 +17,10 @@ from globofs.format.applied import Applied
 from globofs.peerio.directory import decode_applied
 from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
+from globofs.store.announce import announce
 from globofs.store.node import Node
 from globofs.sync import identity
-from globofs.sync._journals import decode_or_empty, local_applied_bytes
+from globofs.sync._journals import decode_or_empty, lacked, local_applied_bytes
 from globofs.sync._outbox import Delivered, Sent
 from globofs.sync._patience import Backoff
 from globofs.sync._seen import note_seen
@@ -182,7 +183,7 @@ class _Round:
         except GlobofsError as error:
             failed = _failed(peer, error)
             self.problems += failed.problems
-            return self._result(False, False, failed.seen)
+            return self._result(False, False, failed.seen.reason)
         except OSError as error:  # our own disk: full, read only, failing
             self._problem(from_os_error(error, error.filename or self.node.directory), False)
             return self._result(False, False)
@@ -211,11 +212,13 @@ class _Round:
         self.problems.append(Problem(b"", error.message, warning))
 
     def _result(
-        self, unsettled: bool, identity_changed: bool, seen: PeerSeen | None = None
+        self, unsettled: bool, identity_changed: bool, reason: str = ""
     ) -> RoundResult:
-        outgoing = self.pushed.waiting + self.passed.waiting
+        own = self.node.config.uuid
+        lacks = lacked(self.memory.theirs.get(own), self.ours.get(own)).count()
+        outgoing = (self.pushed.waiting or lacks) + self.passed.waiting
         return RoundResult(
-            seen=seen or _seen(self.peer, outgoing, self.received.waiting),
+            seen=_seen(self.peer, outgoing, self.received.waiting, reason),
             sent=self.pushed.records,
             relayed=self.passed.records,
             fetched=self.received.records,
@@ -226,16 +229,16 @@ class _Round:
         )
 
 
-def _seen(peer: Peer, outgoing: int, incoming: int) -> PeerSeen:
+def _seen(peer: Peer, outgoing: int, incoming: int, reason: str = "") -> PeerSeen:
     seen = peer.state()
-    return PeerSeen(seen.peer, seen.state, seen.reason, outgoing, incoming, seen.at)
+    return PeerSeen(seen.peer, seen.state, seen.reason or reason, outgoing, incoming, seen.at)
 
 
 def _failed(peer: Peer, error: GlobofsError) -> RoundResult:
     """A round that the peer did not let happen. An offline peer is no failure, only a fact."""
     seen = peer.state()
     state: PeerState = seen.state
-    reason = seen.reason if state != "online" else error.message
+    reason = seen.reason if state != "online" else str(error.fields.get("reason", error.message))
     found = PeerSeen(peer.name, state, reason, at=seen.at)
     return RoundResult(found, problems=(Problem(b"", error.message, state == "offline"),))
 
@@ -267,6 +270,7 @@ def sync(
     """
     node.writable()
     with node.locks.sync.exclusive(timeout=deadline, say=lambda text: emit(Note(text))):
+        announce(node)  # peers rely only on a keeper that said so, even if it writes nothing else
         run = _Sync(node, peers, emit, cancelled)
         run.passes(rounds or _PASSES)
         run.finish()
