@@ -140,7 +140,8 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self.lags.append(max(0.0, now - self._beat - 0.1))
         del self.lags[:-600]
         self._beat = now
-        screen = self.screen
+        stack = self._screen_stacks.get(self.current_mode)
+        screen = stack[-1] if stack else None
         if isinstance(screen, ModeScreen) and (self.bridge.acts or self.opening):
             screen.refresh_chrome()
 
@@ -205,13 +206,13 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         """The newest state: the mode that is shown takes it in."""
         self.snapshot = message.snapshot
         self.bridge.remember(message.snapshot)
-        for screen in self.screen_stack:
+        for screen in self._screen_stacks.get(self.current_mode, ()):
             if isinstance(screen, ModeScreen):
                 screen.take(message.snapshot)
                 screen.refresh_chrome()
 
     def _chrome(self) -> None:
-        for screen in self.screen_stack:
+        for screen in self._screen_stacks.get(self.current_mode, ()):
             if isinstance(screen, ModeScreen):
                 screen.refresh_chrome()
 

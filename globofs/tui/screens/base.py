@@ -370,7 +370,7 @@ class Debounce:
 
 def mode_title(volume: str, mode: str, snapshot: Snapshot | None, glyphs: Glyphs) -> Title:
     """The title bar's content for a snapshot."""
-    from globofs.tui.widgets.sync_rows import state_spans
+    from globofs.tui.widgets.sync_rows import brief_spans, state_spans
 
     if snapshot is None:
         return Title(volume, mode)
@@ -381,6 +381,7 @@ def mode_title(volume: str, mode: str, snapshot: Snapshot | None, glyphs: Glyphs
         snapshot.status.conflicts,
         snapshot.overall.moving,
         state,
+        brief_spans(snapshot, glyphs),
         rates,
         spark,
         bool(snapshot.status.readonly),

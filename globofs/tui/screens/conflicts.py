@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from globofs.sync.results import Conflict
 
 LIST_COLUMNS = (
-    Column("path", "path", 0, minimum=16),
-    Column("sides", "between", 0, "left", 2, 14),
-    Column("when", "since", 15, "right", 1),
+    Column("path", "path", 0, minimum=16, middle=True),
+    Column("sides", "between", 0, "left", 1, 14),
+    Column("when", "since", 15, "right", 2),
 )
 SIDE_COLUMNS = (
     Column("mark", "", 1),

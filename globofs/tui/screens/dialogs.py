@@ -201,7 +201,7 @@ class AskDialog(Modal):
             box.border_title = caption(f" {self._title} ")
             box.border_subtitle = caption(f" {self._foot} ")
             yield Lines(lambda width: [[(self._label, "muted")]], id="ask-label")
-            yield Input(value=self._value, id="ask-input")
+            yield Input(value=self._value, id="ask-input", select_on_focus=False)
             yield Lines(self._verdict_lines, id="ask-verdict")
 
     def on_mount(self) -> None:

@@ -14,7 +14,7 @@ from globofs.tui.model.tree import is_directory, parent
 from globofs.tui.screens.dialogs import Choice, ChoiceDialog, PickDialog
 from globofs.tui.screens.files_view import FilesView
 from globofs.tui.screens.help import rank
-from globofs.tui.widgets.paint import Column, cut_middle
+from globofs.tui.widgets.paint import Column
 from globofs.tui.widgets.tree_rows import state_spans
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class FilesFind(FilesView):
                 Choice(
                     entry.path,
                     (
-                        cut_middle(words.shown_path(entry.path), 90),
+                        words.shown_path(entry.path),
                         words.size_words(entry.size) if entry.kind != "deleted" else "",
                         state_spans(entry, glyphs, int(entry.conflict)),
                     ),
@@ -266,7 +266,7 @@ class FilesFind(FilesView):
             ]
 
         columns = (
-            Column("path", "path", 0),
+            Column("path", "path", 0, middle=True),
             Column("size", "size", 9, "right"),
             Column("state", "content", 10),
         )

@@ -153,6 +153,8 @@ class FilesView(ModeScreen):
         self.tree_list.reload()
         self._titles()
         self._select()
+        if self.selected is not None and self.selected.path != self.time_source.timeline.path:
+            self.follow_soon()
         self.refresh_chrome()
 
     def _no_tree(self, error: errors.GlobofsError) -> None:
@@ -223,6 +225,8 @@ class FilesView(ModeScreen):
         shown_id = entry.version if self.wish.at is not None or is_directory(entry) else b""
         if not shown_id:
             shown_id = next((m.version.id for m in found.moments if m.shown and m.version), b"")
+        if shown_id != self.time_source.shown_id:
+            key = None  # another version is shown now: the cursor goes there
         self.time_source.set(found, self.globofs.now(), self.wish.at, shown_id)
         self.versions.words = ("No version yet", "a directory without operations of its own")
         if key is None or not self.versions.go_to_key(key):

@@ -22,14 +22,14 @@ PAGE = 500
 FILES_MAX = 2000
 COLUMNS = (
     Column("when", "when", 15),
-    Column("what", "operation", 0, minimum=18),
+    Column("what", "operation", 0, minimum=18, middle=True),
     Column("node", "by", 8, "left", 2),
-    Column("count", "versions", 8, "right", 1),
+    Column("count", "files", 6, "right", 1),
     Column("bytes", "size", 9, "right", 3),
 )
 FILE_COLUMNS = (
     Column("sign", "", 1),
-    Column("path", "path", 0, minimum=16),
+    Column("path", "path", 0, minimum=16, middle=True),
     Column("size", "size", 9, "right", 1),
 )
 
@@ -82,6 +82,7 @@ class LogScreen(ModeScreen):
     def ready(self) -> None:
         """Ask for the newest."""
         self.op_list.words = ("reading the log",)
+        self.op_list.stick = True
         self.op_list.border_title = caption(" Operations ")
         self.follow_soon = Debounce(self, 0.05, self._follow)
         self.look_soon = Debounce(self, 0.06, self._look)

@@ -250,7 +250,7 @@ def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
         if any(history):
             lines.append(
                 (
-                    (f"{name + ', last min':<12}", "muted"),
+                    (f"{name + ', 1 min':<12}", "muted"),
                     (sparkline(history, room, glyphs).lstrip(), style),
                 )
             )

@@ -12,7 +12,7 @@ from globofs.tui import words
 from globofs.tui.screens.base import ListPane, caption
 from globofs.tui.screens.dialogs import Modal
 from globofs.tui.widgets.chrome import Lines
-from globofs.tui.widgets.paint import Column, Span, cut_middle
+from globofs.tui.widgets.paint import Column, Span
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("action", "", 10),
-    Column("path", "path", 0, minimum=20),
+    Column("path", "path", 0, minimum=20, middle=True),
     Column("size", "size", 9, "right", 2),
     Column("version", "to the version of", 19, "left", 3),
     Column("note", "", 0, "left", 4, 14),
@@ -54,7 +54,7 @@ class PlanDialog(Modal):
             [
                 (
                     ((ACTION_WORDS[item.action], STYLES[item.action]),),
-                    cut_middle(words.shown_path(item.path), 60),
+                    words.shown_path(item.path),
                     words.size_words(item.version.size) if item.version is not None else "",
                     ((words.exact_time(item.version.time) if item.version else "", "muted"),),
                     ((words.safe(item.reason), "warn" if item.action == "skip" else "muted"),),

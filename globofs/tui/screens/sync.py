@@ -69,6 +69,7 @@ class SyncScreen(ModeScreen):
         self.peer_list.border_title = caption(" Peers ")
         self.peer_list.words = ("asking the engine",)
         self.moves.words = ("asking the engine",)
+        self.moves.stick = True
 
     def _overall(self, width: int) -> list[list[Span]]:
         snapshot = self.last_snapshot

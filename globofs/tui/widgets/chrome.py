@@ -68,6 +68,7 @@ class Title:
     conflicts: int = 0
     moving: int = 0
     state: tuple[Span, ...] = ()
+    brief: tuple[Span, ...] = ()  # the state where there is little room
     rates: tuple[Span, ...] = ()
     spark: tuple[Span, ...] = ()
     readonly: bool = False
@@ -96,10 +97,10 @@ class TitleBar(OneLine):
             self.refresh()
 
     def spans(self, width: int) -> list[tuple[str, str, str]]:
-        """Drops, in this order: sparkline, rates, mode names, the state's words."""
+        """Drops, in this order: sparkline, rates, the state's words, mode names."""
         title = self.title_shown
         for level in range(5):
-            left = self._left(title, words=level < 3)
+            left = self._left(title, words=level < 4)
             right = self._right(title, level)
             used = sum(width_of(part[0]) for part in left) + spans_width(right)
             if used + 1 <= width or level == 4:
@@ -121,11 +122,12 @@ class TitleBar(OneLine):
             badge = title.conflicts if mode == "conflicts" else 0
             parts.append((text + ("" if badge else " "), style, f"mode_{mode}"))
             if badge:
-                parts.append((f" {badge} ", style if here else "warn strong", f"mode_{mode}"))
+                shown = f" {badge} " if words or here else f":{badge} "
+                parts.append((shown, style if here else "warn strong", f"mode_{mode}"))
         return parts
 
     def _right(self, title: Title, level: int) -> list[Span]:
-        spans = list(title.state) if level < 4 else list(title.state[:1])
+        spans = list(title.state) if level < 3 else list(title.brief)
         if title.rates and level < 2:
             spans += [("  ", ""), *title.rates]
         if title.spark and level < 1:

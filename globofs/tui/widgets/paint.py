@@ -39,6 +39,7 @@ class Column:
     align: Align = "left"
     priority: int = 0
     minimum: int = 12
+    middle: bool = False  # a text too long keeps its end, which tells paths apart
 
 
 def width_of(text: str) -> int:
@@ -75,7 +76,9 @@ def cut_middle(text: str, width: int, more: str = "…") -> str:
     return set_cell_size(text, width - width_of(tail) - 1).rstrip() + more + tail
 
 
-def fit(cell: Cell, width: int, align: Align = "left", more: str = "…") -> list[Span]:
+def fit(
+    cell: Cell, width: int, align: Align = "left", more: str = "…", middle: bool = False
+) -> list[Span]:
     """Exactly `width` cells: cut with an ellipsis, or padded."""
     spans = spans_of(cell)
     total = spans_width(spans)
@@ -90,6 +93,12 @@ def fit(cell: Cell, width: int, align: Align = "left", more: str = "…") -> lis
         return [*spans, (" " * gap, "")]
     out: list[Span] = []
     left = width
+    if middle and width >= 12:
+        text, style = spans[0]
+        others = total - width_of(text)
+        spans = ((cut_middle(text, max(10, width - others), more), style), *spans[1:])
+        if spans_width(spans) <= width:
+            return fit(spans, width, align, more)
     for index, (text, style) in enumerate(spans):
         wide = width_of(text)
         rest = spans_width(spans[index + 1 :])

@@ -8,7 +8,7 @@ from globofs import speech
 from globofs.tui import words
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.widgets.bars import sparkline, stacked
-from globofs.tui.widgets.paint import Cell, Column, Span, cut_middle
+from globofs.tui.widgets.paint import Cell, Column, Span
 
 if TYPE_CHECKING:
     from globofs.events import Move, PeerStatus, Snapshot
@@ -35,7 +35,7 @@ PEER_COLUMNS: Final = (
 )
 MOVE_COLUMNS: Final = (
     Column("state", "", 1),
-    Column("path", "file", 0, minimum=16),
+    Column("path", "file", 0, minimum=16, middle=True),
     Column("bar", "", BAR, "left", 4),
     Column("percent", "", 5, "right", 2),
     Column("bytes", "bytes", 19, "right", 5),
@@ -123,7 +123,7 @@ def move_cells(move: Move, glyphs: Glyphs) -> tuple[Cell, ...]:
         ((glyph, style),),
         (
             (
-                cut_middle(path, 200),
+                path,
                 "" if live else "muted" if move.state in ("queued", "done") else "",
             ),
         ),
@@ -152,6 +152,18 @@ def _what(move: Move) -> str:
     if move.by:
         text += f" · by {words.safe(move.by)}"
     return text
+
+
+def brief_spans(snapshot: Snapshot, glyphs: Glyphs) -> tuple[Span, ...]:
+    """The state in a few cells: `◐ 64 %`, `● 2/3`."""
+    over, peers = snapshot.overall, snapshot.status.peers
+    state = state_spans(snapshot, glyphs)[0]
+    if snapshot.error or not peers:
+        return state[:1]
+    good = f"{sum(in_step(peer) for peer in peers)}/{len(peers)}"
+    busy = over.moving or over.queued
+    text = words.percent(over.had + over.done, over.had + over.total) if busy else good
+    return (state[0], (text, state[0][1]))
 
 
 def state_spans(
@@ -263,7 +275,7 @@ def _idle_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[list[Span]]:
     second: list[Span] = [(speech.status_words(status), "muted")]
     third: list[Span] = []
     if snapshot.notification:
-        third.append((f"changes are noticed by {snapshot.notification}", "faint"))
+        third.append((f"changes here are noticed through {snapshot.notification}", "faint"))
     if snapshot.leader:
         third.append((f"   {words.safe(snapshot.leader)} syncs this node", "muted"))
     return [first, second, third]

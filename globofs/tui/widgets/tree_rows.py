@@ -33,9 +33,9 @@ TIMELINE_COLUMNS: Final = (
 OPERATION_COLUMNS: Final = (
     Column("mark", "", 1),
     Column("when", "when", 15),
-    Column("change", "operation", 0, minimum=14),
+    Column("change", "operation", 0, minimum=14, middle=True),
     Column("node", "by", 9, "left", 2),
-    Column("count", "versions", 8, "right", 1),
+    Column("count", "files", 6, "right", 1),
     Column("size", "size", 9, "right", 3),
 )
 

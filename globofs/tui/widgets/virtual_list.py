@@ -132,6 +132,7 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         self.range_from: int | None = None  # where a range began
         self.words: tuple[str, ...] = ()  # shown while there is no row
         self.dim = False  # the state shown is an old one
+        self.stick = False  # a cursor on the first row stays there when rows come above it
         self._key: Hashable = None
         self._hover = -1
         self._strips: OrderedDict[tuple[object, ...], Strip] = OrderedDict()
@@ -164,7 +165,7 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         """The source changed: keep the cursor on its row (or where it was), redraw."""
         was = self._key
         self._measure()
-        if keep and self._key is not None:
+        if keep and self._key is not None and not (self.stick and self.cursor == 0):
             at = self.source.find(self._key)
             if at is not None and at != self.cursor:
                 shift = at - self.cursor
@@ -330,7 +331,8 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         for place, (column, room) in enumerate(columns):
             if place:
                 spans.append((" " * GAP, ""))
-            spans.extend(fit(spans_of(cells[column]), room, self.source.columns[column].align))
+            spec = self.source.columns[column]
+            spans.extend(fit(spans_of(cells[column]), room, spec.align, middle=spec.middle))
         strip = self.strip(spans, width, base)
         self._strips[state] = strip
         if len(self._strips) > CACHE_ROWS:

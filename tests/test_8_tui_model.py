@@ -1,0 +1,246 @@
+"""What the screens show, without a screen: tree, timeline, queue, differences, words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from globofs.events import Move
+from globofs.tui import settings, words
+from globofs.tui.glyphs import UNICODE
+from globofs.tui.model import detail, picture, text, timeline
+from globofs.tui.model.queue import Queue
+from globofs.tui.model.tree import Builder, Wish
+from globofs.tui.widgets.bars import sparkline, stacked
+from globofs.tui.widgets.paint import Column, cut, cut_middle, fit, lay_out, spans_width, width_of
+from tests import helpers_tui as fake
+
+
+def paths(builder: Builder, wish: Wish) -> list[bytes]:
+    return [row.path for row in builder.build(wish).rows]
+
+
+def test_the_tree_opens_where_it_is_opened() -> None:
+    builder = Builder(fake.full_volume())  # type: ignore[arg-type]
+    assert paths(builder, Wish()) == [b"2025", b"2026", b"odd", b"budget.csv"]
+    rows = builder.build(Wish(opened=frozenset([b"2026", b"2026/alps"])))
+    assert [row.depth for row in rows.rows][:5] == [0, 0, 1, 2, 2]
+    assert rows.where[b"2026/alps/notes.md"] == next(
+        i for i, row in enumerate(rows.rows) if row.path == b"2026/alps/notes.md"
+    )
+
+
+def test_deleted_things_are_there_when_asked_for() -> None:
+    builder = Builder(fake.full_volume())  # type: ignore[arg-type]
+    opened = frozenset([b"2026"])
+    assert b"2026/old plan.txt" not in paths(builder, Wish(opened=opened))
+    assert b"2026/old plan.txt" in paths(builder, Wish(opened=opened, deleted=True))
+
+
+def test_the_tree_at_a_moment() -> None:
+    builder = Builder(fake.full_volume())  # type: ignore[arg-type]
+    then = paths(builder, Wish(at=fake.NOW - 30 * fake.DAY))
+    assert then == [b"2025"]
+
+
+def test_a_filter_keeps_matches_in_their_place() -> None:
+    builder = Builder(fake.full_volume())  # type: ignore[arg-type]
+    found = builder.build(Wish(filter="img_000"))
+    assert b"2025/coast" in found.where
+    assert b"2026/alps/IMG_0001.raw" in found.where
+    assert b"budget.csv" not in found.where
+    at = found.where
+    assert at[b"2026"] < at[b"2026/alps"] < at[b"2026/alps/IMG_0001.raw"]
+    past = builder.build(Wish(filter="img_000", at=fake.NOW - 30 * fake.DAY))
+    assert b"2026" not in past.where
+
+
+def test_changed_since_shows_what_differs() -> None:
+    builder = Builder(fake.full_volume())  # type: ignore[arg-type]
+    found = builder.build(Wish(since=fake.NOW - fake.HOUR, deleted=True))
+    assert b"budget.csv" in found.where
+    assert b"2026/alps/film.mkv" not in found.where
+
+
+def test_orders() -> None:
+    builder = Builder(fake.full_volume())  # type: ignore[arg-type]
+    opened = frozenset([b"2026", b"2026/alps"])
+    by_size = [
+        p for p in paths(builder, Wish(opened=opened, sort="size")) if p.startswith(b"2026/alps/")
+    ]
+    assert by_size[0] == b"2026/alps/film.mkv"
+    by_versions = [
+        p
+        for p in paths(builder, Wish(opened=opened, sort="versions"))
+        if p.startswith(b"2026/alps/")
+    ]
+    assert by_versions[0] == b"2026/alps/notes.md"
+    by_state = [
+        p for p in paths(builder, Wish(opened=opened, sort="state")) if p.startswith(b"2026/alps/")
+    ]
+    assert by_state[0] == b"2026/alps/packing.txt"
+
+
+def test_the_timeline_says_what_each_version_did() -> None:
+    volume = fake.full_volume()
+    found = timeline.read(volume, b"2026/alps/notes.md", False)  # type: ignore[arg-type]
+    assert [m.change for m in found.moments] == ["+53 B", "+26 B", "+14 B", "first version"]
+    assert [m.node for m in found.moments] == ["laptop", "nas", "laptop", "laptop"]
+    assert found.moments[0].shown
+    gone = timeline.read(volume, b"2026/old plan.txt", False)  # type: ignore[arg-type]
+    assert [m.change for m in gone.moments] == ["deleted", "first version"]
+    conflict = timeline.read(volume, b"2026/alps/packing.txt", False)  # type: ignore[arg-type]
+    assert sum(m.rival for m in conflict.moments) == 1
+
+
+def test_a_restored_version_names_the_one_it_equals() -> None:
+    volume = fake.full_volume()
+    old = volume.history(b"2026/alps/notes.md")[2]
+    plan = volume.plan_restore([b"2026/alps/notes.md"], version=old)
+    volume.restore([b"2026/alps/notes.md"], plan=plan)
+    found = timeline.read(volume, b"2026/alps/notes.md", False)  # type: ignore[arg-type]
+    assert found.moments[0].change.startswith("as 11-16")
+
+
+def test_a_rename_is_followed() -> None:
+    volume = fake.full_volume()
+    volume.mv(b"2026/alps/route.py", b"2026/alps/walk.py")
+    found = timeline.read(volume, b"2026/alps/walk.py", False)  # type: ignore[arg-type]
+    assert found.moments[0].change == "renamed from route.py"
+    assert len(found.moments) == 3
+
+
+def test_details_never_fetch() -> None:
+    volume = fake.full_volume()
+    version = volume.history(b"2026/alps/IMG_0001.raw")[0]
+    page = detail.preview_page(volume, version)  # type: ignore[arg-type]
+    assert page.words[0] == "Not on this node"
+    assert "phone wrote it" in page.words[2]
+    assert volume.history(b"2026/alps/IMG_0001.raw")[0].missing
+
+
+def test_a_difference_marks_words_and_counts_lines() -> None:
+    page, counted = text.diff_page(b"a\nmeet at 9\nz\n", b"a\nmeet at 10\nz\n", "Diff")
+    assert (counted.added, counted.removed) == (1, 1)
+    marked = [span for line in page.lines for span in line if span[1].endswith("-word")]
+    assert marked == [("9", "removed-word"), ("10", "added-word")]
+    assert text.diff_page(b"", b"new\n", "Diff")[1].added == 1
+
+
+def test_texts_are_highlighted_and_cannot_colour_the_terminal() -> None:
+    page = text.text_page(b"def f():\n    return '\x1b[31m'\n", "x.py", 30)
+    assert ("def", "kw") in page.lines[0]
+    assert not any("\x1b" in part for line in page.lines for part, _ in line)
+    assert page.gutter[0] == "1 "
+
+
+def test_binaries_are_described() -> None:
+    assert text.describe(fake.png()) == "PNG image, 48 × 32"
+    assert text.describe(b"\x00" * 100) == "all zeros"
+    assert not text.is_text(b"a\0b")
+    assert text.is_text("höher\n".encode() * 4000)
+    page = text.binary_page(b"\x7fELF" + bytes(range(64)), "a.out", 68)
+    assert page.lines[2][0][0].startswith("00000000")
+
+
+def test_a_picture_is_drawn_and_a_bad_one_is_not() -> None:
+    lines = list(picture.half_blocks(fake.png()))
+    assert len(lines) == 16
+    assert lines[0][0][1].startswith("rgb:")
+    assert list(picture.half_blocks(fake.png()[:200])) == []
+    assert list(picture.half_blocks(b"\x89PNG\r\n\x1a\n")) == []
+
+
+def test_rows_of_the_queue_keep_their_place() -> None:
+    queue = Queue()
+    queue.update(fake.MOVES)
+    assert [move.key for move in queue.moves] == ["1", "2", "5", "6", "3", "4", "8", "7"]
+    faster = tuple(replace(m, done=m.done + 1) for m in reversed(fake.MOVES))
+    queue.update(faster)
+    assert [move.key for move in queue.moves][:2] == ["1", "2"]
+    queue.faults_only = True
+    queue.update(fake.MOVES)
+    assert [move.key for move in queue.moves] == ["5", "6"]
+    queue.faults_only, queue.filter = False, "FILM"
+    queue.update(fake.MOVES)
+    assert [move.path for move in queue.moves] == [b"2026/alps/film.mkv"]
+
+
+@given(st.integers(0, 200), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12))
+def test_a_bar_fills_exactly_its_width(width: int, had: int, done: int, total: int) -> None:
+    assert spans_width(stacked(width, had, done, total, UNICODE)) == width
+
+
+@given(st.lists(st.floats(0, 1e12), max_size=90), st.integers(1, 60))
+def test_a_sparkline_is_as_wide_as_asked(values: list[float], width: int) -> None:
+    assert len(sparkline(values, width, UNICODE)) == width
+
+
+@given(st.text(max_size=60), st.integers(1, 60))
+def test_cells_are_cut_by_width_not_length(value: str, width: int) -> None:
+    shown = words.safe(value)
+    assert width_of(cut(shown, width)) <= width
+    assert width_of(cut_middle(shown, width)) <= width
+    assert spans_width(fit(((shown, ""), ("tail", "muted")), width)) == width
+    assert spans_width(fit(((shown, ""), ("tail", "muted")), width, middle=True)) == width
+
+
+@given(st.binary(max_size=80))
+def test_names_are_one_printable_line(name: bytes) -> None:
+    assert words.safe(name).isprintable()
+
+
+def test_columns_drop_by_priority() -> None:
+    columns = [
+        Column("name", "", 0, minimum=10),
+        Column("size", "", 8, "right", 3),
+        Column("state", "", 8, "left", 1),
+    ]
+    assert [index for index, _ in lay_out(columns, 40)] == [0, 1, 2]
+    assert [index for index, _ in lay_out(columns, 25)] == [0, 2]
+    assert [index for index, _ in lay_out(columns, 12)] == [0]
+    assert lay_out(columns, 3)
+
+
+@given(st.integers(0, 2**62 - 1), st.integers(0, 2**62 - 1))
+def test_times_fit_their_column(then: int, now: int) -> None:
+    assert len(words.moment(then, now)) <= 15
+
+
+def test_ranges_of_waiting() -> None:
+    assert words.eta(None) == "–"
+    assert words.eta((360.0, 540.0)) == "6–9 min"
+    assert words.eta((40.0, 150.0)) == "40 s – 2 min"
+    assert words.eta((5.0, 5.2)) == "5 s"
+
+
+def test_operations_in_words() -> None:
+    volume = fake.full_volume()
+    said = [words.operation(op) for op in volume.operations(limit=3)]
+    assert said[0] == "added odd · 4 versions"
+    op = replace(
+        volume.ops[0], verb="add", args=("/home/x/notes.md", "--to", "documents"), versions=1
+    )
+    assert words.operation(op) == "added documents/notes.md"
+    assert words.operation(replace(op, verb="mv", args=("a", "b"))) == "renamed a to b"
+
+
+def test_habits_survive_and_nonsense_does_not(tmp_path: Path) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path)}
+    assert settings.load(env) == settings.Settings()
+    wanted = settings.with_recent(settings.Settings(theme="globofs-cb"), "/srv/v")
+    settings.save(wanted, env)
+    assert settings.load(env) == wanted
+    Path(settings.state_path(env)).write_text('{"theme": 3, "recent": ["/a"], "other": 1}')
+    assert settings.load(env) == settings.Settings(recent=("/a",))
+    Path(settings.state_path(env)).write_text("{not json")
+    assert settings.load(env) == settings.Settings()
+
+
+def test_a_move_is_never_hundred_percent_before_it_is_done() -> None:
+    assert words.percent(999_999, 1_000_000) == "99 %"
+    assert words.percent(10, 10) == "100 %"
+    assert Move("k", b"p", "pull", "moving").total == 0

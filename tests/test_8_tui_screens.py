@@ -1,0 +1,520 @@
+"""The screens, driven by keys: what they show, what they ask of the volume, what never happens."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input
+
+from globofs.errors import NoVolume
+from globofs.tui.app import GlobofsApp
+from globofs.tui.settings import Settings
+from globofs.tui.widgets.paint import Column
+from globofs.tui.widgets.virtual_list import Rows, VirtualList
+from tests import helpers_tui as fake
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    time.tzset()
+    yield
+    time.tzset()
+
+
+class Bench:
+    """An app over paper, and ways to wait for it."""
+
+    def __init__(
+        self, app: GlobofsApp, pilot: Pilot[Any], volume: fake.FakeVolume, engine: fake.FakeEngine
+    ) -> None:
+        self.app, self.pilot, self.volume, self.engine = app, pilot, volume, engine
+
+    async def until(self, happened: Callable[[], object], seconds: float = 5) -> None:
+        end = time.monotonic() + seconds
+        while not happened():
+            assert time.monotonic() < end, "it did not happen"
+            await self.pilot.pause(0.02)
+
+    async def keys(self, *keys: str) -> None:
+        for key in keys:
+            await self.pilot.press(key)
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(200):
+            await self.pilot.pause(0.03)
+            if not self.app.bridge.waits() and not self.app.bridge.acts:
+                break
+        await self.pilot.pause(0.15)
+        for _ in range(200):
+            if not self.app.bridge.waits() and not self.app.bridge.acts:
+                return
+            await self.pilot.pause(0.03)
+
+    @property
+    def screen(self) -> Any:
+        return self.app.screen
+
+    def rows(self, id: str) -> list[str]:
+        pane = self.screen.query_one(f"#{id}", VirtualList)
+        return [pane.render_line(y).text.rstrip() for y in range(pane.size.height)]
+
+    def toasts(self) -> list[str]:
+        return [note.message for note in self.app._notifications]
+
+    async def go_to(self, path: bytes) -> None:
+        self.screen.reveal(path)
+        await self.settle()
+        await self.settle()
+
+
+@asynccontextmanager
+async def bench(size: tuple[int, int] = (120, 40), **how: Any) -> AsyncIterator[Bench]:
+    volume = how.pop("volume", None) or fake.full_volume()
+    engine = fake.busy_engine(volume)
+    app = GlobofsApp(lambda emit: (volume, engine), now=lambda: fake.NOW, **how)  # type: ignore[arg-type,return-value]
+    async with app.run_test(size=size) as pilot:
+        made = Bench(app, pilot, volume, engine)
+        await made.until(lambda: app.is_open and app.snapshot is not None)
+        await made.settle()
+        yield made
+    await asyncio.to_thread(app.bridge.close, 1.0)
+
+
+async def test_the_tree_the_timeline_and_the_difference_follow_the_cursor() -> None:
+    async with bench() as b:
+        await b.go_to(b"2026/alps/notes.md")
+        assert any("notes.md" in row and "••••" in row for row in b.rows("tree"))
+        assert any("+53 B" in row and "laptop" in row for row in b.rows("versions"))
+        assert b.screen.detail.page_shown.title == "Diff from the version before"
+        await b.keys("p")
+        assert "newest" in b.screen.detail.page_shown.title
+        await b.keys("i")
+        assert b.screen.detail.page_shown.title == "Preview"
+        await b.keys("I")
+        assert b.screen.detail.page_shown.title == "Details"
+
+
+async def test_directories_open_close_and_climb() -> None:
+    async with bench() as b:
+        await b.keys("down", "enter")
+        assert b.screen.wish.opened == {b"2026"}
+        await b.keys("right", "right")
+        assert b.screen.selected.path == b"2026/alps"
+        await b.keys("left", "left")
+        assert b.screen.selected.path == b"2026"
+        await b.keys("left")
+        assert b.screen.wish.opened == frozenset()
+
+
+async def test_restore_undo_redo() -> None:
+    async with bench() as b:
+        await b.go_to(b"2026/alps/notes.md")
+        assert b.app.why_not(b.screen, "restore")
+        await b.keys("tab", "down", "r")
+        await b.until(lambda: b.volume.done)
+        await b.settle()
+        assert b.volume.done[-1][0] == "restore"
+        assert "Restored 1 file · z undoes" in b.toasts()
+        assert len(b.volume.history(b"2026/alps/notes.md")) == 5
+        await b.keys("z")
+        await b.until(lambda: b.volume.done[-1][0] == "undo")
+        await b.keys("Z")
+        await b.until(lambda: b.volume.done[-1][0] == "redo")
+
+
+async def test_a_restore_of_many_shows_a_plan_and_the_same_key_confirms() -> None:
+    async with bench() as b:
+        await b.go_to(b"2026")
+        await b.keys("tab", "down", "down", "down", "r")
+        await b.until(lambda: type(b.screen).__name__ == "PlanDialog")
+        assert not b.volume.done
+        await b.keys("escape")
+        assert not b.volume.done
+        await b.keys("r")
+        await b.until(lambda: type(b.screen).__name__ == "PlanDialog")
+        await b.keys("r")
+        await b.until(lambda: b.volume.done and b.volume.done[-1][0] == "restore")
+
+
+async def test_time_travel_keeps_the_cursor_and_says_so() -> None:
+    async with bench() as b:
+        await b.go_to(b"budget.csv")
+        await b.keys("[", "[", "[", "[")
+        assert b.screen.wish.at is not None
+        assert b.screen.selected.path == b"budget.csv"
+        assert "AS OF" in "".join(text for text, _ in b.screen.banner.parts)
+        assert b.app.why_not(b.screen, "add").startswith("the past cannot be changed")
+        before = b.screen.wish.at
+        await b.keys("]")
+        assert b.screen.wish.at > before
+        await b.keys("T")
+        assert b.screen.wish.at is None
+        await b.keys("t", *"2 days ago", "enter")
+        assert b.screen.wish.at == fake.NOW - 2 * fake.DAY
+
+
+async def test_marks_ranges_filter_and_escape() -> None:
+    async with bench() as b:
+        await b.keys("space", "space")
+        assert b.screen.tree_list.marks == {b"2025", b"2026"}
+        assert "2 marked" in b.screen._tree_foot()
+        await b.keys("escape")
+        assert not b.screen.tree_list.marks
+        await b.keys("slash", *"img")
+        assert any("IMG_0001.raw" in row for row in b.rows("tree"))
+        await b.keys("enter", "n")
+        assert b.screen.wish.filter == "img"
+        await b.keys("escape")
+        assert b.screen.wish.filter == ""
+        await b.keys("home", "v", "down", "down")
+        assert len(b.screen.chosen()) == 3
+
+
+async def test_find_goes_anywhere() -> None:
+    async with bench() as b:
+        await b.keys("f", *"rout")
+        await b.settle()
+        await b.keys("enter")
+        await b.settle()
+        assert b.screen.selected.path == b"2026/alps/route.py"
+
+
+async def test_fetch_pin_delete_rename_add() -> None:
+    async with bench() as b:
+        await b.go_to(b"2026/alps/film.mkv")
+        await b.keys("b")
+        await b.until(lambda: ("mirror", b"2026/alps/film.mkv") in b.volume.done)
+        await b.keys("B")
+        await b.until(lambda: b.volume.pins == {b"2026/alps/film.mkv"})
+        await b.keys("delete")
+        await b.until(lambda: b.volume.done[-1] == ("rm", (b"2026/alps/film.mkv",)))
+        await b.settle()
+        await b.go_to(b"budget.csv")
+        await b.keys("f2", "end", *"x", "enter")
+        await b.until(lambda: b.volume.done[-1] == ("mv", b"budget.csv", b"budget.csvx"))
+
+
+async def test_add_judges_the_path_while_it_is_typed(tmp_path: Any) -> None:
+    async with bench() as b:
+        await b.keys("a")
+        box = b.screen.query_one(Input)
+        box.value = str(tmp_path / "nothing")
+        await b.settle()
+        assert b.screen._verdict.good is False
+        box.value = str(tmp_path)
+        await b.settle()
+        assert b.screen._verdict.good is True
+        await b.keys("enter")
+        await b.until(lambda: b.volume.done and b.volume.done[-1][0] == "add")
+
+
+async def test_sync_shows_moves_and_steers() -> None:
+    async with bench() as b:
+        await b.keys("2")
+        rows = b.rows("moves")
+        assert any("film.mkv" in row and "70 %" in row for row in rows)
+        assert any("only phone holds" in row for row in rows)
+        await b.keys("U")
+        await b.until(lambda: ("bump", b"2026/alps/film.mkv") in b.engine.asked)
+        await b.keys("P")
+        await b.until(lambda: ("pause", b"2026/alps/film.mkv") in b.engine.asked)
+        await b.keys("exclamation_mark")
+        assert len(b.screen.queue.moves) == 2
+        await b.keys("f5")
+        await b.until(lambda: ("retry",) in b.engine.asked)
+
+
+async def test_rows_move_while_it_happens() -> None:
+    async with bench() as b:
+        await b.keys("2")
+        b.engine.moves = (fake.replace(fake.MOVES[0], done=480_000_000), *fake.MOVES[1:])
+        b.engine.changed()
+        await b.until(lambda: any("99 %" in row for row in b.rows("moves")))
+
+
+async def test_peers_explain_themselves_and_can_be_added(tmp_path: Any) -> None:
+    async with bench() as b:
+        await b.keys("3", "down")
+        page = b.screen.query_one("#peer-detail").page_shown
+        assert any("nothing is mounted" in text for line in page.lines for text, _ in line)
+        await b.keys("a", *"cellar", "tab")
+        b.screen.query_one("#peer-path", Input).value = str(tmp_path)
+        await b.settle()
+        assert b.screen._verdict.good is False
+        await b.keys("escape")
+        assert type(b.screen).__name__ == "PeersScreen"
+
+
+async def test_conflicts_are_settled_by_side() -> None:
+    async with bench() as b:
+        await b.keys("4")
+        await b.settle()
+        assert any(
+            "packing.txt" in row and "laptop and phone" in row for row in b.rows("conflicts")
+        )
+        await b.keys("enter", "down")
+        phone = b.screen.side()
+        await b.keys("enter")
+        await b.until(lambda: b.volume.done and b.volume.done[-1][0] == "resolve")
+        assert b.volume.done[-1][2] == phone.id
+        await b.settle()
+        assert any("No conflicts" in row for row in b.rows("conflicts"))
+
+
+async def test_the_log_goes_to_a_moment() -> None:
+    async with bench() as b:
+        await b.keys("5")
+        await b.settle()
+        assert any("added odd" in row for row in b.rows("operations"))
+        await b.keys("down", "down", "down", "enter")
+        await b.settle()
+        assert b.app.current_mode == "files"
+        assert b.screen.wish.at is not None
+
+
+async def test_help_lists_and_runs() -> None:
+    async with bench() as b:
+        await b.keys("question_mark", *"larger")
+        await b.keys("enter")
+        await b.settle()
+        assert b.screen.zoomed
+
+
+async def test_names_are_data() -> None:
+    async with bench() as b:
+        await b.keys("down", "down", "enter")
+        rows = "\n".join(b.rows("tree"))
+        assert "[b]not markup[" in rows
+        assert "\x1b" not in rows
+        assert "\\x1b[31" in rows
+        assert all(len(row) <= 120 for row in b.rows("tree"))
+
+
+async def test_without_a_volume_there_is_a_start_screen() -> None:
+    app = GlobofsApp(None, habits=Settings(recent=("/srv/photos",)))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause(0.2)
+        assert app.current_mode == "start"
+        pane = app.screen.query_one("#start-list", VirtualList)
+        rows = [pane.render_line(y).text for y in range(pane.size.height)]
+        assert "/srv/photos" in rows[0]
+        assert any("demo" in row for row in rows)
+        await pilot.press("q")
+        await pilot.pause(0.1)
+    assert app.return_value == 0
+
+
+async def test_a_volume_that_cannot_be_opened_says_why() -> None:
+    def opener(emit: Any) -> Any:
+        raise NoVolume(path="/srv/x")
+
+    app = GlobofsApp(opener)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(50):
+            await pilot.pause(0.02)
+            if app.current_mode == "start":
+                break
+        assert "/srv/x: no volume here" in app.error_words
+
+
+async def test_read_only_greys_every_write() -> None:
+    async with bench(readonly=True) as b:
+        await b.keys("delete")
+        assert "Opened read only" in b.toasts()
+        assert not b.volume.done
+
+
+async def test_a_vanished_volume_dims_the_last_state() -> None:
+    async with bench() as b:
+        b.engine.error = "/home/anna/Trips has vanished: is its disk mounted?"
+        b.engine.changed()
+        await b.until(lambda: b.screen.banner.level == "error")
+        assert b.screen.tree_list.dim
+
+
+async def test_a_hung_question_never_holds_up_keys() -> None:
+    async with bench() as b:
+        b.volume.delay = threading.Event()
+        b.screen.builder.forget()
+        await b.pilot.press("down", "enter")  # the tree's lane hangs in the volume
+        began = time.monotonic()
+        await b.pilot.press("2")
+        await b.pilot.pause(0.05)
+        assert b.app.current_mode == "sync"
+        await b.pilot.press("1", "down", "up")
+        assert time.monotonic() - began < 2
+        b.volume.delay.set()
+
+
+async def test_nothing_touches_a_disk_on_the_ui_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench() as b:
+        ui = threading.get_ident()
+        touched: list[str] = []
+
+        def guard(place: Any, name: str) -> None:
+            real = getattr(place, name)
+
+            def checked(*args: Any, **how: Any) -> Any:
+                if threading.get_ident() == ui:
+                    import traceback
+
+                    frames = [f for f in traceback.extract_stack() if "/globofs/" in f.filename]
+                    if frames and not any(
+                        "importlib" in f.filename for f in traceback.extract_stack()[-8:]
+                    ):
+                        touched.append(f"{name} from {frames[-1].name}:{frames[-1].lineno}")
+                return real(*args, **how)
+
+            monkeypatch.setattr(place, name, checked)
+
+        guard(builtins, "open")
+        guard(sqlite3, "connect")
+        for name in (
+            "open",
+            "stat",
+            "lstat",
+            "scandir",
+            "listdir",
+            "readlink",
+            "access",
+            "mkdir",
+            "rename",
+            "unlink",
+        ):
+            guard(os, name)
+        await b.keys(
+            "down", "enter", "down", "enter", "down", "down", "tab", "down", "d", "p", "i", "escape"
+        )
+        await b.keys(
+            "slash", "n", "o", "escape", "2", "down", "3", "4", "enter", "5", "down", "1", "[", "T"
+        )
+        await b.keys(
+            "t", "escape", "f", "x", "escape", "colon", "escape", "question_mark", "escape"
+        )
+        monkeypatch.undo()
+        assert touched == []
+
+
+@pytest.mark.parametrize("size", [(60, 20), (80, 24), (40, 12), (200, 60)])
+async def test_every_mode_fits_every_terminal(size: tuple[int, int]) -> None:
+    async with bench(size=size) as b:
+        for key in ("1", "2", "3", "4", "5"):
+            await b.keys(key)
+            await b.keys("tab", "down")
+            for widget in b.screen.query("*"):
+                assert widget.region.right <= size[0] or not widget.display
+
+
+async def test_ctrl_c_quits_at_the_second_time_while_things_move() -> None:
+    async with bench() as b:
+        await b.pilot.press("ctrl+c")
+        await b.pilot.pause(0.05)
+        assert any("still moving" in toast for toast in b.toasts())
+        await b.pilot.press("ctrl+c")
+        await b.pilot.pause(0.05)
+    assert b.app.return_value == 0
+
+
+# --- the list ---------------------------------------------------------------------------------
+
+
+class Million:
+    """A source of a million rows, of which few are in memory."""
+
+    columns = (Column("name", "name"), Column("size", "size", 8, "right", 1))
+    serial = 0
+
+    def __init__(self) -> None:
+        self.asked: set[int] = set()
+
+    def __len__(self) -> int:
+        return 1_000_000
+
+    def key(self, index: int) -> int:
+        return index
+
+    def find(self, key: Any) -> int | None:
+        return key if isinstance(key, int) else None
+
+    def base(self, index: int) -> str:
+        return ""
+
+    def cells(self, index: int) -> tuple[Any, ...] | None:
+        self.asked.add(index)
+        return None if index % 10 == 3 else (f"row {index}", "1 B")
+
+
+async def test_a_million_rows_cost_a_screenful() -> None:
+    from textual.app import App, ComposeResult
+
+    source = Million()
+
+    class Host(App[None]):
+        CSS_PATH = None
+
+        def compose(self) -> ComposeResult:
+            yield VirtualList(source, id="list")
+
+    app = Host()
+
+    async with app.run_test(size=(60, 20)) as pilot:
+        rows = app.query_one(VirtualList)
+        await pilot.pause(0.05)
+        rows.edge(True)
+        await pilot.pause(0.05)
+        assert rows.cursor == 999_999
+        assert len(source.asked) < 100
+        lines = [rows.render_line(y).text for y in range(20)]
+        assert lines[-1].strip().startswith("row 999999")
+        assert any(line.strip() == "…" for line in lines)
+        began = time.monotonic()
+        for _ in range(200):
+            rows.page(-1)
+            for y in range(20):
+                rows.render_line(y)
+        assert time.monotonic() - began < 4
+
+
+async def test_the_cursor_stays_on_its_row_when_others_come() -> None:
+    from textual.app import App, ComposeResult
+
+    source = Rows((Column("name"),))
+    source.replace([1, 2, 3], [("a",), ("b",), ("c",)])
+
+    class Host(App[None]):
+        def compose(self) -> ComposeResult:
+            yield VirtualList(source)
+
+    app = Host()
+    async with app.run_test(size=(30, 10)) as pilot:
+        rows = app.query_one(VirtualList)
+        rows.go_to(1)
+        source.replace([9, 1, 2, 3], [("z",), ("a",), ("b",), ("c",)])
+        rows.reload()
+        await pilot.pause()
+        assert rows.current_key == 2
+        source.replace([9], [("z",)])
+        rows.reload()
+        assert rows.current_key == 9
+        source.replace([], [])
+        rows.reload()
+        assert rows.current_key is None
+        rows.stick = True
+        source.replace([1, 2], [("a",), ("b",)])
+        rows.reload()
+        source.replace([7, 1, 2], [("n",), ("a",), ("b",)])
+        rows.reload()
+        assert rows.current_key == 7
