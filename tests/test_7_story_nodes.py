@@ -48,9 +48,7 @@ def test_what_goes_in_comes_out_bit_for_bit(
     tmp_path: Path, chunking: str, compression: str
 ) -> None:
     source = odd_tree(tmp_path / "source")
-    (at,) = make_nodes(
-        tmp_path, "one", chunking=chunking, compression=compression, blocksize="64K"
-    )
+    (at,) = make_nodes(tmp_path, "one", chunking=chunking, compression=compression, blocksize="64K")
     at("add", f"{source}/", "--to", "kept")
     at("restore", "kept", "--to", str(tmp_path / "out") + "/")
     assert tree_of(tmp_path / "out" / "kept") == tree_of(source)

@@ -174,7 +174,7 @@ def test_killed_mounts_lose_nothing_closed_or_synced(tmp_path: Path, how: str) -
                 file.seek(2_000_000)
                 file.write(b"changed")
         else:
-            file = open(m / "open", "wb")  # noqa: SIM115
+            file = open(m / "open", "wb")
             file.write(b"kept")
             file.flush()
             os.fsync(file.fileno())

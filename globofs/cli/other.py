@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from collections.abc import Callable
 
 from globofs.cli.context import DONE, Context
 from globofs.errors import Unsupported
@@ -27,11 +29,22 @@ def demo(context: Context) -> int:
         raise Unsupported(
             what="the demo's UI", reason="stdin or stdout is no terminal; try `demo --headless`"
         )
+    from globofs.demo import run
+
+    def open_ui(volume: str, on_start: Callable[[], None]) -> int:
+        from globofs.tui.app import run as run_ui
+
+        return run_ui(volume, on_start=on_start)
+
     try:
-        from globofs.demo import run
+        return run(
+            headless=args.headless,
+            keep=args.keep,
+            say=context.out.told,
+            open_ui=None if args.headless else open_ui,
+        )
     except ModuleNotFoundError as error:
         raise _missing(error, "the demo's UI") from error
-    return run(headless=args.headless, keep=args.keep, say=context.out.told)
 
 
 def mount(context: Context) -> int:
@@ -53,7 +66,14 @@ def mount(context: Context) -> int:
         ready = going
     else:
         ready = _Ready(context, place)
-    serve(context.volume, place, emit=context.emit, on_ready=ready, allow_other=args.allow_other)
+    # libfuse ends its loop at Ctrl-C only where nobody else handles that.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+    try:
+        serve(
+            context.volume, place, emit=context.emit, on_ready=ready, allow_other=args.allow_other
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     return DONE
 
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from globofs.demo.show import OpenUi
 
 Say = Callable[[str], None]
 
@@ -13,8 +17,15 @@ def _line(text: str) -> None:
     sys.stdout.flush()
 
 
-def run(*, headless: bool, keep: str | None = None, say: Say = _line) -> int:
-    """Make the demo's nodes and open the UI on one of them, or tell the story as text.
+def run(
+    *,
+    headless: bool = False,
+    keep: str | None = None,
+    say: Say = _line,
+    open_ui: OpenUi | None = None,
+) -> int:
+    """Make the demo's nodes and open the UI on one of them, or tell the story as text (also where
+    there is no `open_ui`).
 
     They are made in the directory `keep` and stay there, or in a temporary one that goes. Returns
     the exit status. Raises `NotEmpty` where something lies in `keep`.
@@ -22,18 +33,10 @@ def run(*, headless: bool, keep: str | None = None, say: Say = _line) -> int:
     from globofs.demo.stage import Stage
 
     with Stage(keep) as stage:
-        if headless:
+        if headless or open_ui is None:
             from globofs.demo.story import tell
 
             return tell(stage, say)
         from globofs.demo.show import show
 
-        return show(stage)
-
-
-def run_demo(headless: bool, directory: str | None = None, keep: bool = False) -> int:
-    """As `run`: in `directory`, which stays when `keep` is set or it was given."""
-    import tempfile
-
-    place = directory or (tempfile.mkdtemp(prefix="globofs-demo-") if keep else None)
-    return run(headless=headless, keep=place)
+        return show(stage, open_ui)
