@@ -294,6 +294,12 @@ def test_log_below_a_directory_is_newest_first_and_whole(at: Shell, tmp_path: Pa
     assert len(at("log", "s", "--limit", "700").lines) == 700
 
 
+def test_log_of_a_deleted_directory_tells_of_what_was_in_it(filled: Shell) -> None:
+    filled("rm", "docs/deep")
+    paths = {row["path"] for row in filled("log", "docs/deep", "--json").json}
+    assert paths == {"docs/deep", "docs/deep/c.txt"}
+
+
 def test_log_of_operations(filled: Shell) -> None:
     filled("rm", "docs/a.txt")
     newest, oldest = filled("log", "--operations", "--json").json

@@ -89,8 +89,8 @@ def _versions(context: Context, path: bytes) -> Iterator[Version]:
     limit = context.args.limit
     volume = context.volume
     own = volume.history(path, limit=limit) if path else []
-    entry = volume.view().entry(path)
-    directory = not path or (entry is not None and entry.kind == "directory")
+    entry = volume.view().entry(path, deleted=True)
+    directory = not path or (entry is not None and (entry.kind == "directory" or entry.below > 0))
     if own and not directory:
         return iter(own)
     below = volume.history_below(path, limit=1)
