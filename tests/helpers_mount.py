@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from globofs.errors import Unsupported
+from globofs.mount import libfuse
 from tests.helpers_story import At, until
 
 
@@ -21,9 +23,9 @@ def _usable() -> str:
     if not shutil.which("fusermount3"):
         return "fusermount3 is not installed"
     try:
-        import mfusepy  # noqa: F401
-    except (ImportError, OSError) as error:
-        return f"mfusepy does not load: {error}"
+        libfuse.need()
+    except Unsupported as error:
+        return error.message
     return ""
 
 

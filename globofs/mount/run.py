@@ -12,39 +12,24 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from globofs.errors import GlobofsError, Unsupported, UsageError
+from globofs.errors import GlobofsError, UsageError
 from globofs.events import Emit, Note, ignore
+from globofs.mount import libfuse
 from globofs.store import intent as intents
 
 if TYPE_CHECKING:
+    from globofs.mount.fuse import VolumeFuse
+    from globofs.mount.recorder import Recorder
     from globofs.volume import Volume
 
 _UMOUNT_SECONDS = 60.0
 _SAY_AFTER_SECONDS = 2.0
-_THREADS = 16
 
 
 class MountError(GlobofsError):
     """{path}: cannot be mounted on: {reason}"""
 
     errno = errno.EBUSY
-
-
-def need_fuse() -> None:
-    """Raise Unsupported, saying what to install, where the volume cannot be mounted."""
-    try:
-        import mfusepy  # noqa: F401
-    except ImportError:
-        raise Unsupported(
-            what="mounting",
-            reason="the Python package mfusepy is missing: pip install 'globofs[mount]'",
-        ) from None
-    except OSError as error:
-        raise Unsupported(
-            what="mounting", reason=f"libfuse is missing: install fuse3 ({error})"
-        ) from None
-    if not os.path.exists("/dev/fuse"):
-        raise Unsupported(what="mounting", reason="this machine has no /dev/fuse")
 
 
 def check_place(volume: str, mountpoint: str) -> str:
@@ -87,7 +72,7 @@ def mount(
     only asked for missing blocks. Returns when everything written is recorded. Raises MountError,
     Unsupported.
     """
-    need_fuse()
+    libfuse.need()
     place = check_place(volume.directory, mountpoint)
     from globofs.mount.files import Files
     from globofs.mount.fuse import VolumeFuse
@@ -118,19 +103,16 @@ def mount(
 
 def _serve(
     volume: Volume,
-    face: object,
-    recorder: object,
+    face: VolumeFuse,
+    recorder: Recorder,
     place: str,
     on_ready: Callable[[], None] | None,
     sync: bool,
     allow_other: bool,
 ) -> None:
     from globofs.engine import Engine
-    from globofs.mount.fuse import Fuse, VolumeFuse
-    from globofs.mount.recorder import Recorder
+    from globofs.mount.fuse import Fuse
 
-    assert isinstance(face, VolumeFuse)
-    assert isinstance(recorder, Recorder)
     engine = Engine(volume) if sync else None
     face.on_mounted = on_ready
     if engine is not None:
@@ -147,10 +129,9 @@ def _serve(
             fsname=f"globofs:{volume.directory}".replace(",", "\\,"),
             subtype="globofs",
             default_permissions=True,
-            max_threads=_THREADS,
-            max_idle_threads=_THREADS,
             allow_other=allow_other,
             ro=volume.readonly,
+            **libfuse.thread_options(),
         )
     except RuntimeError as error:
         # Once it is mounted this only says that a signal ended the loop.

@@ -1,0 +1,67 @@
+"""Finding libfuse 3, and mfusepy bound to it.
+
+mfusepy takes whatever libfuse it finds first, and where both are installed that is libfuse 2,
+whose calls differ. Import it from here, never directly.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from types import ModuleType
+from typing import Any
+
+from globofs.errors import Unsupported
+
+_CHOICE = "FUSE_LIBRARY_PATH"
+_LIBRARIES = ("libfuse3.so.4", "libfuse3.so.3")
+"""libfuse from 3.17 on, and before."""
+_THREADS = 16
+
+
+def fuse() -> ModuleType:
+    """mfusepy on libfuse 3; Unsupported, saying what to install, where there is none."""
+    if not os.environ.get(_CHOICE):
+        os.environ[_CHOICE] = _library()
+    try:
+        import mfusepy
+    except ImportError:
+        raise _unsupported(
+            "the Python package mfusepy is missing: pip install 'globofs[mount]'"
+        ) from None
+    except (OSError, AttributeError) as error:
+        raise _unsupported(f"libfuse does not load: {error}") from None
+    if mfusepy.fuse_version_major < 3:
+        raise _unsupported("only libfuse 2 is here: install fuse3")
+    module: ModuleType = mfusepy
+    return module
+
+
+def _library() -> str:
+    for name in _LIBRARIES:
+        try:
+            ctypes.CDLL(name)
+        except OSError:
+            continue
+        return name
+    raise _unsupported("libfuse is missing: install fuse3")
+
+
+def _unsupported(reason: str) -> Unsupported:
+    return Unsupported(what="mounting", reason=reason)
+
+
+def need() -> None:
+    """Raise Unsupported, saying what to install, where nothing can be mounted."""
+    fuse()
+    if not os.path.exists("/dev/fuse"):
+        raise _unsupported("this machine has no /dev/fuse")
+
+
+def thread_options() -> dict[str, Any]:
+    """How many threads of libfuse serve requests, in words that this libfuse knows."""
+    module = fuse()
+    options: dict[str, Any] = {"max_idle_threads": _THREADS}
+    if (module.fuse_version_major, module.fuse_version_minor) >= (3, 12):
+        options["max_threads"] = _THREADS
+    return options

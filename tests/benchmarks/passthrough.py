@@ -1,0 +1,243 @@
+"""File systems to measure a mount against: what Python and libfuse can do at best.
+
+`python -m tests.benchmarks.passthrough pass DIRECTORY MOUNTPOINT` shows DIRECTORY unchanged;
+`python -m tests.benchmarks.passthrough zeros MOUNTPOINT` shows one file of zeros, `zeros`, of a
+gibibyte. Both serve until they are unmounted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from globofs.mount import libfuse
+
+mfusepy = libfuse.fuse()
+
+_ZEROS = 1 << 30
+_CACHE_SECONDS = 1.0
+_STATFS = ("bavail", "bfree", "blocks", "bsize", "favail", "ffree", "files", "flag", "frsize")
+
+
+def _settings(config: Any) -> None:
+    """The settings of the kernel's caches that a mount of a volume uses, too."""
+    if config is not None:
+        config.nullpath_ok = 1
+        config.entry_timeout = config.attr_timeout = _CACHE_SECONDS
+        config.negative_timeout = 0.0
+        config.auto_cache = 1
+
+
+def _stat(facts: os.stat_result) -> dict[str, Any]:
+    return {
+        "st_mode": facts.st_mode,
+        "st_ino": facts.st_ino,
+        "st_size": facts.st_size,
+        "st_blocks": facts.st_blocks,
+        "st_blksize": facts.st_blksize,
+        "st_nlink": facts.st_nlink,
+        "st_uid": facts.st_uid,
+        "st_gid": facts.st_gid,
+        "st_rdev": facts.st_rdev,
+        "st_mtime": facts.st_mtime_ns,
+        "st_atime": facts.st_atime_ns,
+        "st_ctime": facts.st_ctime_ns,
+    }
+
+
+class Fuse(mfusepy.FUSE):
+    """mfusepy, but that calls on open files, which have no path, reach them by number."""
+
+    def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
+        return int(self.operations.truncate(_text(path), length, _number(fip)))
+
+    def chmod_fuse_3(self, path: bytes | None, mode: int, fip: Any) -> int:
+        os.chmod(_target(self.operations, path, fip), mode)
+        return 0
+
+    def chown_fuse_3(self, path: bytes | None, uid: int, gid: int, fip: Any) -> int:
+        ids = [-1 if number == 0xFFFFFFFF else number for number in (uid, gid)]
+        place = _target(self.operations, path, fip)
+        os.chown(place, *ids, follow_symlinks=isinstance(place, int))
+        return 0
+
+    def utimens_fuse_3(self, path: bytes | None, buf: Any, fip: Any) -> int:
+        place = _target(self.operations, path, fip)
+        before = os.stat(place, follow_symlinks=isinstance(place, int))
+        times = _times(buf, before) if buf else None
+        os.utime(place, ns=times, follow_symlinks=isinstance(place, int))
+        return 0
+
+
+def _text(path: bytes | None) -> str | None:
+    return None if path is None else os.fsdecode(path)
+
+
+def _number(fip: Any) -> int | None:
+    return fip.contents.fh if fip else None
+
+
+def _target(operations: Any, path: bytes | None, fip: Any) -> int | str:
+    number = _number(fip)
+    return number if number is not None else operations.below(_text(path))
+
+
+def _times(buf: Any, before: os.stat_result) -> tuple[int, int]:
+    now, omit = (1 << 30) - 1, (1 << 30) - 2
+    found = []
+    for stamp, old in (
+        (buf.contents.actime, before.st_atime_ns),
+        (buf.contents.modtime, before.st_mtime_ns),
+    ):
+        if stamp.tv_nsec == omit:
+            found.append(old)
+        elif stamp.tv_nsec == now:
+            found.append(time.time_ns())
+        else:
+            found.append(int(stamp.tv_sec) * 1_000_000_000 + int(stamp.tv_nsec))
+    return found[0], found[1]
+
+
+class Passthrough(mfusepy.Operations):
+    """A directory as it is."""
+
+    use_ns = True
+
+    def __init__(self, root: str) -> None:
+        self.root = os.path.realpath(root)
+        self._listed: dict[int, str] = {}
+
+    def below(self, path: str) -> str:
+        return self.root + path
+
+    def init_with_config(self, conn_info: Any, config_3: Any) -> None:
+        _settings(config_3)
+
+    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
+        if fh is not None:
+            return _stat(os.fstat(fh))
+        assert path is not None
+        return _stat(os.lstat(self.root + path))
+
+    def opendir(self, path: str) -> int:
+        return os.open(self.root + path, os.O_RDONLY | os.O_DIRECTORY)
+
+    def releasedir(self, path: str | None, fh: int) -> int:
+        os.close(fh)
+        return 0
+
+    def readdir(self, path: str | None, fh: int) -> Iterator[Any]:
+        yield "."
+        yield ".."
+        yield from os.listdir(fh)
+
+    def readlink(self, path: str) -> str:
+        return os.readlink(self.root + path)
+
+    def mknod(self, path: str, mode: int, dev: int) -> int:
+        os.mknod(self.root + path, mode, dev)
+        return 0
+
+    def mkdir(self, path: str, mode: int) -> int:
+        os.mkdir(self.root + path, mode)
+        return 0
+
+    def unlink(self, path: str) -> int:
+        os.unlink(self.root + path)
+        return 0
+
+    def rmdir(self, path: str) -> int:
+        os.rmdir(self.root + path)
+        return 0
+
+    def symlink(self, target: str, source: str) -> int:
+        os.symlink(source, self.root + target)
+        return 0
+
+    def rename(self, old: str, new: str) -> int:
+        os.rename(self.root + old, self.root + new)
+        return 0
+
+    def link(self, target: str, source: str) -> int:
+        os.link(self.root + source, self.root + target, follow_symlinks=False)
+        return 0
+
+    def statfs(self, path: str) -> dict[str, int]:
+        facts = os.statvfs(self.root)
+        return {f"f_{key}": int(getattr(facts, f"f_{key}")) for key in _STATFS}
+
+    def open(self, path: str, flags: int) -> int:
+        return os.open(self.root + path, flags)
+
+    def create(self, path: str, mode: int, fi: Any = None) -> int:
+        flags = fi if isinstance(fi, int) else os.O_RDWR
+        return os.open(self.root + path, flags | os.O_CREAT, mode)
+
+    def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
+        return os.pread(fh, size, offset)
+
+    def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
+        return os.pwrite(fh, data, offset)
+
+    def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:
+        if fh is not None:
+            os.ftruncate(fh, length)
+        else:
+            assert path is not None
+            os.truncate(self.root + path, length)
+        return 0
+
+    def fsync(self, path: str | None, datasync: int, fh: int) -> int:
+        os.fsync(fh)
+        return 0
+
+    def release(self, path: str | None, fh: int) -> int:
+        os.close(fh)
+        return 0
+
+
+class Zeros(mfusepy.Operations):
+    """One file of zeros: the cost of a request alone."""
+
+    use_ns = True
+
+    def __init__(self) -> None:
+        self._zeros = bytes(1 << 20)
+
+    def init_with_config(self, conn_info: Any, config_3: Any) -> None:
+        _settings(config_3)
+
+    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
+        if path == "/":
+            return {"st_mode": 0o40755, "st_nlink": 2}
+        if path not in (None, "/zeros"):
+            raise FileNotFoundError(2, "no such file", path)
+        return {"st_mode": 0o100644, "st_nlink": 1, "st_size": _ZEROS}
+
+    def readdir(self, path: str | None, fh: int) -> Iterator[Any]:
+        yield from (".", "..", "zeros")
+
+    def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
+        size = max(0, min(size, _ZEROS - offset))
+        return self._zeros[:size] if size <= len(self._zeros) else bytes(size)
+
+
+def main(words: list[str]) -> None:
+    """Serve what the words ask for."""
+    operations = Passthrough(words[1]) if words[0] == "pass" else Zeros()
+    Fuse(
+        operations,
+        words[-1],
+        foreground=True,
+        fsname="passthrough",
+        default_permissions=True,
+        **libfuse.thread_options(),
+    )
+
+
+if __name__ == "__main__":
+    os.umask(0)
+    main(sys.argv[1:])
