@@ -94,11 +94,15 @@ def test_ls_starts_fast(at: Shell, tmp_path: Path) -> None:
     bare = [sys.executable, "-c", "import json, sqlite3, hashlib, argparse"]
     ls = [*COMMAND, "-C", str(at.volume), "ls"]
     processor_seconds(ls, environment)
-    pairs = [
-        (processor_seconds(bare, environment), processor_seconds(ls, environment)) for _ in range(8)
-    ]
-    least = min(one for one, _ in pairs), min(other for _, other in pairs)
-    assert least[1] <= 4 * max(least[0], 0.02), least
+    least = [9.0, 9.0]
+    for _ in range(30):  # others may use the machine: the best of each counts
+        least[0] = min(least[0], processor_seconds(bare, environment))
+        least[1] = min(least[1], processor_seconds(ls, environment))
+        if least[1] <= 4 * least[0]:
+            return
+    raise AssertionError(
+        f"ls took {least[1]:.3f} s, {least[1] / least[0]:.1f} times {least[0]:.3f} s"
+    )
 
 
 # --- pipes ------------------------------------------------------------------------------------
@@ -497,6 +501,7 @@ def test_a_mount_in_the_foreground_ends_with_ctrl_c(at: Shell, tmp_path: Path) -
     place.mkdir()
     process = start("-C", at.volume, "mount", place)
     until(lambda: os.path.ismount(place))
+    time.sleep(0.5)  # until libfuse has said what Ctrl-C means
     status, _, err = interrupt(process)
     assert status in (0, 130)
     assert f"mounted on {place}; Ctrl-C unmounts" in err
