@@ -313,8 +313,9 @@ def state_words(peer: PeerStatus) -> str:
         behind.append(f"{plural(peer.outgoing, 'record')} not acknowledged yet")
     if peer.incoming:
         behind.append(f"{plural(peer.incoming, 'record')} to receive")
-    text = f"{word}, {' and '.join(behind) if behind else 'up to date'}"
-    return f"{text} ({safe(peer.reason)})" if peer.state == "readonly" and peer.reason else text
+    rest = "failing" if peer.reason and peer.state == "online" else "up to date"
+    text = f"{word}, {' and '.join(behind) or rest}"
+    return f"{text} ({safe(peer.reason)})" if peer.reason else text
 
 
 def held_words(thing: Entry | Version) -> str:

@@ -106,7 +106,8 @@ class Hostile:
 class Faults:
     """The control file as it is now."""
 
-    def __init__(self, control: str) -> None:
+    def __init__(self, source: str, control: str) -> None:
+        self._source = source
         self._control = control
         self._mark: tuple[int, int] | None = None
         self._now: dict[str, Any] = {}
@@ -114,7 +115,7 @@ class Faults:
         self._failed: dict[int, int] = {}
         self.seen: dict[str, dict[str, Any]] = {}
         self.ends: dict[str, int] = {}
-        self.since = 0.0
+        self.known: set[str] = set()
 
     def get(self, key: str) -> Any:
         """A fault's setting, None when it is off."""
@@ -125,7 +126,12 @@ class Faults:
             with open(self._control) as file:
                 self._now = json.load(file)
             self._left, self._failed, self.seen = {}, {}, {}
-            self.since = info.st_mtime_ns / 1e9
+            if "late" in self._now:
+                self.known = {
+                    os.path.join(place, name)
+                    for place, below, names in os.walk(self._source)
+                    for name in [*below, *names]
+                }
         return self._now.get(key)
 
     def hits(self, key: str, path: str) -> bool:
@@ -163,14 +169,13 @@ def serve(source: str, mountpoint: str, control: str) -> None:
     """Mount and serve until unmounted or killed."""
     import mfusepy
 
-    faults = Faults(control)
+    faults = Faults(source, control)
 
     def here(op: str, path: str) -> str:
         faults.wait(path)
         faults.fail(op, path)
         if faults.hits("late", path):
-            info = os.lstat(source + path)
-            if info.st_ctime > faults.since and info.st_mtime > faults.since:
+            if path != "/" and op != "create" and source + path not in faults.known:
                 raise OSError(errno.ENOENT, path)
         return source + path
 

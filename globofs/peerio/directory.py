@@ -201,12 +201,15 @@ class PeerDirectory:
         return [name for name in names if _is_uuid(name)]
 
     def list_updates(self, origin: str, via: str | None = None) -> list[str]:
-        """Names of the segments of a journal there, oldest first, `latest` last."""
+        """Names of the segments of a journal there, oldest first, `latest` last.
+
+        `latest` is named whether it was listed or not: only opening it tells.
+        """
         with self._confirmed():
             names = files.names_in(f"{self.check()}/{journal_path(origin, via)}", _SEGMENTS_MOST)
         segments = [name for name in names if name[:1].isdigit()]
         segments.sort(key=lambda name: (len(name), name))
-        return [*segments, "latest"] if "latest" in names else segments
+        return [*segments, "latest"]
 
     def read_updates(
         self, origin: str, via: str | None, name: str, offset: int, limit: int

@@ -168,7 +168,11 @@ def create(path: str, inside: str, data: bytes) -> None:
             os.close(descriptor)
         fsio.remove(path)
         raise
-    os.close(descriptor)
+    try:
+        os.close(descriptor)
+    except OSError:
+        fsio.remove(path)
+        raise
 
 
 def rename_new(source: str, target: str) -> None:

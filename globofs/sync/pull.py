@@ -255,7 +255,8 @@ class Puller:
         try:
             pulled = peer.finish_block(call)
         except FormatError as error:
-            flight.reasons.append(f"{peer.name} has a wrong copy of block {name}: {error.reason}")
+            reason = error.fields.get("reason", error.message)
+            flight.reasons.append(f"{peer.name} has a wrong copy of block {name}: {reason}")
             return False
         except (PeerOffline, PeerStuck, PeerWrong):
             return False  # its state says it; somebody else may have the block

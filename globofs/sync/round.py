@@ -211,9 +211,7 @@ class _Round:
     def _problem(self, error: GlobofsError, warning: bool) -> None:
         self.problems.append(Problem(b"", error.message, warning))
 
-    def _result(
-        self, unsettled: bool, identity_changed: bool, reason: str = ""
-    ) -> RoundResult:
+    def _result(self, unsettled: bool, identity_changed: bool, reason: str = "") -> RoundResult:
         own = self.node.config.uuid
         lacks = lacked(self.memory.theirs.get(own), self.ours.get(own)).count()
         outgoing = (self.pushed.waiting or lacks) + self.passed.waiting

@@ -69,7 +69,7 @@ def _judge(known: PeerStatus, peer: Peer, call: Call[_Answer], ours: Applied) ->
     try:
         found = call.result()
     except OSError as error:
-        return replace(known, state="offline", reason=error.strerror or str(error))
+        return replace(known, state="online", reason=error.strerror or str(error))
     except GlobofsError as error:
         reason = str(error.fields.get("reason", error.message))
         return replace(known, state=_STATES.get(error.code, "offline"), reason=reason)

@@ -1,0 +1,228 @@
+"""Peers on file systems that refuse, fail, lie, hang and vanish: one story, told of each.
+
+Two nodes; `a` reaches `b` only through a file system that begins to misbehave after they have met.
+While it does, both go on writing. What is seen then is in the table; afterwards everything is on
+both sides, bit for bit, nothing is damaged, and a second look finds nothing to do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers_cli import Ran, Shell, make, run
+from tests.helpers_hostile import MUTATING, Hostile
+from tests.helpers_mount import needs_fuse
+from tests.helpers_story import ENVIRONMENT, At, make_nodes, until
+
+pytestmark = needs_fuse
+
+JOURNALS, BLOCKS = "*/upstream/*", "*/hashes/*"
+SIZES = {"a-before": 300_000, "b-before": 200_000, "a-during": 400_000, "b-during": 100_000}
+
+
+def failing(*operations: str, errno: str, **rule: Any) -> dict[str, Any]:
+    return {"fail": [{"ops": operations, "errno": errno, **rule}]}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What the file system does, and what a sync says of the peer while it does so."""
+
+    name: str
+    faults: dict[str, Any] = field(default_factory=dict)
+    act: Callable[[Hostile], None] | None = None
+    state: str = "online"
+    status: int = 0
+    says: str = ""  # in what the sync tells
+    pushed: bool = True  # whether what was written here arrives there meanwhile
+    read: int = 0  # the status of reading what only the peer has
+    read_says: str = ""
+    again: bool = False  # blocks there may be worth nothing: `mirror --to` writes them again
+
+
+OFFLINE: dict[str, Any] = {"state": "offline", "status": 1, "pushed": False, "read": 3}
+FAILS: dict[str, Any] = {"status": 1, "pushed": False}
+FULL = {**FAILS, "says": "online, 2 records not acknowledged yet (No space left on device)"}
+
+TABLE = [
+    Fault("no symlinks", failing("symlink", errno="EPERM")),
+    Fault("no hard links", failing("link", errno="EPERM")),
+    Fault("no chmod", failing("chmod", errno="EPERM")),
+    Fault("no utimens", failing("utimens", errno="EPERM")),
+    Fault("no locks", failing("flock", errno="ENOLCK")),
+    Fault("no rename over existing", {"rename": "new"}),
+    Fault("append is seek and write", {"append": "seek"}),
+    Fault("short writes", {"short": 4000}),
+    Fault("full in a record", failing("write", errno="ENOSPC", after=200), **FULL),
+    Fault("quota", failing("write", errno="EDQUOT", after=1), says="quota exceeded", **FAILS),
+    Fault("full at fsync", failing("fsync", errno="ENOSPC"), **FULL),
+    Fault("full at close", failing("flush", errno="ENOSPC"), **FULL),
+    Fault("EIO at write", failing("write", errno="EIO", after=99), says="Input/output", **FAILS),
+    Fault("EIO at fsync", failing("fsync", errno="EIO"), says="Input/output", **FAILS),
+    Fault(
+        "EIO in journals",
+        failing("read", errno="EIO", match=JOURNALS),
+        says="b: online, failing (Input/output error)",
+        **FAILS,
+    ),
+    Fault(
+        "EIO in blocks",
+        failing("read", errno="EIO", match=BLOCKS),
+        read=3,
+        read_says="b cannot give block",
+    ),
+    Fault("EIO in the config", failing("read", errno="EIO", match="*/config"), **OFFLINE),
+    Fault("stale handles, twice", failing("open", errno="ESTALE", times=2)),
+    Fault(
+        "stale handles for ever",
+        failing("open", "getattr", "readdir", "create", errno="ESTALE"),
+        says="Stale file handle",
+        **OFFLINE,
+    ),
+    Fault(
+        "nothing allowed",
+        failing("open", "getattr", "readdir", "create", errno="EACCES"),
+        says="Permission denied",
+        **OFFLINE,
+    ),
+    Fault(
+        "blocks not allowed",
+        failing("open", "create", "mkdir", "rename", errno="EACCES", match=BLOCKS),
+        state="readonly",
+        pushed=False,
+        read=3,
+        read_says="Permission denied",
+    ),
+    Fault(
+        "journals not writable",
+        failing("create", "open-write", "mkdir", errno="EACCES", match=JOURNALS),
+        state="readonly",
+        pushed=False,
+    ),
+    Fault(
+        "read only",
+        failing(*MUTATING, "open-write", errno="EROFS"),
+        state="readonly",
+        says="2 records not acknowledged yet (Read-only file system)",
+        pushed=False,
+    ),
+    Fault("stale sizes and times", {"frozen": "*"}),
+    Fault("stale sizes of journals", {"frozen": JOURNALS}),
+    Fault("new files are not there yet", {"late": "*"}, says="No such file", **FAILS),
+    Fault("listings without anything", {"hide": "*"}),
+    Fault("listings without journals", {"hide": JOURNALS}),
+    Fault("zeros at the end of journals", {"zeros": JOURNALS}),
+    Fault(
+        "zeros at the end of blocks",
+        {"zeros": BLOCKS},
+        read=3,
+        read_says="b has a wrong copy of block",
+    ),
+    Fault("fsync lies, journals are lost", {"lose": JOURNALS}, pushed=False),
+    Fault("fsync lies, blocks are lost", {"lose": "*/tmp/*"}, again=True),
+    Fault("no fsync", failing("fsync", errno="EINVAL")),
+    Fault("constant times", {"mtime": "constant"}),
+    Fault("coarse times", {"mtime": "coarse"}),
+    Fault("the server died", act=Hostile.vanish, says="is not connected", **OFFLINE),
+    Fault("not mounted", act=Hostile.unmount, says="is it mounted?", **OFFLINE),
+]
+
+
+@dataclass
+class Story:
+    """Two nodes, one seen through a mount; `one_way`: only `a` reaches the other."""
+
+    directory: Path
+    a: Shell
+    b: Shell
+    mount: Hostile
+    one_way: bool
+
+    def add(self, node: Shell, name: str) -> None:
+        path = self.directory / name
+        path.write_bytes(os.urandom(SIZES[name]))
+        node("add", path)
+
+    def expect_equal(self, again: bool) -> None:
+        """Everything everywhere, undamaged, and nothing left to do."""
+        for node in (self.a, self.b, self.a, self.b):
+            node("sync")
+        if again:
+            self.b("verify", "--repair", expect=1 if self.one_way else 0)
+            self.a("mirror", "--to", "b")
+        for node in (self.a, self.b):
+            assert node("ls").lines == sorted(SIZES)
+            for name in SIZES:
+                assert node("cat", name).raw == (self.directory / name).read_bytes()
+            assert node("verify", "--json").json["damaged"] == 0
+            assert node("sync").err.count("\n") <= 2
+            report = node("sync", "--json").json
+            assert (report["sent"], report["received"], report["problems"]) == (0, 0, [])
+            assert node("conflicts", "--json").json == []
+
+
+@contextmanager
+def story(directory: Path, one_way: bool) -> Iterator[Story]:
+    a, b = make(directory / "a", "a"), make(directory / "b", "b")
+    with Hostile(b.volume, directory / "mnt") as mount:
+        told = Story(directory, a, b, mount, one_way)
+        a("peer", "add", "b", mount.mountpoint, "--send", "yes" if one_way else "no")
+        if not one_way:
+            b("peer", "add", "a", a.volume)
+        told.add(a, "a-before")
+        told.add(b, "b-before")
+        for node in (a, b, a):
+            node("sync")
+        yield told
+
+
+BOTH_WAYS = [
+    "append is seek and write",
+    "full in a record",
+    "fsync lies, blocks are lost",
+    "read only",
+]
+
+
+@pytest.mark.parametrize(
+    ("fault", "one_way"),
+    [(fault, True) for fault in TABLE] + [(f, False) for f in TABLE if f.name in BOTH_WAYS],
+    ids=lambda value: value.name.replace(" ", "-") if isinstance(value, Fault) else "",
+)
+def test_a_peer_on_a_hostile_file_system(tmp_path: Path, fault: Fault, one_way: bool) -> None:
+    with story(tmp_path, one_way) as told:
+        a, b, mount = told.a, told.b, told.mount
+        mount.be(**fault.faults)
+        if fault.act is not None:
+            fault.act(mount)
+        told.add(a, "a-during")
+        told.add(b, "b-during")
+        said = run("-C", a.volume, "sync")
+        assert said.status == fault.status, said.err
+        assert f"b: {fault.state}" in said.err
+        assert fault.says in said.err, said.err
+        if one_way:
+            assert ("a-during" in b("ls").lines) == fault.pushed
+        read = run("-C", a.volume, "cat", "b-before")
+        assert read.status == fault.read, read.err
+        assert fault.read_says in read.err, read.err
+        assert a("ls", "--json").json, "what is known here is not touched by any of it"
+        a("status")
+        told.mount.be()
+        if fault.act is not None:
+            mount.unmount()
+            assert list(mount.mountpoint.iterdir()) == [], "nothing lands on an empty mount point"
+            mount.mount()
+        told.expect_equal(fault.again)
