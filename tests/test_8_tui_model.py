@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -244,3 +245,26 @@ def test_a_move_is_never_hundred_percent_before_it_is_done() -> None:
     assert words.percent(999_999, 1_000_000) == "99 %"
     assert words.percent(10, 10) == "100 %"
     assert Move("k", b"p", "pull", "moving").total == 0
+
+
+def test_a_changed_tree_is_read_again_only_where_it_changed(monkeypatch: Any) -> None:
+    volume = fake.full_volume()
+    builder = Builder(volume)  # type: ignore[arg-type]
+    wish = Wish(opened=frozenset([b"2025", b"2026"]))
+    builder.build(wish)
+    asked: list[bytes] = []
+    real = fake.FakeView.children
+
+    def children(view: fake.FakeView, path: bytes = b"", deleted: bool = False) -> Any:
+        asked.append(path)
+        return real(view, path, deleted)
+
+    monkeypatch.setattr(fake.FakeView, "children", children)
+    builder.build(wish)
+    assert asked == []
+    volume.rm([b"2025/coast/log.txt"])
+    builder.forget()
+    rows = builder.build(wish)
+    assert b"2026" not in asked
+    assert set(asked) == {b"", b"2025"}
+    assert len(rows.rows) == len(rows.where)

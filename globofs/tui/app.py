@@ -252,8 +252,8 @@ class GlobofsApp(Everywhere, Steering, App[int]):
 
     def why_not(self, screen: Screen[Any], action: str) -> str:
         """Why an action is not possible now."""
-        if not self.is_open and action not in NEEDS_NOTHING:
-            return "no volume is open yet"
+        if not self.is_open and action not in NEEDS_NOTHING and not action.startswith("mode_"):
+            return f"{self.opening} is still being opened" if self.opening else "no volume is open"
         if self.readonly and action in WRITES:
             return "opened read only"
         return screen.why_not(action) if isinstance(screen, KeyedScreen) else ""

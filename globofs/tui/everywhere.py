@@ -114,7 +114,7 @@ class Everywhere:
     def go_mode(self, mode: str) -> None:
         """Show a mode."""
         app = self._me()
-        if app.current_mode != mode and app.is_open:
+        if app.current_mode != mode and (app.is_open or app.opening):
             app.switch_mode(mode)
 
     def do_mode_files(self) -> None:

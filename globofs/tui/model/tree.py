@@ -7,7 +7,6 @@ one costs one query, whatever else is open.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 
 SORTS: Final = ("name", "size", "time", "versions", "state")
 FILTER_MAX: Final = 5000  # matches shown by a filter
-SLICE: Final = 20_000  # rows made between two looks at whether anyone still wants them
+SLICE: Final = 20_000  # rows; beyond, each opened directory asks whether anyone still waits
+KEPT_MAX: Final = 5000  # directories kept in memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,61 +67,91 @@ class TreeRows:
         return not self.rows
 
 
+@dataclass(slots=True)
+class _Kept:
+    """A directory already read: its totals then, its entries, its rows in one order."""
+
+    totals: Entry | None
+    entries: list[Entry]
+    checked: int  # the generation in which it was last known to be current
+    order: tuple[object, ...] = ()
+    rows: list[TreeRow] = field(default_factory=list)
+
+
 class Builder:
-    """Makes rows from a volume. One thread at a time (the bridge's `tree` lane)."""
+    """Makes rows from a volume. One thread at a time (the bridge's `tree` lane).
+
+    When the tree changed, a directory is read again only if its totals (versions below, sizes,
+    missing blocks) are others than before: one row instead of 100,000.
+    """
 
     def __init__(self, volume: Volume) -> None:
         self._volume = volume
-        self._lock = threading.Lock()
-        self._children: dict[tuple[bytes, int | None, bool], list[Entry]] = {}
+        self._generation = 0
+        self._kept: dict[tuple[bytes, int | None, bool], _Kept] = {}
 
     def forget(self) -> None:
-        """The tree changed: read directories again."""
-        with self._lock:
-            self._children = {}
+        """The tree changed: check directories again. Any thread."""
+        self._generation += 1
 
     def build(self, wish: Wish, stale: Callable[[], bool] = lambda: False) -> TreeRows:
         """The rows of a wish; gives up early (with what it has) once nobody wants them."""
-        view = self._volume.view(wish.at)
-        root = view.entry(b"")
+        root = self._volume.view(wish.at).entry(b"")
         rows: list[TreeRow] = []
         capped = False
         if wish.filter or wish.since is not None:
             found, capped = self._matches(wish)
             self._grow_found(found, wish, rows)
         else:
-            self._grow(b"", 0, wish, rows, stale)
+            self._grow(wish, rows, stale)
         where = {row.entry.path: index for index, row in enumerate(rows)}
         return TreeRows(tuple(rows), where, root, wish, capped)
 
-    def _read(self, path: bytes, wish: Wish) -> list[Entry]:
+    def _read(self, path: bytes, wish: Wish) -> _Kept:
         place = (path, wish.at, wish.deleted)
-        with self._lock:
-            kept = self._children.get(place)
-        if kept is not None:
+        generation = self._generation
+        kept = self._kept.get(place)
+        if kept is not None and kept.checked == generation:
             return kept
-        found = self._volume.view(wish.at).children(path, deleted=wish.deleted)
-        with self._lock:
-            if len(self._children) > 5000:
-                self._children = {}
-            self._children[place] = found
-        return found
+        view = self._volume.view(wish.at)
+        totals = view.entry(path)
+        if kept is not None and kept.totals is not None and kept.totals == totals:
+            kept.checked = generation
+            return kept
+        kept = _Kept(totals, view.children(path, deleted=wish.deleted), generation)
+        if len(self._kept) > KEPT_MAX:
+            self._kept = {}
+        self._kept[place] = kept
+        return kept
 
-    def _grow(
-        self, top: bytes, depth: int, wish: Wish, rows: list[TreeRow], stale: Callable[[], bool]
-    ) -> None:
-        stack = [(iter(arrange(self._read(top, wish), wish)), depth)]
+    def _rows(self, path: bytes, level: int, wish: Wish) -> list[TreeRow]:
+        """The rows of one directory, all closed."""
+        kept = self._read(path, wish)
+        order = (wish.sort, wish.reverse, wish.hidden)
+        if kept.order != order:
+            kept.order = order
+            kept.rows = [TreeRow(entry, level) for entry in arrange(kept.entries, wish)]
+        return kept.rows
+
+    def _grow(self, wish: Wish, rows: list[TreeRow], stale: Callable[[], bool]) -> None:
+        holds_opened = {parent(path) for path in wish.opened}
+        stack = [iter(self._rows(b"", 0, wish))]
         while stack:
-            entries, level = stack[-1]
-            entry = next(entries, None)
-            if entry is None:
+            row = next(stack[-1], None)
+            if row is None:
                 stack.pop()
                 continue
-            opened = is_directory(entry) and entry.path in wish.opened
-            rows.append(TreeRow(entry, level, opened))
-            if opened:
-                stack.append((iter(arrange(self._read(entry.path, wish), wish)), level + 1))
-            if len(rows) % SLICE == 0 and stale():
+            path = row.entry.path
+            if path not in wish.opened or not is_directory(row.entry):
+                rows.append(row)
+                continue
+            rows.append(TreeRow(row.entry, row.depth, True))
+            inner = self._rows(path, len(stack), wish)
+            if path in holds_opened:
+                stack.append(iter(inner))
+            else:
+                rows.extend(inner)
+            if len(rows) >= SLICE and stale():
                 return
 
     def _matches(self, wish: Wish) -> tuple[list[Entry], bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -46,6 +47,7 @@ class FilesView(ModeScreen):
         self.selected: Entry | None = None
         self.detail_open = False  # shown at all where panes are stacked
         self._tree_serial = -1
+        self._cost = 0.0  # seconds the last reading of the tree took
         self._fresh: Any = None
 
     def compose(self) -> ComposeResult:
@@ -121,7 +123,8 @@ class FilesView(ModeScreen):
             first = self._tree_serial < 0
             self._tree_serial = snapshot.tree_serial
             if not first:
-                self._fresh = self.set_timer(FRESH_SECONDS, self._reread)
+                pause = max(FRESH_SECONDS, min(5.0, self._cost * 8))
+                self._fresh = self.set_timer(pause, self._reread)
         dim = bool(snapshot.error)
         for pane in (self.tree_list, self.versions, self.detail):
             if pane.dim != dim:
@@ -144,12 +147,22 @@ class FilesView(ModeScreen):
             return
         if reveal is not None:
             self.tree_list.remember(reveal)
-        self.bridge.ask("tree", "tree", lambda: builder.build(wish), self._got_tree, self._no_tree)
+
+        def find() -> tuple[TreeRows, float]:
+            began = time.monotonic()
+            return builder.build(wish), time.monotonic() - began
+
+        def got(answer: tuple[TreeRows, float]) -> None:
+            self._cost = answer[1]
+            self._got_tree(answer[0])
+
+        self.bridge.ask("tree", "tree", find, got, self._no_tree)
 
     def _got_tree(self, rows: TreeRows) -> None:
         self.tree_source.set(rows, self.globofs.now())
         self.tree_list.words = self._empty_words()
-        self.tree_list.marks &= set(rows.where)
+        if self.tree_list.marks:
+            self.tree_list.marks = {key for key in self.tree_list.marks if key in rows.where}
         self.tree_list.reload()
         self._titles()
         self._select()
@@ -375,6 +388,8 @@ class FilesView(ModeScreen):
 
     def priority_of(self, action: Action) -> int:
         """What steers transfers is less needed here than in Sync."""
+        if action.id == "add" and not len(self.tree_source):
+            return 0
         return {"bump": 26, "why": 12, "travel": 6, "find": 8}.get(action.id, action.priority)
 
     def remember_place(self) -> None:

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from globofs.tui import words
+from globofs.tui.keys import Action
 from globofs.tui.model.check import Check
 from globofs.tui.screens.base import ListPane, ModeScreen, caption
 from globofs.tui.screens.dialogs import AskDialog
@@ -34,7 +35,7 @@ LOGO: Sequence[str] = (
 RECENT_MAX = 8
 COLUMNS = (
     Column("key", "", 3),
-    Column("what", "", 0, minimum=20),
+    Column("what", "", 30),
     Column("note", "", 0, "left", 1, 14),
 )
 
@@ -77,16 +78,16 @@ class StartScreen(ModeScreen):
         self.choices = [("open", place) for place in recent]
         self.choices += [("create", ""), ("join", ""), ("other", ""), ("demo", ""), ("quit", "")]
         texts = {
-            "create": ("n", "Make a new volume", "an empty directory becomes this node"),
-            "join": ("j", "Join another machine's volume", "its directory, as reached from here"),
+            "create": ("n", "Make a new volume", "in an empty directory"),
+            "join": ("j", "Join another machine's volume", "by sshfs, NFS or a disk"),
             "other": ("o", "Open a volume somewhere else", "type its path"),
-            "demo": ("x", "Look around in a demo", "three nodes in a temporary directory"),
+            "demo": ("x", "Look around in a demo", "three nodes, for a while"),
             "quit": ("q", "Quit", ""),
         }
         cells: list[tuple[Any, ...]] = []
         for number, (kind, place) in enumerate(self.choices, 1):
             if kind == "open":
-                key, what, note = str(number), cut_middle(words.safe(place), 44), "opened before"
+                key, what, note = str(number), cut_middle(words.safe(place), 30), "opened before"
             else:
                 key, what, note = texts[kind]
             cells.append((((key, "key"),), what, ((note, "muted"),)))
@@ -134,6 +135,8 @@ class StartScreen(ModeScreen):
 
     def other_key(self, key: str) -> bool:
         """Digits open recent volumes, letters the rest."""
+        if self.globofs.screen is not self:
+            return False
         letters = {"n": "create", "j": "join", "o": "other", "x": "demo", "q": "quit"}
         if (
             key.isdigit()
@@ -147,18 +150,17 @@ class StartScreen(ModeScreen):
             return False
         return True
 
-    def contexts(self) -> list[str]:
-        """Modes cannot be chosen here: digits are rows."""
-        return ["start", "start-any"]
+    def offers(self, action: Action) -> bool:
+        """Modes and undo need a volume."""
+        return action.id in ("choose", "palette", "help", "theme", "quit", "redraw")
 
     async def on_key(self, event: Any) -> None:
-        """What always works: quit, help, palette, theme."""
-        await super().on_key(event)
-        if not event._stop_propagation and event.key in ("ctrl+c", "ctrl+t", "f1", "question_mark"):
+        """Digits are rows here, not modes."""
+        if self.other_key(event.character or ""):
             event.stop()
             event.prevent_default()
-            actions = {"ctrl+c": "quit", "ctrl+t": "theme", "f1": "help", "question_mark": "help"}
-            self.globofs.perform(actions[event.key])
+            return
+        await super().on_key(event)
 
     def do_choose(self) -> None:
         """What the row says."""

@@ -113,6 +113,9 @@ class SyncScreen(ModeScreen):
         self._foot()
 
     def _foot(self) -> None:
+        peer = self.peer_here()
+        reason = words.safe(peer.reason) if peer is not None and self.peer_list.has_focus else ""
+        self.peer_list.border_subtitle = caption(reason)
         foot = []
         here = self.move_here()
         if here is not None and here.state in ("failed", "paused") and here.reason:
@@ -140,7 +143,7 @@ class SyncScreen(ModeScreen):
 
     def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
         """The foot says the whole reason of the row under the cursor."""
-        if message.list.id == "moves" and self.last_snapshot is not None:
+        if self.last_snapshot is not None:
             self._foot()
 
     # --- actions --------------------------------------------------------------------------

@@ -26,6 +26,7 @@ STYLES: tuple[str, ...] = (
     "added", "removed", "added-word", "removed-word", "hunk", "gutter", "had", "elsewhere",
     "now", "rest", "hover", "kw", "str", "num", "com", "fn", "cls", "op", "tag",
 )  # fmt: skip
+QUIET = frozenset(("muted", "faint"))  # too pale for the cursor's band
 CLASSES = frozenset(f"paint--{name}" for name in STYLES)
 
 
@@ -175,10 +176,13 @@ class Painted(Widget):
         outside the cursor row, so that a selected row reads as one band."""
         ground = self.visual_style.rich_style + self.style_named(base)
         keep = base.startswith("cursor") or "marked" in base
+        plain = self.app.theme == "globofs-contrast" or self.app.no_color
         segments = []
         for text, names in spans:
             style = self.style_named(names)
-            if keep and style.bgcolor is not None:
+            if base == "cursor" and (plain or names in QUIET):
+                style = style.without_color
+            elif keep and style.bgcolor is not None:
                 style = style.without_color + Style(color=style.color)
             segments.append(Segment(text, ground + style))
         return Strip(segments).adjust_cell_length(width, ground)
