@@ -8,6 +8,7 @@ which SQLite keeps exclusive between processes as well. What is asked of blocks 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import sqlite3
 import threading
@@ -67,13 +68,8 @@ class NodeInfo(NamedTuple):
 
 def chunks(values: Iterable[T], size: int = SELECT_CHUNK) -> Iterator[list[T]]:
     """`values` in lists of at most `size`."""
-    chunk: list[T] = []
-    for value in values:
-        chunk.append(value)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
+    left = iter(values)
+    while chunk := list(itertools.islice(left, size)):
         yield chunk
 
 

@@ -20,7 +20,7 @@ def manifest_text(node: Node, version: Version) -> bytes:
 
     Raises ContentMissing while such a block is not here.
     """
-    text = rewritten_manifest(node.index, version.row, version.id)
+    text = rewritten_manifest(node.index, version.row)
     if text is None:
         text = _from_block(node, version) or _from_journal(node, version)
     if text is None:

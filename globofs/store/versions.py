@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from globofs.errors import FormatError
 from globofs.format import manifest
@@ -58,45 +58,73 @@ def blocks_of(index: Index, row: int) -> list[tuple[Block, bool]]:
         return []
     packed = array("I", found[0])
     numbers = packed[0::2]
-    known: dict[int, tuple[bytes, bool]] = {}
-    for chunk in chunks(dict.fromkeys(numbers)):
-        sql = f"SELECT no, id, held FROM block WHERE no IN ({marks(chunk)})"
-        for no, block, held in index.db.execute(sql, chunk):
-            known[no] = (block, bool(held))
+    known = _known_blocks(index, dict.fromkeys(numbers))
     return [
         (Block(known[no][0], size), known[no][1])
         for no, size in zip(numbers, packed[1::2], strict=True)
     ]
 
 
-def manifest_of(index: Index, row: int) -> Manifest | None:
-    """The manifest of a version as the index has it; `None` while a large one is not here."""
-    sql = (
-        "SELECT v.kind, p.path, v.time, v.node, v.parents, v.size, v.mode, v.mtime, v.target,"
-        " v.from_path, v.from_id, v.extra, v.pending FROM version v JOIN path p ON p.no = v.path"
-        " WHERE v.row = ?"
-    )
-    found = index.one(sql, (row,))
-    if found is None or found[12]:
-        return None
-    extra = [line.partition("=") for line in (found[11] or "").split("\n") if line]
-    values: list[Any] = list(found[:11])
-    values[4] = split_ids(found[4])
-    blocks = tuple([block for block, _ in blocks_of(index, row)])
-    values += [blocks, tuple([(key, value) for key, _, value in extra])]
-    return Manifest(*values)
+class Told(NamedTuple):
+    """What the index can tell of a version: the exact text of its manifest, and its blocks."""
+
+    text: bytes | None  # None where a text made again is not what was written (see `manifests`)
+    blocks: list[tuple[Block, bool]]  # in their order, each with whether it is on this node
 
 
-def rewritten_manifest(index: Index, row: int, version: bytes) -> bytes | None:
-    """The exact text of a manifest, made again from the index.
+_MANIFEST: Final = (
+    "SELECT v.row, v.id, v.list, v.pending, v.extra, v.kind, p.path, v.time, v.node, v.parents,"
+    " v.size, v.mode, v.mtime, v.target, v.from_path, v.from_id"
+    " FROM version v JOIN path p ON p.no = v.path WHERE v.row IN "
+)
 
-    `None` where that is not what was written: a hand-made manifest is only in its journal.
-    """
-    made = manifest_of(index, row)
-    if made is None:
-        return None
+
+def told_of(index: Index, rows: Iterable[int]) -> dict[int, Told]:
+    """Manifests and blocks of many versions, by their rows: two questions for 900 of them."""
+    found: dict[int, Told] = {}
+    for chunk in chunks(rows):
+        listed = index.rows(f"{_MANIFEST}({marks(chunk)})", chunk)
+        packed = {row[0]: array("I", row[2]) for row in listed}
+        known = _known_blocks(index, {no for numbers in packed.values() for no in numbers[0::2]})
+        for row in listed:
+            numbers = packed[row[0]]
+            blocks = [
+                (Block(known[no][0], size), known[no][1])
+                for no, size in zip(numbers[0::2], numbers[1::2], strict=True)
+            ]
+            found[row[0]] = Told(None if row[3] else _rewritten(row, blocks), blocks)
+    return found
+
+
+def _known_blocks(index: Index, numbers: Iterable[int]) -> dict[int, tuple[bytes, bool]]:
+    known: dict[int, tuple[bytes, bool]] = {}
+    for chunk in chunks(numbers):
+        sql = f"SELECT no, id, held FROM block WHERE no IN ({marks(chunk)})"
+        for no, block, held in index.db.execute(sql, chunk):
+            known[no] = (block, bool(held))
+    return known
+
+
+def _rewritten(row: Sequence[Any], blocks: Sequence[tuple[Block, bool]]) -> bytes | None:
+    extra: tuple[tuple[str, str], ...] = ()
+    if row[4]:
+        parts = [line.partition("=") for line in row[4].split("\n") if line]
+        extra = tuple([(key, value) for key, _, value in parts])
+    values: list[Any] = list(row[5:])
+    values[4] = split_ids(values[4])
+    values += [tuple([block for block, _ in blocks]), extra]
     try:
-        text = manifest.encode(made)
+        text = manifest.encode(Manifest(*values))
     except FormatError:
         return None
-    return text if manifest.manifest_id(text) == version else None
+    return text if manifest.manifest_id(text) == row[1] else None
+
+
+def rewritten_manifest(index: Index, row: int) -> bytes | None:
+    """The exact text of a manifest, made again from the index.
+
+    `None` where that is not what was written: a hand-made manifest is only in its journal, and a
+    large one is a block, which may not be here.
+    """
+    told = told_of(index, (row,)).get(row)
+    return told.text if told else None

@@ -1,0 +1,250 @@
+"""The files and links of versions below `root/`: what `tree` puts there, system call by call.
+
+Most versions are the first of their path. For those every directory is simply made, and what is
+below a directory we just made needs no second look; everything else goes the careful way, which
+takes anything that may lie there already: the same, a twin of its time, a torn rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from globofs import limits
+from globofs.errors import FormatError
+from globofs.events import Emit, Problem
+from globofs.format import kinds, manifest
+from globofs.format.names import to_disk
+from globofs.format.text import format_time
+from globofs.store import fsio
+from globofs.store.versions import Told, told_of
+
+if TYPE_CHECKING:
+    from globofs.store.node import Node
+
+LINK_BLOCKS: Final = 10_000
+"""A file of more blocks gets no links: nobody follows them by hand."""
+PORTION_BLOCKS: Final = 20_000
+_ALONE: Final = 200
+"""Below so many versions a second thread costs more than it brings."""
+_REFUSED_NAME: Final = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR)
+_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+_NOTHING: Final = Told(None, [])
+
+
+class Row(NamedTuple):
+    """A version to be built, and whether its path shows it."""
+
+    row: int
+    id: bytes
+    path: bytes
+    time: int
+    shown: int
+    origin: str
+    seq: int
+    blocks: int
+
+
+class Builder:
+    """Puts versions into `root/`. Its own methods by one thread, the work by up to two."""
+
+    def __init__(self, node: Node, emit: Emit) -> None:
+        """Problems are told to `emit`, by the thread that calls `build`."""
+        self.node = node
+        self.emit = emit
+        self._links = node.config.links
+        self._root = node.root()
+        self._problems: list[Problem] = []
+
+    def build(self, rows: Sequence[Row]) -> None:
+        """Versions: their manifests, `latest` where they are shown, links to their blocks."""
+        for portion in _portions(rows):
+            self._build(portion)
+        problems, self._problems = self._problems, []
+        for problem in problems:
+            self.emit(problem)
+
+    def _build(self, rows: Sequence[Row]) -> None:
+        told = told_of(self.node.index, [row.row for row in rows])
+        texts = [(row, *self._text(row, told)) for row in rows]
+        if len(rows) < _ALONE:
+            self._each(texts)
+        else:
+            # Versions of one path stay in one hand, in their order.
+            times = Counter(row.path for row in rows)
+            single = [text for text in texts if times[text[0].path] == 1]
+            half = len(single) // 2
+            with ThreadPoolExecutor(1, thread_name_prefix="tree") as pool:
+                other = pool.submit(self._each, single[:half])
+                self._each(single[half:])
+                self._each([text for text in texts if times[text[0].path] > 1])
+                other.result()
+
+    def _text(self, row: Row, told: dict[int, Told]) -> tuple[bytes | None, bytes | None, Told]:
+        """A version's manifest, the one its path shows, and what is known of it."""
+        known = told.get(row.row, _NOTHING)
+        text = _journaled(self.node, row.row, row.id) if known.text is None else known.text
+        if text is None or row.shown == row.row:
+            return text, text, known
+        # A version that lost: `latest` is another, which may have been built before it.
+        found = self.node.index.one("SELECT id FROM version WHERE row = ?", (row.shown,))
+        if found is None:
+            return text, None, known
+        shown = told_of(self.node.index, (row.shown,)).get(row.shown, _NOTHING).text
+        return text, shown or _journaled(self.node, row.shown, found[0]), known
+
+    def _each(self, texts: Sequence[tuple[Row, bytes | None, bytes | None, Told]]) -> None:
+        for row, text, latest, told in texts:
+            if text is None:
+                continue
+            try:
+                self._one(row, text, latest, told)
+            except OSError as error:
+                if error.errno not in _REFUSED_NAME:
+                    raise
+                reason = f"cannot be shown in root/: {error.strerror}; its versions are safe"
+                self._problems.append(Problem(row.path, reason, warning=True))
+
+    def _one(self, row: Row, text: bytes, latest: bytes | None, told: Told) -> None:
+        relative = to_disk(row.path)
+        directory = f"{self._root}/{relative}"
+        fresh = _make(directory)
+        versions = f"{directory}/versions"
+        if fresh:
+            fsio.mkdir(versions)
+        _manifest(versions, row, text)
+        if latest is not None:
+            _latest(f"{versions}/latest", latest)
+        if self._links and 0 < len(told.blocks) <= LINK_BLOCKS:
+            self._link_all(directory, relative.count("/") + 1, told, fresh)
+
+    def _link_all(self, directory: str, depth: int, told: Told, fresh: bool) -> None:
+        blocks = self.node.blocks
+        up = "../" * (depth + 4) + "hashes"
+        below = f"{directory}/hashes"
+        if fresh:
+            fsio.mkdir(below)
+        made: set[str] = set()
+        for block, held in told.blocks:
+            found = blocks.find(block.id) if held else None
+            name = block.id.hex()
+            first, second = f"{below}/{name[:2]}", f"{below}/{name[:2]}/{name[2:4]}"
+            if fresh and second not in made:
+                if first not in made:
+                    fsio.mkdir(first)
+                fsio.mkdir(second)
+                made.update((first, second))
+            stored = f"{name[:2]}/{name[2:4]}/{name[4:]}"
+            stored += found[1] if found else blocks.own_suffix
+            if not self._link(f"{up}/{stored}", f"{below}/{stored}"):
+                return
+
+    def _link(self, target: str, link: str) -> bool:
+        try:
+            try:
+                fsio.symlink(target, link)
+            except FileNotFoundError:
+                fsio.mkdirs(os.path.dirname(link))
+                fsio.symlink(target, link)
+        except FileExistsError:
+            return True
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            if self._links:
+                self._links = False
+                reason = f"no links to blocks: this file system has no symlinks ({error.strerror})"
+                self._problems.append(Problem(b"", reason, warning=True))
+            return False
+        return True
+
+
+def _portions(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """`rows` in lists whose blocks fit into memory together (or of one version)."""
+    portion: list[Row] = []
+    blocks = 0
+    for row in rows:
+        if portion and blocks + row.blocks > PORTION_BLOCKS:
+            yield portion
+            portion, blocks = [], 0
+        portion.append(row)
+        blocks += row.blocks
+    if portion:
+        yield portion
+
+
+def _make(directory: str) -> bool:
+    """Make a file's directory; whether it was not there before."""
+    try:
+        return fsio.mkdir(directory)
+    except FileNotFoundError:
+        fsio.mkdirs(os.path.dirname(directory))
+        return fsio.mkdir(directory)
+
+
+def _manifest(directory: str, row: Row, text: bytes) -> None:
+    name = f"{directory}/{format_time(row.time)}"
+    try:
+        fsio.write_new(name, text)
+    except FileNotFoundError:
+        fsio.mkdirs(directory)
+        _write_checked(name, text, row)
+    except FileExistsError:
+        _write_checked(name, text, row)
+
+
+def _latest(path: str, text: bytes) -> None:
+    try:
+        fsio.write_new(path, text)
+    except FileExistsError:
+        if _read(path) != text:
+            fsio.write_atomic(path, text)
+
+
+def _journaled(node: Node, row: int, version: bytes) -> bytes | None:
+    """The bytes of a manifest that the index cannot make again; `None` while it is not here."""
+    found = node.index.one("SELECT origin, seq, pending FROM version WHERE row = ?", (row,))
+    if found is None or found[2]:
+        return None
+    origin, seq, _ = found
+    for record in node.journal.read_from(origin, seq - 1):
+        if record.record.seq > seq:
+            break
+        try:
+            entry = kinds.VersionRecord.parse(record.record)
+        except FormatError:
+            continue
+        if entry.manifest == version and entry.text:
+            return entry.text
+    return node.index.read_block(version) if node.index.read_block else None
+
+
+def _write_checked(name: str, text: bytes, row: Row) -> None:
+    """Write a manifest where something may stand: the same, a twin of the time, or a torn one."""
+    twin = f"{name}-{row.id.hex()[:8]}"
+    try:
+        fsio.write_new(name, text)
+        return
+    except FileExistsError:
+        there = _read(name)
+    if there == text:
+        return
+    try:
+        manifest.decode(there)
+    except FormatError:
+        fsio.write_atomic(name, text)
+        return
+    if _read(twin) != text:
+        fsio.write_atomic(twin, text)
+
+
+def _read(path: str) -> bytes:
+    """What stands in a file of the tree; nothing where something odd does."""
+    try:
+        return fsio.read_file(path, limits.MANIFEST_BYTES)
+    except OSError:
+        return b""
