@@ -534,7 +534,8 @@ def test_pin_unpin_copies_why(pair: tuple[Shell, Shell]) -> None:
     pinned = there("pin", "docs/a.txt", "--json").json
     assert pinned["pins"] == ["docs/a.txt"]
     assert pinned["fetched_bytes"] == 4
-    assert there("why", "docs/a.txt", "--json").json == []
+    left = there("why", "docs/a.txt", "--json").json  # the other node need not have looked yet
+    assert [row for row in left if row["reason"] != "behind"] == []
     copies = there("copies", "docs/a.txt", "--json").json
     assert {row["name"]: row["blocks"] for row in copies} == {"laptop": 1, "nas": 1}
     assert there("unpin", "docs/a.txt", "--json").json["pins"] == []

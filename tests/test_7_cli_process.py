@@ -212,6 +212,7 @@ def test_sync_watch_moves_things_live(at: Shell, tmp_path: Path) -> None:
         asked = at("sync", "--json").json  # the live process is asked for a round
         assert "pid" in asked["by"]
         assert asked["peers"][0]["state"] == "online"
+        time.sleep(2)  # a peer's line is told once it has come to rest
     finally:
         status, took, err = interrupt(there)
         here.send_signal(signal.SIGINT)
