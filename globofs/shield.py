@@ -48,7 +48,7 @@ _WAITS: Final = re.compile(
 def needed(paths: Iterable[str]) -> bool:
     """Whether touching any of `paths` may hang, as the kernel's table of mounts tells: nothing
     that may hang is touched to find out."""
-    from globofs.peerio.probe import on_network
+    from globofs.store.mounts import on_network
 
     return any(on_network(path) for path in paths)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from globofs.peerio import probe
-from globofs.store import fsio
+from globofs.store import fsio, mounts
 
 
 def test_a_local_disk_can_everything(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_network_is_told_from_the_table_alone(
 ) -> None:
     table = tmp_path / "mountinfo"
     table.write_bytes(TABLE)
-    monkeypatch.setattr(probe, "_MOUNTS", str(table))
+    monkeypatch.setattr(mounts, "_MOUNTS", str(table))
     link = tmp_path / "link"
     link.symlink_to("/mnt/nas/deep")
     asked: list[str] = []

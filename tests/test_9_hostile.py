@@ -8,11 +8,6 @@ both sides, bit for bit, nothing is damaged, and a second look finds nothing to 
 from __future__ import annotations
 
 import os
-import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.helpers_cli import Ran, Shell, make, run
+from tests.helpers_cli import Shell, make, run
 from tests.helpers_hostile import MUTATING, Hostile
 from tests.helpers_mount import needs_fuse
-from tests.helpers_story import ENVIRONMENT, At, make_nodes, until
 
 pytestmark = needs_fuse
 

@@ -14,41 +14,19 @@ import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 from globofs import limits
 from globofs.peerio import files
 from globofs.peerio.pool import beat
 from globofs.store import fsio
+from globofs.store.mounts import file_system, is_remote, on_network
 
-_MOUNTS = "/proc/self/mountinfo"
-_MOUNTS_BYTES = 16 * limits.MIB
-_REMOTE: Final = frozenset(
-    [
-        "nfs",
-        "nfs4",
-        "cifs",
-        "smb3",
-        "smbfs",
-        "ceph",
-        "afs",
-        "9p",
-        "virtiofs",
-        "glusterfs",
-        "lustre",
-        "beegfs",
-        "davfs",
-        "ncpfs",
-        "coda",
-        "gfs",
-        "gfs2",
-        "ocfs2",
-        "autofs",
-    ]
-)
 _LATENCY_TRIES = 8
 _THROUGHPUT_BYTES = 4 * limits.MIB
 _COMPOSED, _DECOMPOSED = "caf\u00e9", "cafe\u0301"
+
+__all__ = ["ProbeReport", "file_system", "on_network", "probe"]
 
 Unicode = Literal["kept", "NFC", "NFD", "refused"]
 
@@ -92,7 +70,7 @@ def probe(directory: str) -> ProbeReport:
         os.mkdir(place, 0o700)
     except OSError as error:
         reason = f"nothing can be written there: {error.strerror or error}"
-        return ProbeReport(directory, kind, _is_remote(kind), problems=(reason,))
+        return ProbeReport(directory, kind, is_remote(kind), problems=(reason,))
     try:
         return _Probe(place).report(directory, kind)
     finally:
@@ -122,7 +100,7 @@ class _Probe:
         return ProbeReport(
             path=directory,
             file_system=kind,
-            network=_is_remote(kind),
+            network=is_remote(kind),
             writable=True,
             append=self._try(self._append, "appending"),
             exclusive_create=self._try(self._exclusive, "exclusive creation"),
@@ -299,81 +277,3 @@ class _Probe:
             return None, None, None
         write_rate = _THROUGHPUT_BYTES / max(written - begun, 1e-9)
         return latency, write_rate, _THROUGHPUT_BYTES / max(done - written, 1e-9)
-
-
-# --- what lies where, without touching it ----------------------------------------------------
-
-
-def on_network(path: str) -> bool:
-    """Whether `path` lies on a file system of another machine or of a FUSE process.
-
-    Reads the table of mounts only. Symlinks on the way are followed as long as they lie on local
-    disks, so nothing that may hang is touched.
-    """
-    return _is_remote(file_system(path))
-
-
-def file_system(path: str) -> str:
-    """The type of the file system of `path`, as the kernel names it (`ext4`, `fuse.sshfs`)."""
-    mounts = _mounts()
-    kind = mounts.get("/", "")
-    left = [part for part in os.path.abspath(path).split("/") if part]
-    here, links = "", 0
-    while left:
-        part = left.pop(0)
-        if part == "..":
-            here = here.rpartition("/")[0]
-            continue
-        here = f"{here}/{part}"
-        if here in mounts:
-            kind = mounts[here]
-            if _is_remote(kind):
-                return kind  # whatever lies below is not asked
-            continue
-        try:
-            target = os.readlink(here)
-        except OSError:
-            continue
-        links += 1
-        if links > 40:
-            return kind
-        left = [part for part in target.split("/") if part and part != "."] + left
-        here = "" if target.startswith("/") else here.rpartition("/")[0]
-        kind = _kind_at(mounts, here)
-    return kind
-
-
-def _kind_at(mounts: dict[str, str], path: str) -> str:
-    while path:
-        if path in mounts:
-            return mounts[path]
-        path = path.rpartition("/")[0]
-    return mounts.get("/", "")
-
-
-def _mounts() -> dict[str, str]:
-    """Mount point to type; of several on one point the last, which covers the others."""
-    try:
-        with open(_MOUNTS, "rb") as table:
-            raw = table.read(_MOUNTS_BYTES)
-    except OSError:
-        return {}
-    found: dict[str, str] = {}
-    for line in raw.decode("utf-8", "surrogateescape").splitlines():
-        before, separator, after = line.partition(" - ")
-        fields = before.split(" ")
-        if separator and len(fields) >= 5:
-            found[_unescaped(fields[4])] = after.split(" ", 1)[0]
-    return found
-
-
-def _unescaped(text: str) -> str:
-    if "\\" not in text:
-        return text
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, char)
-    return text
-
-
-def _is_remote(kind: str) -> bool:
-    return kind in _REMOTE or kind == "fuse" or kind.startswith("fuse.")

@@ -34,6 +34,12 @@ _token = os.urandom(3).hex()
 _serial = itertools.count(1)
 
 
+class NotTakenBack(OSError):
+    """A failed write that could not be undone either: it may show up later."""
+
+    may_show_up = True
+
+
 def _tell(op: str, *args: object) -> None:
     if observer is not None:
         observer(op, args)
@@ -458,6 +464,12 @@ def open_lock(path: str) -> int:
         with contextlib.suppress(FileExistsError):
             os.mkdir(os.path.dirname(path))
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
+
+def note(fd: int, text: bytes) -> None:
+    """Make `text` all there is in a lock file. Not observed: it is a note for others."""
+    os.pwrite(fd, text, 0)
+    os.ftruncate(fd, len(text))
 
 
 def note_holder(fd: int, text: bytes) -> None:

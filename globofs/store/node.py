@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
@@ -28,9 +29,10 @@ from globofs.store.find import (
     locate,
     read_config,
 )
+from globofs.store.host import claim
 from globofs.store.index import Index
 from globofs.store.journal import Journal
-from globofs.store.locks import Locks
+from globofs.store.locks import Lock, Locks
 from globofs.store.peer_entries import PeerEntry
 from globofs.store.state import State
 
@@ -56,11 +58,18 @@ _MAKING: Final = ".globofs-init-"
 def open_node(where: str, readonly: bool = False, clock: Clock = SYSTEM) -> Node:
     """The node at `where` (volume directory or config file). Nothing is scanned.
 
-    A volume that may not be written is opened read only. Raises NoVolume, NotAVolume, BadConfig.
+    A volume that may not be written, or that another machine writes, is opened read only. Raises
+    NoVolume, NotAVolume, BadConfig.
     """
     volume, directory = locate(where)
     reason = "asked for" if readonly else _why_not_writable(directory)
-    return Node(volume, directory, read_config(directory), clock, reason)
+    config = read_config(directory)
+    let_go = None
+    if not reason:
+        reason, let_go = claim(directory, Lock(directory, "host"))
+    node = Node(volume, directory, config, clock, reason)
+    node.let_go = let_go
+    return node
 
 
 def _why_not_writable(directory: str) -> str:
@@ -157,6 +166,8 @@ class Node:
         self.clock = clock
         self.readonly = bool(readonly)
         self.readonly_reason = readonly
+        self.let_go: Callable[[], None] | None = None
+        """Ends this machine's claim to write here; called by `close`."""
         self.locks = Locks(directory)
         self.index = Index(os.path.join(directory, "index.sqlite"), readonly=self.readonly)
         self.state = State(os.path.join(directory, "state"))
@@ -165,9 +176,19 @@ class Node:
     def _configure(self, config: NodeConfig) -> None:
         self.config = config
         self.journal = Journal(os.path.join(self.directory, "upstream"), config.uuid, self.clock)
+        self.journal.known_durable = self._received_of_own
         self.blocks = BlockStore(
             self.directory, self.index, self.locks, self.clock, SUFFIX_OF[config.compression]
         )
+
+    def _received_of_own(self) -> int:
+        """What the index has of our own journal: read or applied only once it was durable."""
+        from globofs.store.apply_records import load_seen
+
+        try:
+            return load_seen(self.index.db, self.config.uuid).received
+        except sqlite3.Error:
+            return 0
 
     # --- what it is -------------------------------------------------------------------------
 
@@ -300,6 +321,9 @@ class Node:
                 self.blocks.sync_pending()
         finally:
             self.index.close()
+            let_go, self.let_go = self.let_go, None
+            if let_go is not None:
+                let_go()
 
     def __enter__(self) -> Node:
         return self
