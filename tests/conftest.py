@@ -1,0 +1,24 @@
+"""What all tests share: property tests that do not fail for a slow machine, a quiet environment."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "house",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("house")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quiet_environment() -> None:
+    """No setting of the person who runs the tests reaches the volumes made by them."""
+    for name in [name for name in os.environ if name.startswith("GLOBOFS_")]:
+        if name not in ("GLOBOFS_SEED", "GLOBOFS_DEBUG"):
+            del os.environ[name]
