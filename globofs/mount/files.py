@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from globofs.errors import GlobofsError
+from globofs.mount.contents import Contents
 from globofs.mount.inode import Handle, Inode
 from globofs.mount.namespace import Namespace, as_os_error, fail
 from globofs.store.scratch import Scratch
@@ -26,6 +27,7 @@ class Files:
     def __init__(self, space: Namespace, ready: Callable[[], None], commit_seconds: float) -> None:
         """`ready` is called when something can be recorded; it must not block."""
         self.space = space
+        self.contents = Contents(space.volume)
         self.ready = ready
         self.commit_seconds = commit_seconds
         self._handles: dict[int, Handle] = {}
@@ -137,7 +139,7 @@ class Files:
         if reader is None:
             with self._opening:
                 if inode.reader is None:
-                    inode.reader = self.space.volume.reader(inode.base)
+                    inode.reader = self.contents.reader(inode.base)
                 reader = inode.reader
         return reader.pread(offset, size)
 
@@ -222,4 +224,4 @@ class Files:
 
     def attributes(self, number: int) -> Attributes:
         """`fstat(2)`, also of a file that has no name any more."""
-        return self.handle(number).inode.attributes()
+        return self.space.inode_attributes(self.handle(number).inode)

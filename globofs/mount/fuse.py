@@ -39,7 +39,9 @@ def _handle(fip: Any) -> int | None:
     return fip.contents.fh if fip else None
 
 
-def _utime(stamp: Any) -> int:
+def _utime(stamp: Any) -> int | None:
+    if stamp.tv_nsec == _UTIME_OMIT:
+        return None
     if stamp.tv_nsec == _UTIME_NOW:
         return time.time_ns()
     return int(stamp.tv_sec) * 1_000_000_000 + int(stamp.tv_nsec)
@@ -92,7 +94,7 @@ class VolumeFuse(mfusepy.Operations):
         self.files = files
         self.recorder = recorder
         self.past = past
-        self._owner = {"st_uid": os.getuid(), "st_gid": os.getgid()}
+        self._uid, self._gid = os.getuid(), os.getgid()
         self._past_open: dict[int, tuple[Place, Reader | None]] = {}
         self._listed: dict[int, bytes] = {}
         self._numbers = itertools.count(_PAST_HANDLES)
@@ -133,9 +135,10 @@ class VolumeFuse(mfusepy.Operations):
             "st_blksize": BLOCK_SIZE_DEFAULT,
             "st_nlink": facts.links,
             "st_mtime": facts.mtime,
-            "st_atime": facts.mtime,
+            "st_atime": facts.mtime if facts.atime is None else facts.atime,
             "st_ctime": facts.ctime,
-            **self._owner,
+            "st_uid": self._uid if facts.uid is None else facts.uid,
+            "st_gid": self._gid if facts.gid is None else facts.gid,
         }
 
     def _place(self, inside: bytes) -> Place:
@@ -162,24 +165,26 @@ class VolumeFuse(mfusepy.Operations):
         return 0
 
     def chown(self, path: str | None, uid: int, gid: int, fh: int | None = None) -> int:
-        """`chown(2)`, `fchown(2)`: everything belongs to whoever mounted it."""
-        if path is not None:
-            self.space.need(self._changeable(path))
-        for wanted, owned in zip((uid, gid), self._owner.values(), strict=True):
-            if wanted not in (owned, -1, 0xFFFFFFFF):
-                raise fail(errno.EPERM)
+        """`chown(2)`, `fchown(2)`: shown as long as this mount lives, never recorded."""
+        inode = self._inode(path, fh)
+        ids = [None if number in (-1, 0xFFFFFFFF) else number for number in (uid, gid)]
+        self.space.set_owner(inode.path, *ids)
+        self.files.settle(inode)
         return 0
 
     def utimens(
-        self, path: str | None, times: tuple[int, int] | None = None, fh: int | None = None
+        self,
+        path: str | None,
+        times: tuple[int | None, int | None] | None = None,
+        fh: int | None = None,
     ) -> int:
-        """`utimens(2)`, `futimens(2)`; the time of access is not kept."""
-        mtime = times[1] if times else time.time_ns()
-        if mtime % 1_000_000_000 == _UTIME_OMIT:
-            return 0
+        """`utimens(2)`, `futimens(2)`; None leaves a time as it is."""
+        now = time.time_ns()
         space = self.space
         with space.lock:
-            space.set_time(self._inode(path, fh), mtime)
+            inode = self._inode(path, fh)
+            space.set_time(inode, *(times or (now, now)))
+            self.files.settle(inode)
         self.recorder.ready()
         return 0
 
@@ -288,7 +293,7 @@ class VolumeFuse(mfusepy.Operations):
         place = self._place(inside)
         if place.listing is not None:
             raise fail(errno.EISDIR, inside)
-        reader = self.space.volume.reader(place.version) if place.version else None
+        reader = self.files.contents.reader(place.version) if place.version else None
         number = next(self._numbers)
         self._past_open[number] = (place, reader)
         return number

@@ -37,6 +37,9 @@ class Attributes:
     mtime: int
     ctime: int
     links: int = 1
+    atime: int | None = None  # None: when it was modified
+    uid: int | None = None  # None: whoever mounted
+    gid: int | None = None
 
     @property
     def st_mode(self) -> int:

@@ -13,11 +13,13 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from globofs.errors import BadPath, GlobofsError
 from globofs.format import names
 from globofs.limits import PATH_BYTES
+from globofs.mount.fleeting import Fleeting
 from globofs.mount.inode import Attributes, Inode, entry_attributes
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Namespace:
         self.volume = volume
         self.log = log
         self.lock = threading.RLock()
+        self.fleeting = Fleeting()
         self.overlay: dict[bytes, Inode] = {}
         self._children: dict[bytes, set[bytes]] = {}
         self._cache: dict[bytes, Entry | None] = {}
@@ -110,12 +113,20 @@ class Namespace:
             return Attributes("directory", 0o755, 4096, self._times.get(b"", 0), 0, 2)
         found = self.need(path)
         if isinstance(found, Inode):
-            made = found.attributes()
-            later = self._times.get(path) if made.kind == "directory" else None
-            if later is None or later <= made.mtime:
-                return made
-            return Attributes(made.kind, made.mode, made.size, later, later, made.links)
-        return entry_attributes(found, self._times.get(path))
+            return self.inode_attributes(found)
+        recorded = entry_attributes(found, self._times.get(path))
+        return self.fleeting.seen(path, recorded, found.version)
+
+    def inode_attributes(self, inode: Inode) -> Attributes:
+        """What `stat` answers of something open or not yet recorded, with a name or without."""
+        made = inode.attributes()
+        if not inode.linked:
+            return made
+        later = self._times.get(inode.path) if made.kind == "directory" else None
+        if later is not None and later > made.mtime:
+            made = replace(made, mtime=later, ctime=later)
+        version = b"" if inode.dirty else inode.replaces
+        return self.fleeting.seen(inode.path, made, version)
 
     def children(self, path: bytes) -> Iterator[tuple[bytes, Kind]]:
         """Names and kinds of what lives in a directory; ENOENT, ENOTDIR."""
@@ -253,6 +264,7 @@ class Namespace:
             )
             inode.replaces = before.replaces if before is not None else b""
             self._forget_intent(before)
+            self.fleeting.forget(path)
             self.put(inode)
             self.touch_parent(path)
             if kind != "file":
@@ -282,6 +294,7 @@ class Namespace:
             self.keep_directory(names.parent(path))
             self._vanish(path, found)
             self._times.pop(path, None)
+            self.fleeting.forget(path)
             self.touch_parent(path)
 
     def keep_directory(self, path: bytes) -> None:
@@ -331,6 +344,7 @@ class Namespace:
                 self.touch_parent(old)
                 return
             self._move(found, there, old, new)
+            self.fleeting.move(old, new)
             self.touch_parent(old)
             self.touch_parent(new)
 
@@ -369,9 +383,20 @@ class Namespace:
             inode.mode = stat.S_IMODE(mode)
             self.changed(inode)
 
-    def set_time(self, inode: Inode, mtime: int) -> None:
-        """`utimens(2)`: only the time of modification is kept."""
+    def set_owner(self, path: bytes, uid: int | None, gid: int | None) -> None:
+        """`chown(2)`: as long as this mount lives; None leaves one as it is."""
         with self.lock:
+            facts = self.fleeting.of(path)
+            facts.uid = facts.uid if uid is None else uid
+            facts.gid = facts.gid if gid is None else gid
+
+    def set_time(self, inode: Inode, atime: int | None, mtime: int | None) -> None:
+        """`utimens(2)`; None leaves one as it is. That of access is not recorded."""
+        with self.lock:
+            if atime is not None and inode.linked:
+                self.fleeting.of(inode.path).atime = atime
+            if mtime is None:
+                return
             inode.mtime = mtime
             inode.always = True
             if inode.kind == "directory":

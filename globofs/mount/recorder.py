@@ -118,8 +118,12 @@ class Recorder:
             log = space.writable()
             for inode, serial, change in taken:
                 if change is not None:
-                    inode.replaces = next(made).version_id
+                    one = next(made)
+                    inode.replaces = one.version_id
                     inode.from_path = inode.from_id = None
+                    if one.skipped and inode.serial == serial and inode.kind != "deleted":
+                        facts = space.fleeting.of(inode.path)
+                        facts.mtime, facts.version = inode.mtime, one.version_id
                 if inode.serial != serial:
                     log.set(inode.intent())
                     continue
@@ -161,6 +165,7 @@ class Recorder:
                 raise as_os_error(error, old) from None
             space.forget()
             self._follow(old, new)
+            space.fleeting.move(old, new)
             space.touch_parent(old)
             space.touch_parent(new)
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from globofs.mount import libfuse
 
 mfusepy = libfuse.fuse()
+
+from globofs.mount.fuse import Fuse  # noqa: E402
 
 _ZEROS = 1 << 30
 _CACHE_SECONDS = 1.0
@@ -29,6 +30,7 @@ def _settings(config: Any) -> None:
         config.entry_timeout = config.attr_timeout = _CACHE_SECONDS
         config.negative_timeout = 0.0
         config.auto_cache = 1
+        config.use_ino = 1
 
 
 def _stat(facts: os.stat_result) -> dict[str, Any]:
@@ -48,59 +50,6 @@ def _stat(facts: os.stat_result) -> dict[str, Any]:
     }
 
 
-class Fuse(mfusepy.FUSE):
-    """mfusepy, but that calls on open files, which have no path, reach them by number."""
-
-    def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
-        return int(self.operations.truncate(_text(path), length, _number(fip)))
-
-    def chmod_fuse_3(self, path: bytes | None, mode: int, fip: Any) -> int:
-        os.chmod(_target(self.operations, path, fip), mode)
-        return 0
-
-    def chown_fuse_3(self, path: bytes | None, uid: int, gid: int, fip: Any) -> int:
-        ids = [-1 if number == 0xFFFFFFFF else number for number in (uid, gid)]
-        place = _target(self.operations, path, fip)
-        os.chown(place, *ids, follow_symlinks=isinstance(place, int))
-        return 0
-
-    def utimens_fuse_3(self, path: bytes | None, buf: Any, fip: Any) -> int:
-        place = _target(self.operations, path, fip)
-        before = os.stat(place, follow_symlinks=isinstance(place, int))
-        times = _times(buf, before) if buf else None
-        os.utime(place, ns=times, follow_symlinks=isinstance(place, int))
-        return 0
-
-
-def _text(path: bytes | None) -> str | None:
-    return None if path is None else os.fsdecode(path)
-
-
-def _number(fip: Any) -> int | None:
-    return fip.contents.fh if fip else None
-
-
-def _target(operations: Any, path: bytes | None, fip: Any) -> int | str:
-    number = _number(fip)
-    return number if number is not None else operations.below(_text(path))
-
-
-def _times(buf: Any, before: os.stat_result) -> tuple[int, int]:
-    now, omit = (1 << 30) - 1, (1 << 30) - 2
-    found = []
-    for stamp, old in (
-        (buf.contents.actime, before.st_atime_ns),
-        (buf.contents.modtime, before.st_mtime_ns),
-    ):
-        if stamp.tv_nsec == omit:
-            found.append(old)
-        elif stamp.tv_nsec == now:
-            found.append(time.time_ns())
-        else:
-            found.append(int(stamp.tv_sec) * 1_000_000_000 + int(stamp.tv_nsec))
-    return found[0], found[1]
-
-
 class Passthrough(mfusepy.Operations):
     """A directory as it is."""
 
@@ -110,7 +59,10 @@ class Passthrough(mfusepy.Operations):
         self.root = os.path.realpath(root)
         self._listed: dict[int, str] = {}
 
-    def below(self, path: str) -> str:
+    def _place(self, path: str | None, fh: int | None) -> int | str:
+        if fh is not None:
+            return fh
+        assert path is not None
         return self.root + path
 
     def init_with_config(self, conn_info: Any, config_3: Any) -> None:
@@ -121,6 +73,31 @@ class Passthrough(mfusepy.Operations):
             return _stat(os.fstat(fh))
         assert path is not None
         return _stat(os.lstat(self.root + path))
+
+    def chmod(self, path: str | None, mode: int, fh: int | None = None) -> int:
+        os.chmod(self._place(path, fh), mode)
+        return 0
+
+    def chown(self, path: str | None, uid: int, gid: int, fh: int | None = None) -> int:
+        ids = [-1 if number == 0xFFFFFFFF else number for number in (uid, gid)]
+        os.chown(self._place(path, fh), *ids, follow_symlinks=fh is not None)
+        return 0
+
+    def utimens(
+        self,
+        path: str | None,
+        times: tuple[int | None, int | None] | None = None,
+        fh: int | None = None,
+    ) -> int:
+        place, follow = self._place(path, fh), fh is not None
+        if times is None:
+            os.utime(place, follow_symlinks=follow)
+            return 0
+        before = os.stat(place, follow_symlinks=follow)
+        atime = before.st_atime_ns if times[0] is None else times[0]
+        mtime = before.st_mtime_ns if times[1] is None else times[1]
+        os.utime(place, ns=(atime, mtime), follow_symlinks=follow)
+        return 0
 
     def opendir(self, path: str) -> int:
         return os.open(self.root + path, os.O_RDONLY | os.O_DIRECTORY)

@@ -1,0 +1,171 @@
+"""Reading the content of versions for a mount: many threads, each block decoded once.
+
+The kernel asks for a file in pieces of 128 KiB, several at once. A block is decoded and verified
+by the first who needs it, the next ones of a file read in its order by workers meanwhile; what is
+not here comes through a `FileReader`, which pulls and reads ahead over the network.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from globofs.errors import GlobofsError
+
+if TYPE_CHECKING:
+    from globofs.store.views import Block, Version
+    from globofs.sync.pull import FileReader
+    from globofs.volume import Volume
+
+_KEPT_BYTES = 32 << 20
+_AHEAD = 3
+"""Blocks that are decoded before they are asked for, of a file read in its order."""
+_WORKERS = 2
+_AT_ONCE_BYTES = 128 << 10
+"""A block of up to so many bytes is asked for whole, so there is no use in keeping it."""
+
+
+class _Coming:
+    """A block that somebody is decoding."""
+
+    def __init__(self) -> None:
+        self.done = threading.Event()
+        self.data: bytes | None = None
+
+
+class Contents:
+    """Plain blocks that were just read or will be read next, for all open files together."""
+
+    def __init__(self, volume: Volume) -> None:
+        self.volume = volume
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
+        self._bytes = 0
+        self._coming: dict[bytes, _Coming] = {}
+        self._ahead: queue.SimpleQueue[Block] = queue.SimpleQueue()
+        self._workers = 0
+
+    def reader(self, version: Version) -> VersionReader:
+        """Random access to the content of `version`, for any number of threads."""
+        return VersionReader(self, version)
+
+    def held(self, block: Block) -> bytes | None:
+        """The plain bytes of a block that is on this node, decoded once however many ask."""
+        with self._lock:
+            data = self._kept.get(block.id)
+            if data is not None:
+                self._kept.move_to_end(block.id)
+                return data
+            coming = self._coming.get(block.id)
+            mine = coming is None
+            if coming is None:
+                coming = self._coming[block.id] = _Coming()
+        if mine:
+            self._decode(block, coming)
+        else:
+            coming.done.wait()
+        return coming.data
+
+    def _decode(self, block: Block, coming: _Coming) -> None:
+        try:
+            coming.data = self.volume.puller.held(block.id, block.size)
+        finally:
+            if coming.data is not None:
+                self.keep(block, coming.data)
+            with self._lock:
+                del self._coming[block.id]
+            coming.done.set()
+
+    def keep(self, block: Block, data: bytes) -> None:
+        """Hand out `data` for `block` as long as there is room."""
+        with self._lock:
+            self._bytes += len(data) if block.id not in self._kept else 0
+            self._kept[block.id] = data
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._bytes > _KEPT_BYTES:
+            _, old = self._kept.popitem(last=False)
+            self._bytes -= len(old)
+
+    def look_ahead(self, blocks: list[Block]) -> None:
+        """Decode some blocks soon, where they are on this node."""
+        with self._lock:
+            fresh = [b for b in blocks if b.id not in self._kept and b.id not in self._coming]
+            while fresh and self._workers < _WORKERS:
+                self._workers += 1
+                threading.Thread(target=self._work, name="look ahead", daemon=True).start()
+        for block in fresh:
+            self._ahead.put(block)
+
+    def _work(self) -> None:
+        while True:
+            try:
+                self.held(self._ahead.get())
+            except (OSError, GlobofsError):
+                continue  # whoever reads the block itself is told
+
+
+class VersionReader:
+    """The content of one version. Any number of threads may read at once."""
+
+    def __init__(self, contents: Contents, version: Version) -> None:
+        self._contents = contents
+        self._version = version
+        self._blocks = [block for block, _ in contents.volume.blocks(version)]
+        self._starts = list(accumulate((block.size for block in self._blocks), initial=0))
+        self._asked = 0  # blocks before this one were read, or asked for ahead
+        self._remote: FileReader | None = None
+        self._pulling = threading.Lock()
+
+    def pread(self, offset: int, size: int) -> bytes:
+        """Up to `size` bytes from `offset`; fewer only at the end. Raises `ContentMissing`."""
+        end = min(offset + size, self._starts[-1])
+        if offset < 0 or offset >= end:
+            return b""
+        at = bisect_right(self._starts, offset) - 1
+        pieces: list[bytes] = []
+        if offset:
+            self._look_ahead(at)
+        while offset < end:
+            start = self._starts[at]
+            piece = self._block(at)[offset - start : end - start]
+            pieces.append(piece)
+            offset += len(piece)
+            at += 1
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _block(self, at: int) -> bytes:
+        block = self._blocks[at]
+        if block.size <= _AT_ONCE_BYTES:
+            data = self._contents.volume.puller.held(block.id, block.size)
+        else:
+            data = self._contents.held(block)
+        return data if data is not None else self._pulled(at)
+
+    def _look_ahead(self, at: int) -> None:
+        """Have the blocks after `at` decoded, if the file is read in its order."""
+        until = at + 1 + _AHEAD
+        if at <= self._asked < min(until, len(self._blocks)):
+            first, self._asked = max(self._asked, at + 1), until
+            self._contents.look_ahead(self._blocks[first:until])
+
+    def _pulled(self, at: int) -> bytes:
+        """A block that is not here: from a peer, with the next ones on their way."""
+        with self._pulling:
+            if self._remote is None:
+                self._remote = self._contents.volume.reader(self._version)
+            data = self._remote.pread(self._starts[at], self._blocks[at].size)
+        self._contents.keep(self._blocks[at], data)
+        return data
+
+    def close(self) -> None:
+        """Let go of what is on its way."""
+        with self._pulling:
+            if self._remote is not None:
+                self._remote.close()
+                self._remote = None
