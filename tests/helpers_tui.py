@@ -11,6 +11,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 from globofs.errors import ContentMissing, NothingToUndo
@@ -158,6 +159,12 @@ class FakeVolume:
         self.delay: threading.Event | None = None
         self.undone: list[list[Version]] = []
         self.clock = NOW
+        state = SimpleNamespace(
+            pins=lambda: list(self.pins),
+            source_keys=lambda: ["s"],
+            source=lambda key: SimpleNamespace(folder=lambda: ("/home/anna/Trips", b"")),
+        )
+        self.node = SimpleNamespace(state=state)
 
     # --- making ---------------------------------------------------------------------------
 
@@ -257,9 +264,7 @@ class FakeVolume:
         self, version: Version, *, emit: Any = ignore, cancelled: Any = None
     ) -> Iterator[bytes]:
         if version.node == PHONE and version.missing:
-            raise ContentMissing(
-                path=version.path, count=version.missing, holder="phone", why=""
-            )
+            raise ContentMissing(path=version.path, count=version.missing, holder="phone", why="")
         self._held(version)
         yield self.contents[version.id]
 
@@ -294,8 +299,6 @@ class FakeVolume:
         )  # fmt: skip
 
     def why(self, path: bytes, **_: Any) -> list[Any]:
-        from types import SimpleNamespace
-
         return [
             SimpleNamespace(
                 path=path, reason="never wanted here", detail="nas wrote it and should have it"
@@ -424,8 +427,6 @@ class FakeVolume:
         return EditResult(len(paths), None, tuple(paths))
 
     def mirror(self, path: bytes = b"", **_: Any) -> Any:
-        from types import SimpleNamespace
-
         count = 0
         for version in list(self.versions):
             if (version.path == path or version.path.startswith(path + b"/")) and version.missing:

@@ -108,6 +108,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self._on_start = on_start
         self._remember = remember
         self._interrupts = 0.0
+        self._was_busy = False
         self.bridge = Bridge(self._arrive, now)
         for theme in themes.OWN:
             self.register_theme(theme)
@@ -142,8 +143,10 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self._beat = now
         stack = self._screen_stacks.get(self.current_mode)
         screen = stack[-1] if stack else None
-        if isinstance(screen, ModeScreen) and (self.bridge.acts or self.opening):
+        busy = bool(self.bridge.acts or self.opening or self.bridge.waits())
+        if isinstance(screen, ModeScreen) and (busy or self._was_busy):
             screen.refresh_chrome()
+        self._was_busy = busy
 
     def open_volume(self, opener: Opener) -> None:
         """Open volume and engine in a worker; the shell is there meanwhile."""
@@ -164,7 +167,8 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         if self.current_mode == "start":
             self.switch_mode("files")
         for screen in list(self._screens_of_modes()):
-            screen.volume_opened()
+            if screen.is_ready:
+                screen.volume_opened()
         self._chrome()
 
     def _not_opened(self, error: errors.GlobofsError) -> None:
@@ -199,15 +203,19 @@ class GlobofsApp(Everywhere, Steering, App[int]):
             self.post_message(Arrived(thing))
 
     def on_arrived(self, message: Arrived) -> None:
-        """An answer: give it to whoever asked."""
+        """An answer: give it to whoever asked, unless the screens are gone already."""
+        if self._exit:
+            return
         message.answer.deliver()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """The newest state: the mode that is shown takes it in."""
+        if self._exit:
+            return
         self.snapshot = message.snapshot
         self.bridge.remember(message.snapshot)
         for screen in self._screen_stacks.get(self.current_mode, ()):
-            if isinstance(screen, ModeScreen):
+            if isinstance(screen, ModeScreen) and screen.is_ready:
                 screen.take(message.snapshot)
                 screen.refresh_chrome()
 
@@ -246,6 +254,11 @@ class GlobofsApp(Everywhere, Steering, App[int]):
                 if waited > 2 and step.phase:
                     text += f" · {step.phase}"
             return text + (" · Esc cancels" if waited > 10 else "")
+        for key, since in self.bridge.waits().items():
+            waited = time.monotonic() - since
+            if key in WAITS and waited > WAIT_SAID_SECONDS:
+                turn = int(time.monotonic() * 8) % len(self.glyphs.spinner)
+                return f"{self.glyphs.spinner[turn]} {WAITS[key]}, {waited:.0f} s"
         return ""
 
     # --- doing ----------------------------------------------------------------------------
@@ -279,6 +292,8 @@ class GlobofsApp(Everywhere, Steering, App[int]):
 
     def do_quit(self) -> None:
         """Quit; what moves goes on at the next start. Twice within two seconds: at once."""
+        for screen in self._screens_of_modes():
+            screen.remember_place()
         if self._remember is not None:
             remember, habits = self._remember, self.habits
             self.bridge.ask("state", "habits", lambda: remember(habits), lambda _: None)
@@ -294,6 +309,13 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self.exit(0)
 
 
+WAIT_SAID_SECONDS = 0.7
+WAITS = {
+    "tree": "reading the tree", "timeline": "reading the history", "detail": "reading the content",
+    "plan": "making the plan", "conflicts": "looking for conflicts", "log": "reading the log",
+    "compare": "comparing", "moments": "reading the moments", "why": "finding out why",
+    "pick": "finding", "operation": "reading the operation",
+}  # fmt: skip
 WRITES = frozenset(
     {
         "restore", "add", "rename", "delete", "undo", "redo", "pin", "fetch", "pause", "bump", "retry",

@@ -163,6 +163,15 @@ class Everywhere:
                 app.say(f"Cancelling: {act.words}. What is done stays done.")
                 return
 
+    def do_cancel(self) -> None:
+        """Cancel every verb that runs."""
+        app = self._me()
+        acts = list(app.bridge.acts.values())
+        for act in acts:
+            act.cancelled = True
+        what = ", ".join(act.words for act in acts)
+        app.say(f"Cancelling: {what}. What is done stays done." if acts else "Nothing runs")
+
     def do_redraw(self) -> None:
         """Draw everything again."""
         self._me().refresh(repaint=True, layout=True)

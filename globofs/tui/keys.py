@@ -98,6 +98,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("pause", ("P",), ("sync", "peers"), "Pause", "Pause this peer or path, or let it go on", 2, (), "Sync"),
     Action("bump", ("U",), ("sync", "files"), "To the top", "This one before everything else", 3, (), "Sync"),
     Action("retry", ("f5",), ("sync", "peers"), "Try now", "Try what failed again, ask every peer now", 4, (), "Sync"),
+    Action("cancel", ("x",), ("any",), "Cancel", "Cancel what this screen began: add, restore, fetch; what is done stays", 0, (), "Everywhere"),
     Action("faults", ("!",), ("sync",), "Only faults", "Show only what failed or waits for a reason", 6, (), "Sync"),
     Action("show_file", ("enter",), ("sync.moves", "log.files"), "Show file", "Go to this file in Files", 1, (), "Sync"),
     Action("show_peer", ("enter",), ("sync.peers",), "Peer", "Go to this peer", 1, (), "Sync"),
@@ -288,3 +289,7 @@ def table_markdown(actions: Iterable[Action] = ACTIONS) -> str:
         where = action.group
         lines.append(f"| {keys.replace('|', chr(92) + '|')} | {where} | {action.help} |")
     return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(table_markdown(), end="")

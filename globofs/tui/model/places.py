@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from globofs import errors
 from globofs.tui import words
 from globofs.tui.model.check import Check
+
+if TYPE_CHECKING:
+    from globofs.volume import Volume
 
 ENTRIES_MAX = 10_000
 
@@ -46,6 +50,23 @@ def _nearest(place: str) -> str:
     except OSError:
         return ""
     return f"; there is {', '.join(words.safe(name) for name in found[:4])}" if found else ""
+
+
+def origin(volume: Volume, path: bytes) -> str | None:
+    """The directory of this machine that `path` was added from, where that is known."""
+    state = volume.node.state
+    best: tuple[int, str] | None = None
+    for key in state.source_keys():
+        found = state.source(key).folder()
+        if found is None:
+            continue
+        folder, to = found
+        if path == to or not to or path.startswith(to + b"/"):
+            rest = path[len(to) :].strip(b"/")
+            place = os.path.join(folder, os.fsdecode(rest)) if rest else folder
+            if best is None or len(to) > best[0]:
+                best = (len(to), os.path.dirname(place))
+    return best[1] if best is not None else None
 
 
 def target(text: str) -> Check:

@@ -189,6 +189,7 @@ class ModeScreen(KeyedScreen):
         self.banner = Banner()
         self.hint_bar = HintBar()
         self.zoomed = False
+        self.is_ready = False  # its widgets are there
         self.last_snapshot: Snapshot | None = None
 
     def on_mount(self) -> None:
@@ -196,6 +197,7 @@ class ModeScreen(KeyedScreen):
         self.fit_to(self.app.size.width, self.app.size.height)
         if self.panes:
             self.query_one(f"#{self.panes[0]}").focus()
+        self.is_ready = True
         self.ready()
         if self.globofs.snapshot is not None:
             self.take(self.globofs.snapshot)
@@ -207,8 +209,13 @@ class ModeScreen(KeyedScreen):
     def volume_opened(self) -> None:
         """The volume is open now; snapshots follow by themselves."""
 
+    def remember_place(self) -> None:
+        """Before the end: put into the habits what should be so again."""
+
     def on_screen_resume(self) -> None:
         """Shown again: catch up with what happened meanwhile."""
+        if not self.is_ready:
+            return
         self.fit_to(self.app.size.width, self.app.size.height)
         if self.globofs.snapshot is not None:
             self.take(self.globofs.snapshot)

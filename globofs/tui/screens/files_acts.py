@@ -92,16 +92,39 @@ class FilesActs(FilesTravel):
 
     def do_restore_to(self) -> None:
         """Ask for a directory outside, then plan."""
+        entry = self.selected
+        if entry is None:
+            return
+        volume, path = self.globofs.volume, entry.path
+        self.bridge.ask(
+            "detail",
+            "origin",
+            lambda: places.origin(volume, path),
+            self._ask_target,
+            lambda _: self._ask_target(None),
+        )
+
+    def _ask_target(self, origin: str | None) -> None:
         if self.selected is None:
             return
         name = words.safe(self.selected.name)
+        hints: list[list[Span]] = []
+        if origin is not None:
+            hints = [
+                [
+                    ("It came from ", "faint"),
+                    (words.safe(origin), "muted"),
+                    (" on this machine.", "faint"),
+                ]
+            ]
         self.app.push_screen(
             AskDialog(
                 "Restore to a directory",
                 f"Where {name} should be written (the directory is made if it is missing)",
-                lambda text: places.target(text),
-                value=os.path.expanduser("~/"),
+                places.target,
+                value=f"{origin}/" if origin is not None else os.path.expanduser("~/"),
                 slow=True,
+                hints=hints,
             ),
             lambda place: self._restore(place) if place else None,
         )
@@ -113,7 +136,7 @@ class FilesActs(FilesTravel):
         volume = self.globofs.volume
 
         def find() -> RestorePlan:
-            return volume.plan_restore(paths, version=version, at=at, to=to)
+            return volume.plan_restore(paths, version=version, at=at, to=to, force=to is not None)
 
         def got(plan: RestorePlan) -> None:
             self._planned(plan, paths, version, at, to)
@@ -469,7 +492,7 @@ class FilesActs(FilesTravel):
             AskDialog(
                 "Export all versions",
                 f"Where {words.plural(len(files), 'version')} should be written",
-                lambda text: places.target(text),
+                places.target,
                 value=os.path.expanduser("~/"),
                 slow=True,
             ),

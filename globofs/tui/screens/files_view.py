@@ -106,6 +106,9 @@ class FilesView(ModeScreen):
         """There is a volume: show it, at the place left last time."""
         volume = self.globofs.volume
         self.builder = Builder(volume)
+        self.bridge.ask(
+            "state", "pins", lambda: frozenset(volume.node.state.pins()), self._got_pins
+        )
         place = self.globofs.habits.places.get(volume.uuid)
         if place is not None:
             path = place.encode("utf-8", "surrogateescape")
@@ -115,6 +118,11 @@ class FilesView(ModeScreen):
             self.wish = replace(self.wish, opened=frozenset(above))
             self.tree_list.remember(place.encode("utf-8", "surrogateescape"))
         self.refresh_tree()
+
+    def _got_pins(self, pins: frozenset[bytes]) -> None:
+        self.tree_source.pins = pins
+        self.tree_source.serial += 1
+        self.tree_list.refresh()
 
     def take(self, snapshot: Snapshot) -> None:
         """Read the tree again once it changed, but not more often than it can be read."""

@@ -242,9 +242,19 @@ def overall_lines(snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[list[S
         (glyphs.block, "now"), (" arrived   ", "muted"),
         (glyphs.block, "rest"), (" to come", "muted"),
     ]  # fmt: skip
-    if snapshot.leader:
-        legend.append((f"   {words.safe(snapshot.leader)} syncs this node", "muted"))
+    legend += _also(snapshot)
     return [first, numbers, legend]
+
+
+def _also(snapshot: Snapshot) -> list[Span]:
+    """Who syncs this node when it is another process, and the latest thing worth a sentence."""
+    spans: list[Span] = []
+    if snapshot.leader:
+        spans.append((f"   {words.safe(snapshot.leader)} syncs this node", "muted"))
+    if snapshot.notes:
+        note = snapshot.notes[-1]
+        spans.append((f"   {words.safe(note.text)}", "warn" if note.warning else "faint"))
+    return spans
 
 
 def _idle_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[list[Span]]:
@@ -276,6 +286,4 @@ def _idle_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[list[Span]]:
     third: list[Span] = []
     if snapshot.notification:
         third.append((f"changes here are noticed through {snapshot.notification}", "faint"))
-    if snapshot.leader:
-        third.append((f"   {words.safe(snapshot.leader)} syncs this node", "muted"))
-    return [first, second, third]
+    return [first, second, third + _also(snapshot)]
