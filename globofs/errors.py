@@ -235,6 +235,11 @@ class DiskError(GlobofsError):
     """{path}: {reason}; nothing was changed, try again when it is mended"""
 
 
+class NotTakenBack(DiskError):
+    """{path}: {reason}; it could not be undone, so what was to be recorded may show up later: \
+look before you try again"""
+
+
 class ReadOnlyVolume(GlobofsError):
     """{path}: opened read only: {reason}"""
 
@@ -263,6 +268,7 @@ class Interrupted(GlobofsError):
 def from_os_error(error: OSError, path: object = None) -> DiskError:
     """The user's sentence for an `OSError`, naming the file it concerns."""
     name = path if path is not None else (error.filename or "the volume")
-    made = DiskError(path=name, reason=error.strerror or str(error))
+    kind = NotTakenBack if getattr(error, "may_show_up", False) else DiskError
+    made = kind(path=name, reason=error.strerror or str(error))
     made.errno = error.errno or _errno.EIO
     return made

@@ -13,7 +13,8 @@ import pytest
 from globofs import limits
 from globofs.format.record import FIRST_PREV, Record, encode_record
 from globofs.store.clock import SYSTEM
-from globofs.store.journal import EMPTY, Journal, Last, scan_file
+from globofs.store.journal import Journal, scan_file
+from globofs.store.journal_tail import EMPTY, Last
 from tests.helpers_disk import Fault, Recording, run_killed
 
 OWN = "11111111-1111-4111-8111-111111111111"

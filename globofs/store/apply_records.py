@@ -94,7 +94,7 @@ class Positions:
             "INSERT INTO record VALUES(?, ?, ?, ?)",
             [(origin, item.record.seq, item.id, item.record.prev) for item in fresh],
         )
-        self._advance(origin, seen, fresh, forked)
+        self._advance(origin, seen, fresh, forked, _breaks(fresh, known))
         return fresh
 
     def _neighbours(
@@ -110,7 +110,14 @@ class Positions:
                 known.setdefault(seq, {})[record] = prev
         return known
 
-    def _advance(self, origin: str, seen: Seen, fresh: list[Item], forked: int | None) -> None:
+    def _advance(
+        self,
+        origin: str,
+        seen: Seen,
+        fresh: list[Item],
+        forked: int | None,
+        breaks: set[int],
+    ) -> None:
         received, digest, gaps = seen.received, seen.hash, list(seen.gaps)
         for item in fresh:
             seq = item.record.seq
@@ -118,8 +125,12 @@ class Positions:
                 if seq > received + 1:
                     gaps.append((received + 1, seq - 1))
                 received, digest = seq, item.id
-            elif seq < received:
+            else:
                 gaps = fill_gap(gaps, seq)
+        for number in breaks:
+            gaps = fill_gap(gaps, number)
+            gaps = sorted([*gaps, (number, number)])
+        gaps = _joined(gaps)
         if forked is not None and not seen.forked:
             name = self.db.execute("SELECT name FROM node WHERE uuid = ?", (origin,)).fetchone()
             who = f"{name[0]} ({origin})" if name and name[0] else origin
@@ -159,6 +170,32 @@ def _break(fresh: list[Item], known: dict[int, dict[bytes, bytes]]) -> int | Non
         if seq == 1 and item.record.prev != FIRST_PREV:
             return seq
     return None
+
+
+def _breaks(fresh: list[Item], known: dict[int, dict[bytes, bytes]]) -> set[int]:
+    """Numbers of which another record is lacking: one behind them continues none that is here.
+
+    They count as gaps, so that somebody who has the other branch sends it.
+    """
+    found: set[int] = set()
+    for item in fresh:
+        for number in (item.record.seq - 1, item.record.seq):
+            here = known.get(number)
+            behind = known.get(number + 1)
+            if here and behind and not here.keys() >= set(behind.values()):
+                found.add(number)
+    return found
+
+
+def _joined(gaps: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ascending ranges, those that touch made one."""
+    found: list[tuple[int, int]] = []
+    for low, high in gaps:
+        if found and low <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        else:
+            found.append((low, high))
+    return found
 
 
 def fill_gap(gaps: list[tuple[int, int]], seq: int) -> list[tuple[int, int]]:

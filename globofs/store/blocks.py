@@ -398,8 +398,9 @@ class BlockStore:
     def remove(self, blocks: Sequence[bytes]) -> int:
         """Delete blocks from `hashes/`; returns the bytes that set free. Needs no space.
 
-        Only under `locks.adders` held alone. A staged copy goes with its file, by and by.
+        Only under `locks.adders` held alone. Staged copies go first, or they would come back.
         """
+        self.unstage(blocks)
         self.index.mark_missing(blocks)
         freed = 0
         for block in blocks:
@@ -410,6 +411,13 @@ class BlockStore:
                     fsio.unlink(path)
                     freed += used
         return freed
+
+    def unstage(self, blocks: Sequence[bytes]) -> None:
+        """Drop staged files that hold copies of `blocks`, which are to be let go of: another
+        boot would put them back into `hashes/`. What else they hold is made durable there."""
+        from globofs.store import explode
+
+        explode.drop(self, set(blocks))
 
     def _condemn(self, block: bytes, raw: Raw) -> None:
         """Set a damaged file aside; where that is not possible it stays, and stays useless."""

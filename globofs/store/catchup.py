@@ -216,7 +216,9 @@ class _Reader:
             if cursor is None:
                 fsio.fsync_dir(os.path.dirname(path))
             fsio.fdatasync_file(path)
-        run = _Run(self, path, origin, writer, offset, name != LATEST)
+        own = self.node.uuid
+        stop = self.node.journal.torn_at() if origin == writer == own and name == LATEST else None
+        run = _Run(self, path, origin, writer, offset, name != LATEST, stop)
         done = apply_items(self.node.index, run.items(), emit=self.emit)
         made = Cursor(name, begin, run.offset, run.read_to, status.st_mtime_ns)
         self._keep(directory, made)
@@ -272,7 +274,14 @@ class _Run:
     """One reading of one file, from `offset` to its end, in pieces of bounded size."""
 
     def __init__(
-        self, reader: _Reader, path: str, origin: str, writer: str, offset: int, closed: bool
+        self,
+        reader: _Reader,
+        path: str,
+        origin: str,
+        writer: str,
+        offset: int,
+        closed: bool,
+        stop: int | None = None,
     ) -> None:
         self.emit = reader.emit
         self.path = path
@@ -281,6 +290,7 @@ class _Run:
         self.closed = closed
         self.offset = offset  # where to go on reading next time
         self.read_to = offset  # the size of what was looked at
+        self.stop = stop  # what follows there never happened
         self._refused = 0
         self._shown = os.path.relpath(path, reader.node.directory)
 
@@ -291,7 +301,9 @@ class _Run:
             base = self.offset
             last = len(data) < CHUNK_BYTES
             self.read_to = base + len(data)
-            self.offset = self.read_to
+            if self.stop is not None and self.read_to > self.stop:
+                data, last = data[: max(0, self.stop - base)], True
+            self.offset = base + len(data)
             for found in scan(data, base, final=last and self.closed):
                 if isinstance(found, Found):
                     if found.record.origin == self.origin:

@@ -23,7 +23,7 @@ from globofs.store.announce import unsaid
 from globofs.store.apply_records import load_seen
 from globofs.store.catchup import advance_own, catch_up_own, own_size, write_applied
 from globofs.store.index import HeadInfo, PathInfo, chunks, marks
-from globofs.store.journal import Last
+from globofs.store.journal_tail import Last
 from globofs.store.running import mark_running, unmark_running
 from globofs.store.tree import build_tree
 from globofs.store.views import OperationKey

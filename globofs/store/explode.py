@@ -151,6 +151,36 @@ def _drop(store: BlockStore) -> None:
             excess -= size
 
 
+def drop(store: BlockStore, going: set[bytes]) -> None:
+    """Delete staged files that hold copies of the blocks `going`; what else they hold stands
+    durably in `hashes/` before. Where a full disk is in the way of that, they stay."""
+    bases = {at.file for at in store.index.staged_locate(going).values()}
+    if not bases:
+        return
+    with suppress(OSError):
+        explode(store)
+        settle(store)
+        for file in staged.files(store.staged):
+            if file.base in bases and file.state == DONE:
+                path = os.path.join(store.staged, file.name)
+                _save_others(store, path, going)
+                store.index.staged_drop(file.base)
+                fsio.unlink(path)
+
+
+def _save_others(store: BlockStore, path: str, going: set[bytes]) -> None:
+    """Put back what only a staged file holds any more: its own file was found damaged."""
+    others = [b for b in staged.scan(path) if b.id not in going and store.find(b.id) is None]
+    held = store.index.held([block.id for block in others])
+    if held:
+        fd = fsio.open_regular(path)
+        try:
+            _place(store, fd, [block for block in others if block.id in held])
+        finally:
+            os.close(fd)
+        fsio.syncfs(store.hashes)
+
+
 def sweep(store: BlockStore, older_than_seconds: float = _ABANDONED_SECONDS) -> int:
     """Delete files that nobody will complete any more; returns how many it were.
 

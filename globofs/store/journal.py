@@ -12,16 +12,19 @@ import os
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from globofs import limits
-from globofs.format.record import BEFORE_APPEND, FIRST_PREV, MARKER, Damage, Found, scan
+from globofs.errors import FormatError
+from globofs.format import applied
+from globofs.format.record import BEFORE_APPEND, Damage, Found, scan
 from globofs.format.text import format_time, parse_time
 from globofs.store import fsio
 from globofs.store.clock import Clock
+from globofs.store.journal_tail import EMPTY, Last, broken_off, last_in
 
 LATEST: Final = "latest"
 FRAME = re.compile(
@@ -31,17 +34,6 @@ FRAME = re.compile(
 _FRAME_BYTES = 160
 _CLOSED = re.compile(r"\d{1,19}\.\d{9}")
 _WINDOW = 8 * limits.MIB
-_LAST_READ = 128 * limits.KIB
-
-
-class Last(NamedTuple):
-    """The newest record of a journal: its number and id; 0 and zeros for an empty one."""
-
-    seq: int
-    id: bytes
-
-
-EMPTY: Final = Last(0, FIRST_PREV)
 
 
 class JournalDamage(NamedTuple):
@@ -85,6 +77,10 @@ class Journal:
         self.own = own
         self.clock = clock
         self._cached: _Cached | None = None
+        self.known_durable: Callable[[], int] = lambda: 0
+        """Up to which number of our own journal the index knows that it is on the disk."""
+        self._torn: tuple[tuple[int, int], int] | None = None
+        self._whole: tuple[int, int, Last] | None = None
         self._closed: dict[str, tuple[int, int, int]] = {}
         self._latest: dict[str, _Segment] = {}
 
@@ -100,7 +96,7 @@ class Journal:
         """Append whole frames to the own journal: durable when this returns.
 
         `last` is the newest of them, where the caller knows it. An `OSError` means that none of
-        them counts; where the disk let us, they were taken back.
+        them counts, `fsio.NotTakenBack` that they may show up later all the same.
         """
         directory = self.directory_of(self.own)
         path = f"{directory}/{LATEST}"
@@ -113,6 +109,7 @@ class Journal:
             fsio.syncfs(directory)
             fd, start = fsio.open_append(path)
         try:
+            start = self._cut_torn(fd, path, start)
             self._write(fd, path, start, data)
             try:
                 fsio.fdatasync(fd, path)
@@ -127,16 +124,36 @@ class Journal:
         size = start + len(data)
         if last is not None:
             self._cached = _Cached((inode, size), last)
+            self._whole = inode, size, last
         if size >= limits.SEGMENT_BYTES:
             self.rotate()
 
     def _write(self, fd: int, path: str, start: int, data: bytes) -> None:
         try:
             fsio.write_at(fd, path, start, data)
-        except OSError:
-            with suppress(OSError):
-                fsio.truncate(fd, path, start)
+        except OSError as error:
+            self._take_back(fd, path, start, error)
             raise
+
+    def _take_back(self, fd: int, path: str, start: int, error: OSError) -> None:
+        """Cut off what a failed append left, durably; `NotTakenBack` where nobody can tell."""
+        try:
+            fsio.truncate(fd, path, start)
+            fsio.fdatasync(fd, path)
+        except OSError:
+            raise fsio.NotTakenBack(error.errno, error.strerror, path) from error
+
+    def _cut_torn(self, fd: int, path: str, size: int) -> int:
+        """Cut off what an append left that power loss broke in its middle; where to go on."""
+        if self._torn is None or self._torn[0] != (os.fstat(fd).st_ino, size):
+            return size
+        fsio.truncate(fd, path, self._torn[1])
+        return self._torn[1]
+
+    def torn_at(self) -> int | None:
+        """Where the whole records of our own `latest` end, if what follows was never reported."""
+        self.last()
+        return None if self._torn is None else self._torn[1]
 
     def _reissue(self, fd: int, path: str, start: int, data: bytes, error: OSError) -> None:
         """After a failed sync nobody knows what reached the disk: say it all again elsewhere.
@@ -153,9 +170,9 @@ class Journal:
             with suppress(OSError):
                 fsio.append(path, data)
                 return
-            fsio.remove(path)
-        with suppress(OSError):
-            fsio.truncate(fd, closed, start)
+            if not fsio.remove(path) and os.path.lexists(path):
+                raise fsio.NotTakenBack(error.errno, error.strerror, path) from error
+        self._take_back(fd, closed, start, error)
         raise error
 
     def rotate(self) -> None:
@@ -184,12 +201,44 @@ class Journal:
             key = tuple(_newest(directory)[:1])
         if self._cached is not None and self._cached.key == key:
             return self._cached.last
-        found = _last_in(path, self.own)
+        found = last_in(path, self.own)
+        self._torn = None
         if found is None:
-            older = (_last_in(f"{directory}/{name}", self.own) for name in _newest(directory))
-            found = next((last for last in older if last is not None), EMPTY)
+            found = self._last_closed(directory)
+        else:
+            found = self._unbroken(path, info, found)
         self._cached = _Cached(key, found)
         return found
+
+    def _last_closed(self, directory: str) -> Last:
+        older = (last_in(f"{directory}/{name}", self.own) for name in _newest(directory))
+        return next((last for last in older if last is not None), EMPTY)
+
+    def _unbroken(self, path: str, info: os.stat_result, found: Last) -> Last:
+        """`found`, the last record of `latest`, or the one before a break that makes it torn."""
+        known = self._acknowledged()
+        if found.seq <= known:
+            return found
+        start, before = 0, None
+        if self._whole is not None and self._whole[0] == info.st_ino:
+            _, start, before = self._whole
+        if before is None or start > info.st_size:
+            start, before = 0, self._last_closed(os.path.dirname(path))
+        torn = broken_off(scan_file(path, start=start), self.own, before, known)
+        if torn is None:
+            self._whole = info.st_ino, info.st_size, found
+            return found
+        self._torn = (info.st_ino, info.st_size), max(start, torn.offset)
+        return Last(torn.seq, torn.id)
+
+    def _acknowledged(self) -> int:
+        """So much of our own journal was on the disk for sure, by `applied` and by the index."""
+        try:
+            data = fsio.read_file(f"{self.upstream}/applied", limits.APPLIED_BYTES)
+            said = applied.decode(data)[self.own].received
+        except (OSError, FormatError, KeyError):
+            said = 0
+        return max(said, self.known_durable())
 
     # --- any --------------------------------------------------------------------------------
 
@@ -389,11 +438,11 @@ def _note(segment: _Segment, number: int, start: int, end: int) -> None:
     segment.high = max(segment.high, number)
 
 
-def scan_file(path: str, final: bool = True) -> Iterator[Found | Damage]:
-    """Every record of a file, verified, and what lies between, with bounded memory."""
+def scan_file(path: str, final: bool = True, start: int = 0) -> Iterator[Found | Damage]:
+    """Every record of a file from `start`, verified, and what lies between; bounded memory."""
     fd = fsio.open_regular(path)
     try:
-        offset = 0
+        offset = start
         while True:
             data = fsio.pread_all(fd, offset, _WINDOW)
             at_end = len(data) < _WINDOW
@@ -428,28 +477,3 @@ def _newest(directory: str) -> list[str]:
     """Closed segments, newest first."""
     names = _closed_names(directory)
     return sorted(names, key=lambda name: (len(name), name), reverse=True)
-
-
-def _last_in(path: str, origin: str) -> Last | None:
-    """The newest valid record of a file in which numbers rise, read from its end."""
-    try:
-        fd = fsio.open_regular(path)
-    except FileNotFoundError:
-        return None
-    try:
-        size = os.fstat(fd).st_size
-        length = _LAST_READ
-        while True:
-            start = max(0, size - length)
-            data = fsio.pread_all(fd, start, size - start)
-            at = data.rfind(MARKER)
-            while at >= 0:
-                for item in scan(data[at:], final=True):
-                    if isinstance(item, Found) and item.record.origin == origin:
-                        return Last(item.record.seq, item.id)
-                at = data.rfind(MARKER, 0, at)
-            if start == 0:
-                return None
-            length *= 4
-    finally:
-        os.close(fd)

@@ -112,9 +112,10 @@ class RemoteJournal:
         return None
 
     def find(self, wanted: Spans) -> Iterator[Found]:
-        """Records of this origin whose numbers are in `wanted`, each once, until all are found.
+        """Records of this origin whose numbers are in `wanted`, until all are found.
 
-        First what follows the place where the last reading ended, then the segments.
+        First what follows the place where the last reading ended, then the segments. Of a forked
+        journal both records of a number may come.
         """
         left = wanted
         if self.cursor:
@@ -131,13 +132,15 @@ class RemoteJournal:
                 return
 
     def _take(self, name: str, offset: int, wanted: Spans, seen: Spans) -> Iterator[Found]:
+        ids: set[bytes] = set()
         for found in records_in(self.read(name), offset):
             record = found.record
             if name == "latest":
                 self.cursor = found.end
-            if record.origin != self.origin or record.seq in seen:
+            if record.origin != self.origin or found.id in ids:
                 continue
             if record.seq in wanted:
+                ids.add(found.id)
                 seen.add(record.seq)
                 yield found
 

@@ -119,10 +119,18 @@ def _look(
             return
     lying = Spans()
     for found in journal.find(lacking):
-        lying.add(found.record.seq)
+        if _is_known(node, found):  # the other record of a fork is not what it lacks
+            lying.add(found.record.seq)
     sent.spans, sent.looked, sent.gaps = lying, True, gaps
     sent.end = peer.read_end(journal.origin, journal.via, _END_BYTES) if lying else b""
     _wait_longer(sent, now)
+
+
+def _is_known(node: Node, found: Found) -> bool:
+    """Whether what lies there is one of the records that we have under its number."""
+    key = (found.record.origin, found.record.seq)
+    sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
+    return found.id in {row[0] for row in node.index.rows(sql, key)}
 
 
 def _wait_longer(sent: Sent, now: float) -> None:

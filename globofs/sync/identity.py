@@ -232,6 +232,8 @@ def _append_batch(node: Node, batch: list[Found]) -> tuple[int, bool]:
             if item.record.seq <= number:
                 continue
             fits = item.record.seq == number + 1 and item.record.prev == digest
+            if not fits and any(_follows(other, number, digest) for other in batch):
+                continue  # of a fork's two records, the one that is not ours
             if not fits:
                 fits = item.record.seq != number + 1  # a hole only means "not yet"
                 break
@@ -240,6 +242,10 @@ def _append_batch(node: Node, batch: list[Found]) -> tuple[int, bool]:
         if frames:
             node.journal.append(frames)
     return len(frames), fits
+
+
+def _follows(item: Found, number: int, digest: bytes) -> bool:
+    return item.record.seq == number + 1 and item.record.prev == digest
 
 
 # --- a fork ---------------------------------------------------------------------------------
@@ -264,18 +270,19 @@ def _fork(node: Node, peer: Peer, position: Position, emit: Emit) -> None:
 
 
 def _common(node: Node, peer: Peer, position: Position) -> int:
-    """The last record that both continuations share."""
-    ours = {found.record.seq: found.id for found in own_records(node)}
-    last = max(ours, default=0)
-    wanted = Spans([(1, min(last, position.received))])
-    shared = 0
+    """The last record that both continuations share: where the chain that ends in what the peer
+    acknowledges meets ours. The peer may hold both; 0 where its chain cannot be followed."""
+    ours = {found.id: found.record.seq for found in own_records(node)}
+    before: dict[bytes, bytes] = {}
+    at = position.hash
     for via in [None, *peer.list_writers(node.uuid)]:
-        for found in RemoteJournal(peer, node.uuid, via).find(wanted):
-            if ours.get(found.record.seq) == found.id:
-                shared = max(shared, found.record.seq)
-        if shared:
-            break
-    return shared
+        for found in RemoteJournal(peer, node.uuid, via).find(Spans([(1, position.received)])):
+            before[found.id] = found.record.prev
+        while at not in ours and at in before:
+            at = before[at]
+        if at in ours:
+            return ours[at]
+    return 0
 
 
 def _mark_of(node: Node) -> tuple[str, str, int] | None:

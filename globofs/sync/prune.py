@@ -262,9 +262,9 @@ class _Trash:
                 return
             blocks = [block for block, _ in group]
             used = self._used(blocks)
-            for block in dict.fromkeys(blocks):
-                if block in used:
-                    continue
+            going = [block for block in dict.fromkeys(blocks) if block not in used]
+            self.node.blocks.unstage(going)
+            for block in going:
                 fsio.mkdirs(target)
                 size = self.node.index.block_size(block)
                 if self.node.blocks.set_aside(block, target):

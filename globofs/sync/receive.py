@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from globofs import limits
 from globofs.events import BlockMoved, Emit, ignore
-from globofs.format.applied import Applied
+from globofs.format.applied import Applied, Position
 from globofs.format.record import BEFORE_APPEND
 from globofs.peerio.peer import Peer
 from globofs.store.node import Node
@@ -100,6 +100,8 @@ def fetch(
             continue
         known = ours.get(origin)
         lacking = lacked(known, position)
+        if not lacking and _is_other_branch(node, origin, known, position):
+            lacking = Spans([(position.received, position.received)])
         if not lacking:
             memory.patience.forget(origin)
             memory.backoff.forget(origin)
@@ -130,6 +132,22 @@ def fetch(
     return Received(records, total, max(0, waiting - records))
 
 
+def _is_other_branch(node: Node, origin: str, ours: Position | None, theirs: Position) -> bool:
+    """Whether both are equally far in a journal, and the peer's last record is none of ours: the
+    origin was cloned, and we have one branch only. The chain leads to the rest of the other."""
+    if ours is None or theirs.hash == ours.hash or theirs.received != ours.received:
+        return False
+    sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
+    known = {row[0] for row in node.index.rows(sql, (origin, theirs.received))}
+    return theirs.hash not in known
+
+
+def _known_ids(node: Node, origin: str, wanted: Spans) -> set[bytes]:
+    """Records that are here under numbers that are wanted all the same: the branches of a fork."""
+    sql = "SELECT id FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
+    return {row[0] for low, high in wanted for row in node.index.rows(sql, (origin, low, high))}
+
+
 def _fetch_origin(
     node: Node,
     peer: Peer,
@@ -141,6 +159,7 @@ def _fetch_origin(
 ) -> tuple[int, int, Spans]:
     """Fetch `wanted` from the origin's own file there, then from what others passed on."""
     records = total = 0
+    known = _known_ids(node, origin, wanted)
     writers: list[str | None] = [None]
     asked = False
     while writers and wanted and not cancelled():
@@ -152,6 +171,8 @@ def _fetch_origin(
         size = 0
         got = Spans()
         for found in journal.find(wanted):
+            if found.id in known:
+                continue
             pieces.append(found.raw)
             size += len(found.raw)
             got.add(found.record.seq)
