@@ -16,7 +16,16 @@ from globofs.tui.model import detail, picture, text, timeline
 from globofs.tui.model.queue import Queue
 from globofs.tui.model.tree import Builder, Wish
 from globofs.tui.widgets.bars import sparkline, stacked
-from globofs.tui.widgets.paint import Column, cut, cut_middle, fit, lay_out, spans_width, width_of
+from globofs.tui.widgets.paint import (
+    Column,
+    cut,
+    cut_middle,
+    fit,
+    lay_out,
+    spans_width,
+    width_of,
+    wrapped,
+)
 from tests import helpers_tui as fake
 
 
@@ -268,3 +277,10 @@ def test_a_changed_tree_is_read_again_only_where_it_changed(monkeypatch: Any) ->
     assert b"2026" not in asked
     assert set(asked) == {b"", b"2025"}
     assert len(rows.rows) == len(rows.where)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(12, 80))
+def test_sentences_wrap_within_their_width(value: str, width: int) -> None:
+    shown = words.safe(value)
+    lines = wrapped((("Why?  ", "strong"), (shown, "")), width)
+    assert all(spans_width(line) <= width for line in lines)

@@ -160,9 +160,11 @@ class ConflictsScreen(ModeScreen):
         if conflict is None:
             self.side_rows.replace([], [])
             self.sides.words = ("",)
-            self.sides.border_title = caption(" Sides ")
+            self.sides.border_title = caption("Sides")
+            self.sides.border_subtitle = caption("")
             self.sides.reload(keep=False)
-            self.text.show(Page(words=("Nothing to settle", "")))
+            self.bridge.drop("compare")
+            self._show(Page("Difference", words=("Nothing to settle", "")))
             return
         newest = max(side.time for side in conflict.sides)
         self.side_rows.replace(

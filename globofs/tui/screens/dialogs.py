@@ -17,7 +17,7 @@ from textual.widgets import Input
 from globofs.tui.model.check import Check
 from globofs.tui.screens.base import Debounce, KeyedScreen, ListPane, caption
 from globofs.tui.widgets.chrome import Lines
-from globofs.tui.widgets.paint import Cell, Column, Span
+from globofs.tui.widgets.paint import Cell, Column, Span, wrapped
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 CHECK_SECONDS = 0.12
@@ -329,12 +329,16 @@ class SayDialog(Modal):
         with Vertical(classes="dialog") as box:
             box.border_title = caption(f" {self._title} ")
             box.border_subtitle = caption(f" {self._foot} ")
-            yield Lines(lambda width: self._lines, id="say-lines")
+            yield Lines(self._wrapped, id="say-lines")
 
     def on_mount(self) -> None:
         """As high as its lines."""
         super().on_mount()
-        self.query_one("#say-lines").styles.height = max(1, len(self._lines))
+        width = min(84, int(self.app.size.width * 0.94)) - 4
+        self.query_one("#say-lines").styles.height = max(1, len(self._wrapped(width)))
+
+    def _wrapped(self, width: int) -> list[list[Span]]:
+        return [part for line in self._lines for part in wrapped(line, width)]
 
     def other_key(self, key: str) -> bool:
         """Keys that close."""

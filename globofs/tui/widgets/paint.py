@@ -116,6 +116,27 @@ def fit(
     return out
 
 
+def wrapped(line: Sequence[Span], width: int) -> list[list[Span]]:
+    """A line broken between words; what goes on stands two cells further in."""
+    lines: list[list[Span]] = [[]]
+    left = width
+    for text, style in line:
+        for place, word in enumerate(text.split(" ")):
+            blank = " " if place else ""
+            piece = blank + word
+            if width_of(piece) > left and lines[-1] and word:
+                lines.append([("  ", "")])
+                left = width - 2
+                piece = word
+            piece = cut(piece, max(1, width - 2))
+            if lines[-1] and lines[-1][-1][1] == style and len(lines[-1]) > 1:
+                lines[-1][-1] = (lines[-1][-1][0] + piece, style)
+            else:
+                lines[-1].append((piece, style))
+            left -= width_of(piece)
+    return lines
+
+
 def lay_out(columns: Sequence[Column], width: int, gap: int = 2) -> list[tuple[int, int]]:
     """Which columns fit and how wide: pairs (index, cells). Drops the largest priority first."""
     chosen = list(range(len(columns)))
