@@ -351,7 +351,10 @@ class FileReader:
     def __init__(self, puller: Puller, version: Version, cancelled: Cancelled = never) -> None:
         self.puller = puller
         self.version = version
-        self.blocks = [block for block, _ in blocks_of(puller.node.index, version.row)]
+        listed = blocks_of(puller.node.index, version.row)
+        self.blocks = [block for block, _ in listed]
+        self._unknown = {block.id for block, held in listed if not held}
+        self._given: list[tuple[bytes, int]] = []  # here, though nobody told the index
         self.size = version.size
         self._starts = list(accumulate((block.size for block in self.blocks), initial=0))
         self._cache: OrderedDict[int, bytes] = OrderedDict()
@@ -381,6 +384,9 @@ class FileReader:
 
     def close(self) -> None:
         """Stop reading ahead."""
+        if self._given and not self.puller.node.readonly:
+            self.puller.node.index.mark_held(self._given)
+        self._given = []
         self._driver.close()
         self._ahead.clear()
         self._cache.clear()
@@ -401,6 +407,9 @@ class FileReader:
         block = self.blocks[at]
         flight = self._ahead.pop(at, None)
         data = None if flight is not None else self.puller.held(block.id, block.size)
+        if data is not None and block.id in self._unknown:
+            self._unknown.discard(block.id)
+            self._given.append((block.id, block.size))
         if data is None:
             if flight is None:
                 flight = self._driver.start(self._wanted(at))
