@@ -232,7 +232,11 @@ class SyncFailed(GlobofsError):
 
 
 class DiskError(GlobofsError):
-    """{path}: {reason}; nothing was changed, try again when it is mended"""
+    """{path}: {reason}; what was reported as done is safe, try again when it is mended"""
+
+
+class OutputFailed(GlobofsError):
+    """standard output: {reason}; not all of it was written"""
 
 
 class NotTakenBack(DiskError):

@@ -103,3 +103,50 @@ def test_undo_of_a_restore(bench: Bench) -> None:
     assert bench.content("docs/x") == b"two"
     bench.volume.redo()
     assert bench.content("docs/x") == b"one"
+
+
+def test_what_was_settled_is_in_conflict_again_and_can_be_settled_again(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    os.makedirs(f"{bench.top}/other", exist_ok=True)
+    bench.volume.restore([b"docs"], to=f"{bench.top}/other")
+    with open(f"{bench.top}/other/docs/x", "w") as file:
+        file.write("theirs, longer")
+    bench.volume.add([f"{bench.top}/other/docs"])
+    bench.put("x", "ours, the longest")
+    bench.add()
+    (conflict,) = bench.volume.conflicts()
+    sides = {bytes(side.content) for side in conflict.sides}
+    bench.volume.resolve([b"docs/x"], keep_both=True)
+    assert len(bench.tree()) == 3
+    settled = states(bench)
+    assert len(settled) == 2
+    bench.volume.undo()
+    (again,) = bench.volume.conflicts()
+    assert {bytes(side.content) for side in again.sides} == sides
+    assert list(states(bench)) == ["docs/x"]
+    bench.volume.redo()
+    assert not bench.volume.conflicts()
+    assert states(bench) == settled
+
+
+def test_an_undo_that_changes_nothing_does_not_hold_up_the_next(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.put("y", "one")
+    bench.add()
+    bench.put("x", "two")
+    bench.add()
+    bench.volume.rm([b"docs/y"])
+    latest = bench.volume.operations()[0].key
+    bench.put("y", "three")
+    bench.put("x", "three")
+    bench.add(yes=True)
+    bench.volume.undo()  # the add
+    bench.volume.restore([b"docs/y"])
+    bench.volume.mv(b"docs/y", b"docs/z")
+    bench.volume.undo(latest)  # docs/y was changed since: deleted by the mv, and not by this
+    first = bench.volume.undo()
+    assert first.undone is not None
+    second = bench.volume.undo()
+    assert second.undone is not None
+    assert second.undone != first.undone

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import operation_id, plain
-from globofs.errors import GlobofsError, Interrupted, PeerStuck, UsageError, printable
+from globofs.errors import GlobofsError, Interrupted, NoSuchPath, PeerStuck, UsageError, printable
 from globofs.speech import parse_span, plural, rate_words, safe, size_words
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def verify(context: Context) -> int:
         context.out.document(plain(result))
     else:
         context.out.problems(result.problems)
-        read = f"{plural(result.checked, 'block')} read, {size_words(result.bytes)}"
+        read = f"{result.checked:,} blocks and manifests read, {size_words(result.bytes)}"
         found = f"{result.damaged:,} damaged, {result.repaired:,} of them repaired"
         here = f"{result.missing:,} not here" if result.missing else "none missing"
         context.out.say(f"globofs: {read}; {found}; {here}")
@@ -61,9 +61,11 @@ def prune(context: Context) -> int:
     within = 0 if args.keep_within is None else parse_span(args.keep_within)
     if not within and not any(counts.values()):
         raise UsageError("say what to keep: --keep-last, --keep-daily, ..., or --keep-within")
-    policy = Policy(
-        **counts, keep_within_seconds=float(within), paths=tuple(context.paths(args.path))
-    )
+    paths = context.paths(args.path)
+    for path in paths:
+        if path and not context.volume.history_below(path, limit=1):
+            raise NoSuchPath(path=path, hint="")
+    policy = Policy(**counts, keep_within_seconds=float(within), paths=tuple(paths))
     result = context.volume.prune(policy, args.dry_run, **context.listening)
     if context.out.as_json:
         made = plain(result)
@@ -75,7 +77,8 @@ def prune(context: Context) -> int:
         kept = f"{result.kept:,} kept"
         context.out.say(f"globofs: {plural(result.versions, 'version')} {verb}, {kept}")
         unused = f"{plural(result.blocks, 'block')}, {size_words(result.bytes)}"
-        context.out.say(f"globofs: {unused} without a version, set aside")
+        aside = "would be set aside" if args.dry_run else "set aside"
+        context.out.say(f"globofs: {unused} without a version, {aside}")
         if result.deleted_blocks:
             gone = f"{plural(result.deleted_blocks, 'block')}, {size_words(result.deleted_bytes)}"
             context.out.say(f"globofs: {gone} deleted")

@@ -179,7 +179,12 @@ def _show_plan(context: Context, plan: RestorePlan) -> int:
         target = f" -> {safe(item.target)}" if item.target else ""
         reason = f"  ({safe(item.reason)})" if item.reason else ""
         context.out.line(f"{item.action:<8}{shown_path(item.path)}{target}{reason}")
-    context.out.say(f"globofs: would write {plural(plan.files, 'file')}, {size_words(plan.bytes)}")
+    gone = [item for item in plan.items if item.action == "delete"]
+    written = plan.files - len(gone)
+    words = f"would write {plural(written, 'file')}, {size_words(plan.bytes)}"
+    if gone:
+        words += f", and delete {plural(len(gone), 'file or directory', 'files and directories')}"
+    context.out.say(f"globofs: {words}")
     if plan.fetch_blocks:
         whom = where_words(name for name, _ in plan.sources)
         size = size_words(plan.fetch_bytes)

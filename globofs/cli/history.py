@@ -223,7 +223,7 @@ def _diff_fields(context: Context, result: DiffResult) -> dict[str, Any]:
         **path_fields(result.path),
         "kind": result.kind,
         "summary": result.summary,
-        "lines": [printable(line.rstrip("\n")) for line in result.lines],
+        "lines": [line.rstrip("\n") for line in result.lines],
         "changes": [
             {
                 **path_fields(change.path),

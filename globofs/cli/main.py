@@ -32,16 +32,28 @@ class Prepared(NamedTuple):
 
 def entry() -> None:
     """The console script: runs, and ends the process with the command's status."""
+    _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
     status = _entry(sys.argv[1:])
-    try:
+    with suppress(OSError):  # what failed there was said
         sys.stdout.flush()
-    except OSError:
-        status = status or 0
     _quiet_end(status)
+
+
+def _fill_closed_streams() -> None:
+    """Streams that were closed (`>&-`) lead nowhere; else a file of the volume would be opened
+    under the number of stdout."""
+    if sys.stdin is not None and sys.stdout is not None and sys.stderr is not None:
+        return
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or open(0, closefd=False)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)
 
 
 def _quiet_end(status: int) -> None:

@@ -97,7 +97,7 @@ def copies(context: Context) -> int:
                 safe(one.name),
                 f"{one.blocks:,}/{one.total:,} blocks",
                 one.state,
-                "keeper" if one.keeper else "cache only",
+                {True: "keeper", False: "cache only", None: "not announced"}[one.keeper],
                 safe(one.reason),
             )
             for one in found

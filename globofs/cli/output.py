@@ -9,11 +9,12 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, TextIO
 
-from globofs.errors import GlobofsError
+from globofs.errors import GlobofsError, OutputFailed
 from globofs.events import Event, Note, Problem, Progress
 
 if TYPE_CHECKING:
@@ -84,19 +85,19 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """One line of data. The caller has made names safe."""
-        with self._lock:
+        with self._lock, _writing():
             self._clear_for_data()
             self._out.write(text + "\n")
 
     def told(self, text: str) -> None:
         """One line of a story, seen at once."""
-        with self._lock:
+        with self._lock, _writing():
             self.line(text)
             self._out.flush()
 
     def bytes(self, data: bytes) -> None:
         """Content, exactly as it is."""
-        with self._lock:
+        with self._lock, _writing():
             self._clear_for_data()
             self._out.flush()
             raw: IO[bytes] = self._out.buffer
@@ -146,7 +147,7 @@ class Output:
         """One JSON line of a command that runs long; seen at once by whoever reads."""
         import json
 
-        with self._lock:
+        with self._lock, _writing():
             self.line(json.dumps(value, ensure_ascii=False))
             self._out.flush()
 
@@ -232,9 +233,21 @@ class Output:
 
     def flush(self) -> None:
         """Everything is with the reader; raises BrokenPipeError where nobody reads."""
-        with self._lock:
+        with self._lock, _writing():
             self.clear()
             self._out.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """stdout that fails (a full disk behind `>`) is not the volume's fault. A reader that left
+    stays a BrokenPipeError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputFailed(reason=error.strerror or str(error)) from error
 
 
 class _Meter:

@@ -130,5 +130,4 @@ def _retire(context: Context) -> int:
     uuid = context.volume.peer_retire(context.args.node, emit=context.emit)
     if context.out.as_json:
         context.out.document({"retired": uuid})
-    context.out.say(f"globofs: {uuid} is gone for good; nothing waits for it any more")
     return DONE

@@ -88,9 +88,9 @@ def _queue_words(overall: Overall) -> str:
 
 
 def _peer_row(context: Context, peer: PeerStatus) -> tuple[str, ...]:
-    seen = (
-        "never seen" if peer.last_seen is None else f"seen {age_words(peer.last_seen, context.now)}"
-    )
+    seen = "never seen"
+    if peer.last_seen is not None:  # it may have been asked after this command began
+        seen = f"seen {age_words(min(peer.last_seen, context.now), context.now)}"
     return (safe(peer.name), state_words(peer), seen, safe(peer.path))
 
 

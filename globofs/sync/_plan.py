@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from globofs.errors import NoSuchPath, UnsafeTarget, UsageError, printable
+from globofs.errors import NoSuchPath, NotAFile, UnsafeTarget, UsageError, printable
 from globofs.events import Problem
 from globofs.format import names
 from globofs.store.heads import winner
@@ -38,6 +38,8 @@ def plan_restore(
     """
     if version is not None and (at is not None or len(paths) != 1):
         raise UsageError("--version goes with one file, and not with --at")
+    if to is not None and _within(to, node.volume):
+        raise UsageError(f"{printable(to)}: lies in the volume itself; restore without --to")
     asked = _Asked(node, View(node), version, at, to is not None)
     problems: list[Problem] = []
     found: list[tuple[bytes, list[Wanted]]] = []
@@ -74,6 +76,10 @@ class _Asked:
     def wanted(self, path: bytes) -> list[Wanted]:
         """What should be at `path` and below, in path order."""
         if self.version is not None:
+            entry = self.now.entry(path)
+            whole = entry is not None and entry.kind == "directory"
+            if whole and self.version.kind in ("directory", "deleted"):
+                raise NotAFile(path=printable(path), kind="directory; --at brings back all of it")
             # As it is now: it may have been pruned since it was looked at.
             return [(path, self.now.version_by_id(self.version.id) or self.version)]
         try:
@@ -103,6 +109,11 @@ class _Asked:
         if not found:
             raise NoSuchPath(path=path, hint="; nothing is known of what it was")
         return sorted(found, key=lambda pair: pair[0].split(b"/"))
+
+
+def _within(path: str, directory: str) -> bool:
+    real, top = os.path.realpath(path), os.path.realpath(directory)
+    return real == top or real.startswith(top + "/")
 
 
 def _outermost(paths: Sequence[bytes]) -> list[bytes]:

@@ -27,7 +27,9 @@ def note_seen(node: Node, peer: Peer, seen: PeerSeen) -> None:
     """Remember what a round found out. Never fails: it is a convenience."""
     if node.readonly:
         return
-    at = seen.at if seen.at is not None else 0
+    at = seen.at  # of one that is away: when it was seen before that
+    if at is None:
+        at = last_seen(node, seen.peer, peer.uuid).at or 0
     text = (
         f"state={seen.state}\nreason={escape(os.fsencode(seen.reason))}\n"
         f"outgoing={seen.outgoing}\nincoming={seen.incoming}\nat={at}\n"

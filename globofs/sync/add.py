@@ -7,6 +7,7 @@ A scan finds what looks different from last time (`_scan`), the pipeline stores 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time as _time
@@ -95,6 +96,9 @@ def _places(node: Node, sources: Sequence[str], to: bytes) -> tuple[list[Place],
             mode = os.lstat(disk).st_mode
         except OSError as error:
             problems.append(Problem(os.fsencode(source), error.strerror or str(error)))
+            continue
+        if source.endswith("/") and not stat.S_ISDIR(mode):
+            problems.append(Problem(os.fsencode(source), os.strerror(errno.ENOTDIR)))
             continue
         inside = whole and stat.S_ISDIR(mode)
         path = to if inside else names.join(to, os.fsencode(os.path.basename(disk)))

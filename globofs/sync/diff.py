@@ -117,7 +117,7 @@ def _files(
             capped = True
             break
         lines.append(line)
-    words = f"{added} lines added, {removed} removed; {summary}"
+    words = f"{added:,} {'line' if added == 1 else 'lines'} added, {removed:,} removed; {summary}"
     return DiffResult(path, "text", words, tuple(lines), old=old, new=new, capped=capped)
 
 

@@ -57,6 +57,8 @@ def mv(
     if not old or not new:
         raise UsageError("the root of the volume cannot be renamed")
     names.check_path(new)
+    if new == old:
+        raise UsageError(f"{printable(old)}: has that name already")
     if names.is_below(new, old):
         raise UsageError(f"{printable(new)}: lies within {printable(old)} itself")
     view = View(node)

@@ -219,13 +219,13 @@ def copies(
         if cancelled():
             break
         info = announced.get(peer.uuid)
-        keeper = info is not None and not info.cacheonly
+        told: bool | None = None if info is None else not info.cacheonly
         name = info.name if info is not None and info.name else peer.name
         try:
             lacking = sum(len(peer.lacks(chunk)) for chunk in chunks(blocks, BATCH))
-            found.append(CopyCount(peer.uuid, name, keeper, total - lacking, total, "seen"))
+            found.append(CopyCount(peer.uuid, name, told, total - lacking, total, "seen"))
         except PeerError as error:
-            found.append(CopyCount(peer.uuid, name, keeper, 0, total, "offline", error.message))
+            found.append(CopyCount(peer.uuid, name, told, 0, total, "offline", error.message))
     asked = {count.node for count in found}
     for info in announced.values():
         if info.uuid not in asked and not info.retired:

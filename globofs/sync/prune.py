@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from globofs.errors import Unsupported, printable
+from globofs.errors import Unsupported
 from globofs.events import Emit, Problem, Progress, ignore
 from globofs.format import kinds, names
 from globofs.limits import SECOND_NS, TRASH_GRACE_SECONDS
@@ -279,10 +279,8 @@ class _Trash:
             left = since + self.grace_ns - self.now
             if left > 0:
                 days = -(-left // (24 * 3600 * SECOND_NS))
-                self.waiting.append(
-                    f"the grace period of {printable(os.path.basename(directory))}: "
-                    f"{days} more days"
-                )
+                more = "1 more day" if days == 1 else f"{days} more days"
+                self.waiting.append(f"the grace period of what was set aside: {more}")
                 continue
             if silent:
                 continue
@@ -309,5 +307,6 @@ class _Trash:
             missing = asked - answers.get(uuid, set())
             if missing and not (info is not None and info.retired):
                 name = (info.name if info is not None else "") or peers.get(uuid) or uuid[:8]
-                silent.append(f"{name} has not yet agreed to {len(missing)} prunes")
+                count = "1 prune" if len(missing) == 1 else f"{len(missing)} prunes"
+                silent.append(f"{name} has not yet agreed to {count}")
         return silent

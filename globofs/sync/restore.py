@@ -6,7 +6,6 @@ rewritten. Out of the volume it follows a plan (`_plan`) and writes by `_write_o
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 
 from globofs.errors import TargetExists, UnsafeTarget
@@ -116,7 +115,7 @@ def _outside(
 ) -> RestoreResult:
     assert plan.to is not None
     written = write_out(node, puller, plan, emit, cancelled)
-    if not node.readonly and not _within(plan.to, node.volume):
+    if not node.readonly:
         remember_restored(node, [item for item in written.done if item.target is not None])
     return RestoreResult(
         files=written.files,
@@ -128,8 +127,3 @@ def _outside(
         plan=plan,
         problems=(*plan.problems, *written.problems),
     )
-
-
-def _within(path: str, directory: str) -> bool:
-    real, top = os.path.realpath(path), os.path.realpath(directory)
-    return real == top or real.startswith(top + "/")

@@ -198,7 +198,7 @@ class CopyCount:
 
     node: str  # uuid
     name: str
-    keeper: bool
+    keeper: bool | None  # None: it has not said so yet
     blocks: int
     total: int
     state: Literal["here", "seen", "expected", "offline"] = "expected"

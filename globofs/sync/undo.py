@@ -6,20 +6,26 @@ first: an `undo` names the operation it reversed, a `redo` the undo that it took
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from globofs.errors import NoSuchVersion, NothingToUndo
 from globofs.events import Emit, Problem, Progress, ignore
+from globofs.format import kinds
+from globofs.limits import PARENTS_MAX
 from globofs.store.commit import Draft
-from globofs.store.heads import differ, winner
+from globofs.store.heads import rank, winner
 from globofs.store.history import operations_of
+from globofs.store.index import HeadInfo
 from globofs.store.node import Node
 from globofs.store.query import View
+from globofs.store.versions import by_ids
 from globofs.store.views import Operation, OperationKey, Version
 from globofs.sync._versions import batched, deletion, draft_of, writable
 from globofs.sync.results import Cancelled, EditResult, never
 
 PAGE = 200
+CHANGED: Final = "was changed since, left as it is"
 
 
 def undo(
@@ -74,7 +80,8 @@ def next_redo(newest_first: Iterable[Operation]) -> OperationKey | None:
         if operation.verb == "redo":
             void.add(target_of(operation))
         elif operation.verb == "undo":
-            return operation.key
+            if operation.versions:  # one that changed nothing has nothing to be taken back
+                return operation.key
         elif operation.versions:
             return None
     return None
@@ -103,19 +110,23 @@ def _reverse(
     emit: Emit,
     cancelled: Cancelled,
 ) -> EditResult:
-    first, last = _ends(view.versions_of_operation(key))
-    if not first:
+    made = _by_path(view.versions_of_operation(key))
+    if not made:
         raise NoSuchVersion(
-            f"operation {key.number}: made no versions; `globofs log --operations` lists them"
+            f"operation {key.number}: there is none, or it changed no file;"
+            " `globofs log --operations` lists them"
         )
     drafts: list[Draft] = []
     problems: list[Problem] = []
-    for path, after in last.items():
-        draft = _draft_before(view, first[path], after)
-        if draft is None:
-            problems.append(Problem(path, "was changed since, left as it is", warning=True))
+    parents = {parent for versions in made.values() for one in versions for parent in one.parents}
+    known = by_ids(node.index, parents)
+    infos = node.index.path_infos(list(made))
+    for path, versions in made.items():
+        found = _drafts_before(view, path, versions, infos[path].heads, known)
+        if isinstance(found, str):
+            problems.append(Problem(path, found, warning=True))
         else:
-            drafts.append(draft)
+            drafts += found
     done: list[bytes] = []
     args = (str(key.number),) if key.node == node.uuid else (str(key.number), key.node)
     with node.operation(verb, args) as operation:
@@ -124,6 +135,9 @@ def _reverse(
                 break
             done += [one.draft.path for one in operation.commit(batch) if not one.skipped]
             emit(Progress(verb, files=len(done), files_total=len(drafts)))
+        if not done and not cancelled():
+            # Said in the journal all the same: the next one then reverses what came before.
+            operation.record(kinds.NoteRecord(f"{verb} of {key.number}: nothing to change"))
     return EditResult(
         versions=len(done),
         operation=operation.key if done else None,
@@ -134,22 +148,40 @@ def _reverse(
     )
 
 
-def _ends(versions: Iterable[Version]) -> tuple[dict[bytes, Version], dict[bytes, Version]]:
-    """The first and the last version that an operation made of each path, in path order."""
-    first: dict[bytes, Version] = {}
-    last: dict[bytes, Version] = {}
+def _by_path(versions: Iterable[Version]) -> dict[bytes, list[Version]]:
+    """What an operation made of each path, oldest first, in path order."""
+    found: dict[bytes, list[Version]] = {}
     for version in sorted(versions, key=lambda version: (version.path, version.time)):
-        first.setdefault(version.path, version)
-        last[version.path] = version
-    return first, last
+        found.setdefault(version.path, []).append(version)
+    return found
 
 
-def _draft_before(view: View, first: Version, after: Version) -> Draft | None:
-    """A draft of what was there before an operation; None where its result is no longer there."""
-    heads = view.heads(after.path)
-    if not heads or differ(heads) or winner(heads).content != after.content:
-        return None
-    before = [found for found in map(view.version_by_id, first.parents) if found is not None]
-    if not before:
-        return deletion(after.path)
-    return draft_of(view, winner(before), after.path)
+def _drafts_before(
+    view: View,
+    path: bytes,
+    made: Sequence[Version],
+    heads: Sequence[HeadInfo],
+    known: Mapping[bytes, Version],
+) -> list[Draft] | str:
+    """Drafts of what was there before an operation made `made` of a path, or why it is left.
+
+    What stood in conflict before it (`resolve`) does so again: each side becomes a version.
+    """
+    inner = {parent for version in made for parent in version.parents}
+    after = {version.content for version in made if version.id not in inner}
+    now = {head.content for head in heads}
+    if now != after:
+        conflict = len(now) > 1 and after <= now
+        return "is in conflict now, left as it is" if conflict else CHANGED
+    own = {version.id for version in made}
+    sides: dict[bytes, list[Version]] = {}
+    for parent in inner - own:
+        if parent in known:
+            sides.setdefault(known[parent].content, []).append(known[parent])
+    parents = tuple(head.id for head in heads[-PARENTS_MAX:])
+    if not sides:
+        return [deletion(path, parents)]
+    before = sorted((winner(side) for side in sides.values()), key=rank)
+    if any(version.pruned for version in before):
+        return "what was there before was pruned"
+    return [draft_of(view, version, path, parents=parents) for version in before]
