@@ -29,13 +29,15 @@ class Picture:
     keys: tuple[str | float, ...]
     size: tuple[int, int] = WIDE
     theme: str = "globofs"
+    moving: bool = False  # wait until something moves
 
 
 NOTES = ("f", *"notes.md", 0.5, "enter", 0.9)
 PICTURES = (
-    Picture("sync", ("2", 1.5)),
-    Picture("sync-light", ("2", 0.6), theme="globofs-light"),
-    Picture("sync-80x24", ("2", 0.6), USUAL),
+    Picture("conflicts", ("4", 0.6, "b", 2.0, "enter", "down", 1.0)),
+    Picture("sync", ("2", 0.1), moving=True),
+    Picture("sync-light", ("2", 0.1), theme="globofs-light", moving=True),
+    Picture("sync-80x24", ("2", 0.1), USUAL, moving=True),
     Picture("peers", ("3", 0.8)),
     Picture("files", (*NOTES, "tab", "down", "down", 0.6)),
     Picture("files-light", (*NOTES, "tab", "down", "down", 0.6), theme="globofs-light"),
@@ -43,9 +45,8 @@ PICTURES = (
     Picture("diff-80x24", (*NOTES, "tab", "down", "d", 0.6), USUAL),
     Picture("files-180x48", ("f", *"decoder.py", 0.5, "enter", 1.2), HUGE),
     Picture("time-travel", (*NOTES, "t", *"20 days ago", 0.3, "enter", 1.2)),
-    Picture("time-choose", (*NOTES, "t", 0.8)),
+    Picture("time-choose", (*NOTES, "t", *"notes", 0.8)),
     Picture("restore-plan", (*NOTES, "left", 0.5, "tab", "down", "down", "down", "down", "r", 1.0)),
-    Picture("conflicts", ("4", 0.6, "enter", "down", 0.8)),
     Picture("log", ("5", 0.8, "end", "up", "up", "up", 0.9)),
     Picture("help", ("?", 0.4)),
     Picture("palette-80x24", (":", "r", "e", 0.4), USUAL),
@@ -90,10 +91,31 @@ async def take(where: str, picture: Picture, into: Path) -> None:
                 await pilot.pause(0.03)
             else:
                 await pilot.pause(key)
+        for _ in range(1500 if picture.moving else 0):
+            await pilot.pause(0.02)
+            over = app.snapshot.overall if app.snapshot is not None else None
+            if over is not None and over.moving and over.done:
+                break
+        await pilot.pause(0.15 if picture.moving else 0)
         svg = app.export_screenshot(title="globofs")
         app.exit()
     await asyncio.to_thread(app.bridge.close)
     (into / f"{picture.name}.svg").write_text(tidy(svg), encoding="utf-8")
+
+
+def fill_readme(readme: Path) -> bool:
+    """Put the table of keys between its marks in README.md; whether there were marks."""
+    from globofs.tui.keys import table_markdown
+
+    if not readme.exists():
+        return False
+    text = readme.read_text(encoding="utf-8")
+    pattern = r"(<!-- keys: [^\n]*-->\n).*?(<!-- end of keys -->)"
+    table = table_markdown().replace("\\", "\\\\")
+    filled, count = re.subn(pattern, rf"\g<1>\n{table}\n\g<2>", text, flags=re.DOTALL)
+    if count and filled != text:
+        readme.write_text(filled, encoding="utf-8")
+    return bool(count)
 
 
 def main(names: list[str]) -> None:
@@ -102,6 +124,7 @@ def main(names: list[str]) -> None:
     from globofs.demo.live import Company
     from globofs.demo.stage import Stage
 
+    fill_readme(ROOT / "README.md")
     into = ROOT / "screenshots"
     into.mkdir(exist_ok=True)
     with Stage() as stage:

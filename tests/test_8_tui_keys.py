@@ -103,3 +103,10 @@ def test_the_linux_console_gets_plain_symbols() -> None:
     assert glyphs.choose(None, {"TERM": "linux", "LANG": "C.UTF-8"}) is glyphs.ASCII
     assert glyphs.choose(None, {"TERM": "xterm", "LANG": "de_DE.UTF-8"}) is glyphs.UNICODE
     assert glyphs.choose("nerd", {}) is glyphs.NERD
+
+
+def test_the_readme_has_the_table_in_force() -> None:
+    readme = Path(__file__).parent.parent / "README.md"
+    if not readme.exists() or "<!-- keys:" not in readme.read_text(encoding="utf-8"):
+        pytest.skip("README.md has no place for the table")
+    assert keys.table_markdown() in readme.read_text(encoding="utf-8")
