@@ -8,6 +8,7 @@ gibibyte. Both serve until they are unmounted.
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +17,7 @@ from globofs.mount import libfuse
 
 mfusepy = libfuse.fuse()
 
-from globofs.mount.fuse import Fuse  # noqa: E402
+from globofs.mount.binding import Fuse  # noqa: E402
 
 _ZEROS = 1 << 30
 _CACHE_SECONDS = 1.0
@@ -107,9 +108,14 @@ class Passthrough(mfusepy.Operations):
         return 0
 
     def readdir(self, path: str | None, fh: int) -> Iterator[Any]:
-        yield "."
-        yield ".."
-        yield from os.listdir(fh)
+        here = os.fstat(fh)
+        for name in (".", ".."):
+            yield name, {"st_mode": here.st_mode, "st_ino": here.st_ino}, 0
+        with os.scandir(fh) as found:
+            for entry in found:  # a listing shows nothing that has no inode
+                mode = stat.S_IFLNK if entry.is_symlink() else stat.S_IFREG
+                mode = stat.S_IFDIR if entry.is_dir(follow_symlinks=False) else mode
+                yield entry.name, {"st_mode": mode, "st_ino": entry.inode()}, 0
 
     def readlink(self, path: str) -> str:
         return os.readlink(self.root + path)

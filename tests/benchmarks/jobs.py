@@ -1,0 +1,300 @@
+"""The rows of the table of goals, each a function that fills `Figures`; `JOBS` names them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks import sets
+from tests.benchmarks.measure import (
+    REPOSITORY,
+    Figures,
+    Run,
+    attempt,
+    drop_caches,
+    environment,
+    ours,
+    run,
+    said,
+)
+from tests.benchmarks.peers import PEERS, Peer, disk_bytes
+
+US = "globofs"
+
+
+@dataclass
+class Bench:
+    """Where to work, how large, how often, and what was used most."""
+
+    work: Path
+    scale: float
+    rounds: int
+    only: frozenset[str]  # peers that may be run
+    memory: int = 0
+
+    def set(self, name: str) -> Path:
+        """A set of files."""
+        return sets.make(name, self.work, self.scale)
+
+    def fresh(self, name: str) -> Path:
+        """A path in the working directory where nothing lies."""
+        path = self.work / name
+        shutil.rmtree(path, ignore_errors=True)
+        return path
+
+    def ours(self, job: str, *args: str | Path) -> Run:
+        """One of our jobs, with cold caches; its memory is remembered."""
+        drop_caches()
+        done = ours(job, *args)
+        self.memory = max(self.memory, done.memory_bytes)
+        return done
+
+    def peers(self, figures: Figures, *names: str) -> list[Peer]:
+        """Fresh repositories of those peers that are installed; the others are noted."""
+        found: list[Peer] = []
+        for name in names:
+            kind = PEERS[name]
+            why = "was not asked for" if name not in self.only else kind.why_not()
+            if why:
+                figures.skipped[name] = why
+                continue
+            peer = kind(self.work)
+            peer.begin()
+            found.append(peer)
+        return found
+
+
+Result = dict[str, Figures]
+
+
+def _volume(bench: Bench, name: str = "volume", chunking: str = "cdc") -> Path:
+    path = bench.fresh(name)
+    ours("init", path, chunking)
+    return path
+
+
+def _three(bench: Bench, name: str, *peers: str) -> Result:
+    """First, again and restore of a set, peer and us in turn."""
+    first, again, back = Figures(), Figures(), Figures()
+    safe = Figures()
+    source = bench.set(name)
+    target = bench.work / "restored"
+    for _ in range(bench.rounds):
+        volume = _volume(bench)
+        done = bench.ours("add", volume, source)
+        first.note(US, done.seconds)
+        safe.note(US, said(done, "safe"))
+        others = bench.peers(first, *peers)
+        for peer in others:
+            drop_caches()
+            attempt(first, peer.name, lambda peer=peer: peer.save(source).seconds)  # type: ignore[misc]
+            safe.values[peer.name] = first.values.get(peer.name, [])
+        again.note(US, bench.ours("add", volume, source).seconds)
+        for peer in others:
+            drop_caches()
+            attempt(again, peer.name, lambda peer=peer: peer.save(source).seconds)  # type: ignore[misc]
+        bench.fresh("restored")
+        back.note(US, bench.ours("restore", volume, target).seconds)
+        for peer in others:
+            bench.fresh("restored")
+            drop_caches()
+            attempt(back, peer.name, lambda peer=peer: peer.bring_back(target).seconds)  # type: ignore[misc]
+        bench.fresh("restored")
+    return {"first": first, "first, until safe": safe, "again": again, "restore": back}
+
+
+def _floor(bench: Bench, figures: Figures, kind: str, source: Path) -> None:
+    for _ in range(bench.rounds):
+        target = bench.fresh("floor")
+        drop_caches()
+        command = [sys.executable, "-m", "tests.benchmarks.floors", kind]
+        done = run([*command, str(source), str(target)], cwd=REPOSITORY, env=environment())
+        figures.note(f"floor: {kind}, two threads", done.seconds)
+    bench.fresh("floor")
+
+
+def large(bench: Bench) -> Result:
+    """L: first ≤ 0.5 borg, ≤ 1.2 of the floor; again ≤ 0.5 restic; restore ≤ 0.8 restic."""
+    result = _three(bench, "L", "restic", "borg")
+    _floor(bench, result["first"], "loop", bench.set("L"))
+    return result
+
+
+def small(bench: Bench) -> Result:
+    """S: safe ≤ 0.7 restic; complete ≤ 1.2 of the floor, ≤ 0.1 git-annex; restore ≤ 0.8 restic."""
+    result = _three(bench, "S", "restic", "git-annex")
+    _floor(bench, result["first"], "layout", bench.set("S"))
+    return result
+
+
+def library(bench: Bench) -> Result:
+    """R: first ≤ 1.0 casync; restore ≤ 0.8 restic."""
+    return _three(bench, "R", "casync", "restic")
+
+
+def many(bench: Bench) -> Result:
+    """100,000 files of which none changed: ≤ 0.5 restic."""
+    again = Figures()
+    source = bench.set("N")
+    volume = _volume(bench)
+    ours("add", volume, source)
+    others = bench.peers(again, "restic")
+    for peer in others:
+        peer.save(source)
+    for _ in range(bench.rounds):
+        again.note(US, bench.ours("add", volume, source).seconds)
+        for peer in others:
+            drop_caches()
+            again.note(peer.name, peer.save(source).seconds)
+    return {"again": again}
+
+
+def edits(bench: Bench) -> Result:
+    """Ten edited versions of a file: bytes stored ≤ 1.5 casync, time ≤ 0.5 borg."""
+    stored, took = Figures("MB"), Figures()
+    found = sets.edits(bench.work, bench.scale)
+    inside = bench.fresh("edited")
+    inside.mkdir()
+    volume = _volume(bench)
+    others = bench.peers(took, "casync", "borg")
+    for version in found:
+        shutil.copyfile(version, inside / "file")
+        took.note(US, bench.ours("add", volume, inside).seconds)
+        for peer in others:
+            drop_caches()
+            attempt(took, peer.name, lambda peer=peer: peer.save(inside).seconds)  # type: ignore[misc]
+    stored.note(US, _blocks_bytes(volume) / 1e6)
+    for peer in others:
+        stored.note(peer.name, peer.stored() / 1e6)
+    return {"stored": stored, "time of a version": took}
+
+
+def _blocks_bytes(volume: Path) -> int:
+    return disk_bytes(volume / "local" / "hashes")
+
+
+def bring(bench: Bench) -> Result:
+    """5,000 small files and 512 MiB to a second node: ≤ 1.0 of `rsync -a`."""
+    took = Figures()
+    source = bench.set("B")
+    why = "" if shutil.which("rsync") else "is not installed"
+    took.skipped["syncthing"] = "needs its own network set-up, see the manual comparison"
+    for _ in range(bench.rounds):
+        one, two = bench.fresh("one"), bench.fresh("two")
+        ours("pair", one, two)
+        ours("add", one, source)
+        ours("sync", one)
+        took.note(US, bench.ours("sync", two, "mirror").seconds)
+        if why:
+            took.skipped["rsync"] = why
+            continue
+        copy = bench.fresh("copy")
+        drop_caches()
+        took.note("rsync", run(["rsync", "-a", f"{source}/", f"{copy}/"]).seconds)
+    return {"brought": took}
+
+
+def change(bench: Bench) -> Result:
+    """A small change is readable at a second node: ≤ 0.2 s with change notification."""
+    took = Figures()
+    one, two = bench.fresh("one"), bench.fresh("two")
+    ours("pair", one, two)
+    bench.fresh("changing")
+    done = ours("change", one, two, str(3 + 2 * bench.rounds))
+    took.note(US, said(done, "seconds"))
+    took.note("goal", 0.2)
+    return {"arrives": took}
+
+
+def round_(bench: Bench) -> Result:
+    """A sync round with nothing new, a large volume: < 50 ms and < 50 system calls a peer."""
+    took, calls = Figures(), Figures("calls")
+    one, two = bench.fresh("one"), bench.fresh("two")
+    ours("pair", one, two)
+    ours("add", one, bench.set("N"))
+    for volume in (one, two, one, two):
+        ours("sync", volume)
+    done = bench.ours("rounds", one, "20")
+    took.note(US, said(done, "seconds"))
+    took.note("goal", 0.05)
+    if shutil.which("strace"):
+        calls.note(US, _calls(one, bench.work / "trace"))
+        calls.note("goal", 50)
+    else:
+        calls.skipped[US] = "strace is not installed"
+    return {"time": took, "calls that name a file or descriptor": calls}
+
+
+def _calls(volume: Path, trace: Path) -> float:
+    """System calls of a round, those of memory, locks of Python, and waiting left out."""
+    command = [sys.executable, "-m", "tests.benchmarks.ours", "rounds", str(volume), "5"]
+    wanted = "trace=%file,%desc"
+    run(
+        ["strace", "-f", "-q", "-o", str(trace), "-e", wanted, *command],
+        cwd=REPOSITORY,
+        env=environment(),
+    )
+    lines = trace.read_text(errors="replace").splitlines()
+    begin = next(n for n, line in enumerate(lines) if "globofs-rounds-begin" in line)
+    end = next(n for n, line in enumerate(lines) if "globofs-rounds-end" in line)
+    return (end - begin - 1) / 5
+
+
+def start(bench: Bench) -> Result:
+    """`globofs ls`: ≤ 4 × bare Python with json, sqlite3, hashlib, argparse."""
+    took = Figures()
+    volume = _volume(bench)
+    ours("add", volume, bench.set("S"))
+    bare = [sys.executable, "-c", "import json, sqlite3, hashlib, argparse"]
+    listing = [sys.executable, "-m", "globofs", "ls"]
+    for _ in range(10 * bench.rounds):
+        took.note("bare Python", run(bare, env=environment()).seconds)
+        took.note(US, run(listing, cwd=volume, env=environment()).seconds)
+    return {"start": took}
+
+
+def rebuild(bench: Bench) -> Result:
+    """The index made again from the journals: 30,000 records a second."""
+    rate = Figures("records/s")
+    volume = _volume(bench)
+    ours("add", volume, bench.set("N"))
+    for _ in range(bench.rounds):
+        rate.note(US, said(bench.ours("rebuild", volume), "rate"))
+    rate.note("goal", 30_000)
+    return {"rate": rate}
+
+
+JOBS: dict[str, Callable[[Bench], Result]] = {
+    "large": large,
+    "small": small,
+    "library": library,
+    "many": many,
+    "edits": edits,
+    "bring": bring,
+    "change": change,
+    "round": round_,
+    "start": start,
+    "rebuild": rebuild,
+}
+
+
+def version_of(program: str) -> str:
+    """The first line a program says of its version, for the record."""
+    flag = "version" if program in ("restic", "git-annex") else "--version"
+    try:
+        told = subprocess.run([program, flag], capture_output=True, text=True, timeout=10)
+    except OSError:
+        return "absent"
+    return (told.stdout.splitlines() or ["?"])[0].strip()[:60]
+
+
+def working_directory(given: str | None) -> Path:
+    """Where sets and volumes lie: `given`, or below the temporary directory."""
+    path = Path(given or os.path.join(os.environ.get("TMPDIR", "/tmp"), "globofs-benchmarks"))
+    path.mkdir(parents=True, exist_ok=True)
+    return path.resolve()

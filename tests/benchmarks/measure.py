@@ -1,0 +1,114 @@
+"""Running something and measuring it: wall time, memory; the page cache dropped before."""
+
+from __future__ import annotations
+
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Run:
+    """What one command took."""
+
+    seconds: float
+    memory_bytes: int  # the largest resident set of it and its children
+    output: str
+
+
+cold = True
+"""Whether caches are dropped at all: it makes everything else on the machine slow."""
+
+
+def drop_caches() -> bool:
+    """Write everything out and forget clean pages; False where we may not, or shall not."""
+    if not cold:
+        return False
+    os.sync()
+    try:
+        Path("/proc/sys/vm/drop_caches").write_text("3\n")
+    except OSError:
+        return False
+    return True
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Of a command that imports this project."""
+    return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
+
+
+def run(
+    command: Sequence[str], *, cwd: Path | None = None, env: dict[str, str] | None = None
+) -> Run:
+    """Run a command to its end. Raises RuntimeError with its last words where it fails."""
+    begin = time.monotonic()
+    with subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        output = process.stdout.read() if process.stdout else ""
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.monotonic() - begin
+    if process.returncode:
+        raise RuntimeError(f"{command[0]}: ended with {process.returncode}: {output[-500:]}")
+    return Run(seconds, usage.ru_maxrss * 1024, output)
+
+
+def ours(job: str, *args: str | Path) -> Run:
+    """Run one job of `tests.benchmarks.ours` in a process of its own."""
+    command = [sys.executable, "-m", "tests.benchmarks.ours", job, *map(str, args)]
+    return run(command, cwd=REPOSITORY, env=environment())
+
+
+def said(done: Run, key: str) -> float:
+    """A figure that a job of ours printed as `key=value`."""
+    for line in done.output.splitlines():
+        name, _, value = line.partition("=")
+        if name == key:
+            return float(value)
+    raise RuntimeError(f"{key} is missing in: {done.output[-500:]}")
+
+
+def own_memory() -> int:
+    """The largest resident set of this process so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@dataclass
+class Figures:
+    """Seconds (or whatever else) of each contender, round by round, and what was left out."""
+
+    unit: str = "s"
+    values: dict[str, list[float]] = field(default_factory=dict)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    def note(self, who: str, value: float) -> None:
+        """One more measurement."""
+        self.values.setdefault(who, []).append(value)
+
+    def middle(self, who: str) -> float | None:
+        """The median of a contender."""
+        found = self.values.get(who)
+        return statistics.median(found) if found else None
+
+
+def attempt(figures: Figures, who: str, work: Callable[[], float]) -> None:
+    """Measure a peer; what keeps it from being measured is a reason, not an error."""
+    try:
+        figures.note(who, work())
+    except (OSError, RuntimeError) as error:
+        figures.skipped[who] = (str(error).strip().splitlines() or ["failed"])[-1][:100]

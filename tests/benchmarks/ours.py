@@ -1,0 +1,153 @@
+"""What we do ourselves, each in a fresh process: `python -m tests.benchmarks.ours JOB ARGS`.
+
+Prints `key=value` lines; times count from the start of the process, its imports included.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+from globofs.events import Note
+
+
+def _since_start() -> float:
+    """Seconds since the kernel started this process."""
+    with open("/proc/self/stat", encoding="ascii") as file:
+        ticks = int(file.read().rpartition(")")[2].split()[19])
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+
+
+def _init(volume: str, *options: str) -> None:
+    from globofs.volume import Volume
+
+    chunking = options[0] if options else "cdc"
+    Volume.init(volume, chunking=chunking).close()
+
+
+def _add(volume: str, *sources: str) -> None:
+    from globofs.volume import Volume
+
+    def emit(event: object) -> None:
+        if isinstance(event, Note) and "safe" in event.text:
+            print(f"safe={_since_start():.3f}")
+
+    with Volume.open(volume) as opened:
+        done = opened.add(list(sources), emit=emit)
+        print(f"files={done.files}\nadded={done.added}\nunchanged={done.unchanged}")
+    print(f"complete={_since_start():.3f}")
+
+
+def _restore(volume: str, target: str) -> None:
+    from globofs.volume import Volume
+
+    with Volume.open(volume) as opened:
+        names = [entry.path for entry in opened.view().children(b"")]
+        done = opened.restore(names, to=target)
+        print(f"files={done.files}")
+
+
+def _rebuild(volume: str) -> None:
+    from globofs.store.node import open_node
+
+    with open_node(volume) as node:
+        node.index.reset()
+        begin = time.monotonic()
+        node.catch_up()
+        took = time.monotonic() - begin
+        records = node.index.one("SELECT count(*) FROM record")[0]
+        print(f"records={records}\nseconds={took:.4f}\nrate={records / took:.0f}")
+
+
+def _pair(first: str, second: str) -> None:
+    """Two volumes that know each other."""
+    from globofs.volume import Volume
+
+    Volume.init(first).close()
+    Volume.init(second).close()
+    with Volume.open(first) as one, Volume.open(second) as two:
+        one.peer_add("second", second, yes=True)
+        two.peer_add("first", first, yes=True)
+
+
+def _sync(volume: str, *options: str) -> None:
+    from globofs.volume import Volume
+
+    with Volume.open(volume) as opened:
+        if "mirror" in options:
+            opened.mirror(b"")
+        else:
+            opened.sync()
+
+
+def _rounds(volume: str, count: str) -> None:
+    """Sync rounds with nothing new, in one process; for `strace` and the clock."""
+    from globofs.volume import Volume
+
+    with Volume.open(volume) as opened:
+        opened.sync()
+        opened.sync()
+        begin = time.monotonic()
+        os.access("/globofs-rounds-begin", os.F_OK)
+        for _ in range(int(count)):
+            opened.sync()
+        os.access("/globofs-rounds-end", os.F_OK)
+        print(f"seconds={(time.monotonic() - begin) / int(count):.5f}")
+
+
+def _change(first: str, second: str, count: str) -> None:
+    """A change at `first` until it can be read at `second`, both engines running here."""
+    from globofs.engine import Engine
+    from globofs.volume import Volume
+
+    source = os.path.join(os.path.dirname(first), "changing")
+    os.makedirs(source, exist_ok=True)
+    with Volume.open(first) as one, Volume.open(second) as two:
+        left, right = Engine(one), Engine(two)
+        left.start()
+        right.start()
+        try:
+            left.wait_idle(20)
+            right.wait_idle(20)
+            took: list[float] = []
+            for number in range(int(count)):
+                took.append(_one_change(one, two, source, number))
+                time.sleep(0.5)
+            print(f"seconds={sorted(took)[len(took) // 2]:.4f}")
+        finally:
+            left.close(5)
+            right.close(5)
+
+
+def _one_change(one: object, two: object, source: str, number: int) -> float:
+    path = os.path.join(source, f"file{number}")
+    data = os.urandom(1024)
+    with open(path, "wb") as file:
+        file.write(data)
+    begin = time.monotonic()
+    one.add([path])  # type: ignore[attr-defined]
+    wanted = f"file{number}".encode()
+    while time.monotonic() - begin < 30:
+        version = two.view().version(wanted)  # type: ignore[attr-defined]
+        if version is not None:
+            assert b"".join(two.read(version)) == data  # type: ignore[attr-defined]
+            return time.monotonic() - begin
+        time.sleep(0.005)
+    raise SystemExit("the change did not arrive in 30 s")
+
+
+JOBS: dict[str, Callable[..., None]] = {
+    "init": _init,
+    "add": _add,
+    "restore": _restore,
+    "rebuild": _rebuild,
+    "pair": _pair,
+    "sync": _sync,
+    "rounds": _rounds,
+    "change": _change,
+}
+
+if __name__ == "__main__":
+    JOBS[sys.argv[1]](*sys.argv[2:])
