@@ -12,7 +12,9 @@ from tests.helpers_sshd import HOUSE, Machine, machines, needs_sshd
 pytestmark = [*needs_sshd, pytest.mark.timeout(240)]
 
 SECTION = re.compile(r"^## Two machines\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
-BLOCK = re.compile(r"^```sh\n# on (both|the server|the laptop)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```sh\n# on (both|the server|the laptop)\n(.*?)^```", re.MULTILINE | re.DOTALL
+)
 
 
 def told() -> list[tuple[str, str]]:

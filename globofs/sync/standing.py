@@ -24,6 +24,7 @@ from globofs.sync.peering import peer_list
 from globofs.sync.results import Cancelled, never
 
 _LOOK_SECONDS: Final = 0.02
+_STUCK_SECONDS: Final = 1.0
 _STATES: Final[dict[str, PeerState]] = {"peer-wrong": "wrong", "peer-stuck": "stuck"}
 
 
@@ -36,13 +37,22 @@ def probe(
     node: Node, peers: Peers, *, deadline: float = 5.0, cancelled: Cancelled = never
 ) -> list[PeerStatus]:
     """The peers as they answer now, by name. Who has not answered after `deadline` seconds is
-    stuck; a paused one is not asked. Raises nothing of a peer's doing."""
+    stuck; one that was stuck when last seen gets a second, a paused one is not asked. Raises
+    nothing of a peer's doing."""
     known = {status.name: status for status in peer_list(node)}
     asked = [peer for peer in peers if peer.name in known and known[peer.name].state != "paused"]
-    calls = {peer.name: peer.pool.submit(_ask, peer.directory, deadline=deadline) for peer in asked}
-    end = node.clock.monotonic() + deadline
-    while not all(call.done() for call in calls.values()):
-        if cancelled() or node.clock.monotonic() >= end:
+    waits = {
+        peer.name: min(deadline, _STUCK_SECONDS) if known[peer.name].state == "stuck" else deadline
+        for peer in asked
+    }
+    calls = {
+        peer.name: peer.pool.submit(_ask, peer.directory, deadline=waits[peer.name])
+        for peer in asked
+    }
+    begun = node.clock.monotonic()
+    while not cancelled():
+        waited = node.clock.monotonic() - begun
+        if all(call.done() or waited >= waits[name] for name, call in calls.items()):
             break
         node.clock.sleep(_LOOK_SECONDS)
     ours = decode_or_empty(local_applied_bytes(node))
