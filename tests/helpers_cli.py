@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from globofs.cli.main import main
+from tests.helpers_story import Answer, At
 
 
 @dataclass
@@ -95,3 +96,13 @@ ENVIRONMENT = {
     "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
 }
 COMMAND = [sys.executable, "-m", "globofs"]
+
+
+class Inside(At):
+    """A volume spoken to like `At`, in this process: many times as fast."""
+
+    def __call__(self, *words: str | bytes, expect: int | None = 0, **options: Any) -> Answer:
+        ran = run("-C", self.volume, *map(os.fsdecode, words))
+        if expect is not None:
+            assert ran.status == expect, f"{words}: {ran.status}\n{ran.out}\n{ran.err}"
+        return Answer(ran.status, ran.raw, ran.err)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,74 @@ def test_a_push_never_makes_upstream(pair: tuple[Site, Site]) -> None:
     with pytest.raises(PeerError):
         here.peers["there"].append_updates(here.uuid, None, b"\nrecord")
     assert not (node_of(there) / "upstream").exists()
+
+
+def test_a_push_never_lands_in_a_peer_entry(pair: tuple[Site, Site]) -> None:
+    here, there = pair
+    there.knows(here, name="entry")
+    entry = Path(there.node.volume) / "entry"
+    before = sorted(entry.iterdir())
+    for place in (entry, entry / "..", Path(there.node.volume) / "nothing"):
+        peer = PeerDirectory("there", here.uuid, str(place), here.node.clock.now_ns)
+        with pytest.raises((PeerOffline, PeerWrong)):
+            peer.append_updates(here.uuid, None, b"\nrecord")
+        with pytest.raises((PeerOffline, PeerWrong)):
+            peer.write_block(bytes(32), b"x", "")
+    assert sorted(entry.iterdir()) == before
+    assert not (node_of(there) / "upstream" / here.uuid).exists()
+
+
+def test_a_node_of_a_later_release_is_a_peer(pair: tuple[Site, Site]) -> None:
+    """Keys nobody here knows, in its config and in our entry for it, do no harm."""
+    here, there = pair
+    with open(node_of(there) / "config", "a") as config:
+        config.write("erasure=7of9\ncacheonly=perhaps\n")
+    with open(Path(here.node.volume) / "there" / "config", "a") as config:
+        config.write("bandwidth=3M  # a later release knows\n")
+    here.peers.reload()
+    here.peers["there"].check()
+    here.write("file", b"content")
+    assert here.sync().problems == ()
+    names = os.listdir(node_of(there) / "upstream" / here.uuid / "updates")
+    assert names == ["latest"]
+
+
+def test_a_listing_that_misses_entries_is_a_hint(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = pair
+    there.write("file", b"content")
+    monkeypatch.setattr(os, "listdir", lambda path: [])
+    real = os.scandir
+
+    @contextmanager
+    def nothing(path: str) -> Iterator[list[os.DirEntry[str]]]:
+        with real(path) as entries:
+            yield list(entries) if str(path).startswith(here.node.volume) else []
+
+    monkeypatch.setattr(os, "scandir", nothing)
+    peer = PeerDirectory("there", there.uuid, there.node.volume, there.node.clock.now_ns)
+    assert peer.check() == there.node.directory
+    data = peer.read_updates(there.uuid, None, peer.list_updates(there.uuid)[-1], 0, 1 << 20)
+    assert b"kind=version" in data
+
+
+def test_a_peer_that_is_there_and_fails_is_not_offline(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _there = pair
+    here.write("file", b"content")
+
+    def failing(operation: str, args: tuple[object, ...]) -> None:
+        if operation == "fsync" and "/there/" in str(args[0]):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(fsio, "observer", failing)
+    result = here.round("there")
+    assert result.seen.state == "online"
+    assert result.seen.reason == "Input/output error"
+    assert result.seen.outgoing > 0
+    assert [problem.warning for problem in result.problems] == [False]
 
 
 def test_append_is_one_buffer_and_segments_are_closed(

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers_cli import Inside, make
 from tests.helpers_sshd import Machine, Sshfs, machines, needs_sshd
-from tests.helpers_story import At, make_nodes, until
+from tests.helpers_story import At, until
 
 pytestmark = needs_sshd
 
@@ -21,6 +22,10 @@ MB = 1_000_000
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     with machines(tmp_path_factory.mktemp("ssh"), "server") as made:
         yield made[0]
+
+
+def nodes(directory: Path, *names: str) -> list[Inside]:
+    return [Inside(make(directory / name, name).volume) for name in names]
 
 
 def write(at: At, directory: Path, name: str, size: int) -> bytes:
@@ -48,7 +53,7 @@ def test_three_nodes_one_behind_sshfs_that_dies_in_mid_transfer(
 ) -> None:
     """`far` is reached through sshfs by both others, and reaches nobody. Its mount is killed while
     it is read from, everything goes on without it, and then the rest of it comes."""
-    one, two, far = make_nodes(tmp_path, "one", "two", "far", peers=False)
+    one, two, far = nodes(tmp_path, "one", "two", "far")
     with Sshfs(server, far.volume, tmp_path / "mnt") as mount:
         for at, other in ((one, two), (two, one)):
             at("peer", "add", other.volume.name, str(other.volume))
@@ -89,7 +94,7 @@ def test_three_nodes_one_behind_sshfs_that_dies_in_mid_transfer(
 
 def test_a_server_that_cannot_reach_back(tmp_path: Path, server: Machine) -> None:
     """The laptop writes its blocks there; with the laptop gone the server's node reads all."""
-    laptop, nas = make_nodes(tmp_path, "laptop", "nas", peers=False)
+    laptop, nas = nodes(tmp_path, "laptop", "nas")
     with Sshfs(server, nas.volume, tmp_path / "mnt") as mount:
         laptop("peer", "add", "nas", str(mount.place))
         before = write(laptop, tmp_path, "before", 3 * MB)  # not sent by itself
@@ -118,7 +123,7 @@ def test_a_server_that_cannot_reach_back(tmp_path: Path, server: Machine) -> Non
 
 def test_a_peer_that_may_only_be_read(tmp_path: Path, server: Machine) -> None:
     """Everything comes, nothing goes, and that is said; writable again, the rest goes."""
-    mine, theirs = make_nodes(tmp_path, "mine", "theirs", peers=False)
+    mine, theirs = nodes(tmp_path, "mine", "theirs")
     data = write(theirs, tmp_path, "published", 3 * MB)
     with Sshfs(server, theirs.volume, tmp_path / "mnt", "ro") as mount:
         mine("peer", "add", "theirs", str(mount.place))
