@@ -221,11 +221,11 @@ class MovingVerbs(_Base):
     ) -> SyncResult:
         """Push, receive and relay with all peers until nothing new comes, or `deadline` seconds
         are over; `rounds` bounds the rounds with each peer where it is not 0."""
-        from globofs.sync.prune import acknowledge_prunes
+        from globofs.sync.prune import acknowledge_prunes, collect_due
         from globofs.sync.round import sync
 
         acknowledge_prunes(self.node, emit=emit)  # what came last time is answered this time
-        return sync(
+        result = sync(
             self.node,
             self.peers,
             self.puller,
@@ -234,6 +234,9 @@ class MovingVerbs(_Base):
             emit=emit,
             cancelled=cancelled,
         )
+        if not cancelled():
+            collect_due(self.node, emit=emit, cancelled=cancelled)
+        return result
 
     def mirror(
         self,

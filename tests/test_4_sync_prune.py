@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from globofs.errors import UsageError
 from globofs.limits import SECOND_NS
 from globofs.sync import _policy
-from globofs.sync.prune import collect
+from globofs.sync.prune import collect, collect_due
 from globofs.sync.results import Policy
 from globofs.volume import Volume
 from tests.helpers_verbs import Bench, bench
@@ -160,6 +160,27 @@ def test_what_a_node_that_was_away_restored_comes_back(two: tuple[Bench, Volume]
     collect(bench.volume.node, grace_ns=0)
     assert bench.content("docs/x") == content
     assert bench.volume.verify().damaged == 0
+
+
+def test_a_sync_collects_what_a_prune_freed_and_looks_once_only(
+    two: tuple[Bench, Volume], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, other = two
+    exchange(bench.volume, other)
+    other.mirror(all_versions=True)
+    bench.volume.prune(Policy(keep_last=1))
+    exchange(bench.volume, other)
+    assert len(trash(other)) == 4, "set aside without a prune of its own"
+    looked: list[object] = []
+    monkeypatch.setattr("globofs.sync.prune.collect", lambda *a, **k: looked.append(a))
+    exchange(bench.volume, other)
+    assert not looked
+    monkeypatch.undo()
+    for volume in (bench.volume, other):
+        done = collect_due(volume.node, grace_ns=0)
+        assert done is not None
+        assert done.deleted_blocks == 4
+        assert collect_due(volume.node, grace_ns=0) is None
 
 
 def test_a_retired_node_is_not_waited_for(two: tuple[Bench, Volume]) -> None:

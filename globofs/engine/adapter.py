@@ -20,6 +20,7 @@ from globofs.store.state import Wanted
 from globofs.store.views import Entry
 from globofs.sync._missing import pending_manifests
 from globofs.sync._seen import note_seen
+from globofs.sync.prune import acknowledge_prunes, collect_due
 from globofs.sync.pull import Wanted as WantedBlock
 from globofs.sync.receive import Claims
 from globofs.sync.round import PeerMemory, sync_round
@@ -268,7 +269,10 @@ class VolumeWork:
         }
 
     def upkeep(self, emit: Emit, cancelled: Callable[[], bool]) -> None:
-        """A cacheonly node lets go of what it has not used for `cachetime`."""
+        """Prunes are answered and what they freed is collected; a cacheonly node lets go of what
+        it has not used for `cachetime`."""
+        acknowledge_prunes(self._node, emit=emit)
+        collect_due(self._node, emit=emit, cancelled=cancelled)
         config = self._node.config
         if config.cacheonly and config.cachetime_seconds is not None:
             self.volume.evict(emit=emit, cancelled=cancelled)

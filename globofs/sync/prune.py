@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from globofs.errors import Unsupported
-from globofs.events import Emit, Problem, Progress, ignore
+from globofs.events import Emit, Note, Problem, Progress, ignore
 from globofs.format import kinds, names
 from globofs.limits import SECOND_NS, TRASH_GRACE_SECONDS
 from globofs.store import fsio
@@ -23,6 +23,7 @@ from globofs.store.catchup import positions
 from globofs.store.commit import Operation
 from globofs.store.index import chunks, marks
 from globofs.store.node import Node
+from globofs.store.query import View
 from globofs.sync import _policy
 from globofs.sync._versions import writable
 from globofs.sync.results import Cancelled, Policy, PruneResult, never
@@ -183,11 +184,13 @@ def collect(
     if reason:
         return PruneResult(waiting=(reason,), problems=(Problem(b"", reason, warning=True),))
     trash = _Trash(node, grace_ns)
+    prunes = _prunes(node)
     # Alone: whoever adds may be about to rely on a block that no record names yet.
     with node.locks.adders.exclusive():
         trash.bring_back()
         trash.set_aside(cancelled)
         if not cancelled():
+            node.index.set_meta(_COLLECTED, prunes)
             trash.delete()
     emit(Progress("prune", files=trash.blocks, bytes=trash.bytes))
     return PruneResult(
@@ -197,6 +200,53 @@ def collect(
         deleted_bytes=trash.deleted_bytes,
         waiting=tuple(trash.waiting),
     )
+
+
+def collect_due(
+    node: Node,
+    *,
+    grace_ns: int = GRACE_NS,
+    emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> PruneResult | None:
+    """`collect`, where there is something to do: a prune that came since the last time, blocks
+    that waited long enough, or missing ones that may lie in the trash. A sync and the engine ask
+    now and then; with nothing to do it is one query and a look at one directory. None: not done,
+    also while somebody adds."""
+    if node.readonly or not _is_due(node, grace_ns):
+        return None
+    with node.locks.adders.try_exclusive() as free:
+        if not free:
+            return None
+        done = collect(node, grace_ns=grace_ns, emit=emit, cancelled=cancelled)
+    for count, what in ((done.blocks, "set aside"), (done.deleted_blocks, "deleted")):
+        if count:
+            blocks = "1 block" if count == 1 else f"{count:,} blocks"
+            emit(Note(f"{blocks} that no version needs any more: {what}"))
+    return done
+
+
+_COLLECTED: Final = "collected"  # prune records that were applied here when we last collected
+
+
+def _prunes(node: Node) -> int:
+    found = node.index.one("SELECT count(*) FROM event WHERE kind = 'prune'")
+    return int(found[0]) if found else 0
+
+
+def _is_due(node: Node, grace_ns: int) -> bool:
+    prunes = _prunes(node)
+    if not prunes:
+        return False
+    if node.index.meta(_COLLECTED) != prunes:
+        return not _unknown(node)
+    portions = _Trash(node, grace_ns).portions()
+    if not portions:
+        return False
+    if portions[0][0] + grace_ns <= node.clock.now_ns():
+        return not _silent(node)
+    top = View(node).entry(b"")
+    return top is not None and top.missing > 0
 
 
 def _answers(node: Node) -> dict[str, set[tuple[str, int]]]:
@@ -224,7 +274,7 @@ class _Trash:
         self.blocks = self.bytes = self.deleted = self.deleted_bytes = 0
         self.waiting: list[str] = []
 
-    def _portions(self) -> list[tuple[int, str]]:
+    def portions(self) -> list[tuple[int, str]]:
         try:
             found = [name for name in os.listdir(self.directory) if name.isdigit()]
         except FileNotFoundError:
@@ -250,7 +300,7 @@ class _Trash:
 
     def bring_back(self) -> None:
         """What a version names again goes back to its place."""
-        for _, directory in self._portions():
+        for _, directory in self.portions():
             for block in self._used([block for block, _ in self._in(directory)]):
                 self.node.blocks.bring_back(block, directory)
 
@@ -273,9 +323,9 @@ class _Trash:
 
     def delete(self) -> None:
         """Delete what has waited long enough, if every node has answered."""
-        silent = self._silent()
+        silent = _silent(self.node)
         self.waiting += silent
-        for since, directory in self._portions():
+        for since, directory in self.portions():
             left = since + self.grace_ns - self.now
             if left > 0:
                 days = -(-left // (24 * 3600 * SECOND_NS))
@@ -292,21 +342,20 @@ class _Trash:
             with suppress(OSError):
                 fsio.rmdir(directory)
 
-    def _silent(self) -> list[str]:
-        """Nodes that have not answered every prune record, in sentences."""
-        answers = _answers(self.node)
-        asked = set(
-            map(tuple, self.node.index.rows("SELECT origin, seq FROM event WHERE kind = 'prune'"))
-        )
-        nodes = {info.uuid: info for info in self.node.index.nodes()}
-        # A peer that has written nothing yet counts, too: it may hold and restore what it heard.
-        peers = {entry.config.uuid: entry.name for entry in self.node.peer_entries([])}
-        silent = []
-        for uuid in sorted({*nodes, *peers, *self.node.journal.origins()}):
-            info = nodes.get(uuid)
-            missing = asked - answers.get(uuid, set())
-            if missing and not (info is not None and info.retired):
-                name = (info.name if info is not None else "") or peers.get(uuid) or uuid[:8]
-                count = "1 prune" if len(missing) == 1 else f"{len(missing)} prunes"
-                silent.append(f"{name} has not yet agreed to {count}")
-        return silent
+
+def _silent(node: Node) -> list[str]:
+    """Nodes that have not answered every prune record, in sentences."""
+    answers = _answers(node)
+    asked = set(map(tuple, node.index.rows("SELECT origin, seq FROM event WHERE kind = 'prune'")))
+    nodes = {info.uuid: info for info in node.index.nodes()}
+    # A peer that has written nothing yet counts, too: it may hold and restore what it heard.
+    peers = {entry.config.uuid: entry.name for entry in node.peer_entries([])}
+    silent = []
+    for uuid in sorted({*nodes, *peers, *node.journal.origins()}):
+        info = nodes.get(uuid)
+        missing = asked - answers.get(uuid, set())
+        if missing and not (info is not None and info.retired):
+            name = (info.name if info is not None else "") or peers.get(uuid) or uuid[:8]
+            count = "1 prune" if len(missing) == 1 else f"{len(missing)} prunes"
+            silent.append(f"{name} has not yet agreed to {count}")
+    return silent
