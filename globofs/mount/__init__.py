@@ -2,5 +2,5 @@
 
 `namespace` is the live tree (what is recorded, under what is about to be), `past` the read-only
 trees below `.globofs`, `fuse` translates paths in and errnos out, `run` mounts and unmounts,
-`libfuse` finds the library.
+`libfuse` finds the library, `binding` fits mfusepy to both.
 """

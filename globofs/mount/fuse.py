@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import mfusepy
 
 from globofs.errors import GlobofsError
-from globofs.limits import BLOCK_SIZE_DEFAULT
 from globofs.mount.inode import Attributes, Inode
 from globofs.mount.namespace import as_os_error, fail
 from globofs.mount.past import Past, Place, is_past
@@ -26,25 +25,11 @@ if TYPE_CHECKING:
 _KERNEL_CACHE_SECONDS = 1.0
 _PAST_HANDLES = 1 << 40
 """Handles from here on are of things below `.globofs`."""
-_UTIME_NOW = (1 << 30) - 1
-_UTIME_OMIT = (1 << 30) - 2
 
 
 def _inside(path: str) -> bytes:
     """The volume path of a path of the mount."""
     return os.fsencode(path)[1:]
-
-
-def _handle(fip: Any) -> int | None:
-    return fip.contents.fh if fip else None
-
-
-def _utime(stamp: Any) -> int | None:
-    if stamp.tv_nsec == _UTIME_OMIT:
-        return None
-    if stamp.tv_nsec == _UTIME_NOW:
-        return time.time_ns()
-    return int(stamp.tv_sec) * 1_000_000_000 + int(stamp.tv_nsec)
 
 
 def _named(path: str | None) -> bytes:
@@ -54,34 +39,6 @@ def _named(path: str | None) -> bytes:
     if is_past(inside):
         raise fail(errno.EROFS, inside)
     return inside
-
-
-class Fuse(mfusepy.FUSE):
-    """mfusepy, but that an open file's number reaches the calls which libfuse 3 gives no path."""
-
-    def truncate_fuse_3(self, path: bytes | None, length: int, fip: Any) -> int:
-        """`ftruncate(2)` comes without a path."""
-        done: int = self.operations.truncate(self._decoded(path), length, _handle(fip))
-        return done
-
-    def chmod_fuse_3(self, path: bytes | None, mode: int, fip: Any) -> int:
-        """`fchmod(2)` comes without a path."""
-        done: int = self.operations.chmod(self._decoded(path), mode, _handle(fip))
-        return done
-
-    def chown_fuse_3(self, path: bytes | None, uid: int, gid: int, fip: Any) -> int:
-        """`fchown(2)` comes without a path; an id that is not to change comes as -1."""
-        done: int = self.operations.chown(self._decoded(path), uid, gid, _handle(fip))
-        return done
-
-    def utimens_fuse_3(self, path: bytes | None, buf: Any, fip: Any) -> int:
-        """`futimens(2)` comes without a path."""
-        times = (_utime(buf.contents.actime), _utime(buf.contents.modtime)) if buf else None
-        done: int = self.operations.utimens(self._decoded(path), times, _handle(fip))
-        return done
-
-    def _decoded(self, path: bytes | None) -> str | None:
-        return None if path is None else os.fsdecode(path)
 
 
 class VolumeFuse(mfusepy.Operations):
@@ -94,7 +51,7 @@ class VolumeFuse(mfusepy.Operations):
         self.files = files
         self.recorder = recorder
         self.past = past
-        self._uid, self._gid = os.getuid(), os.getgid()
+        self.uid, self.gid = os.getuid(), os.getgid()
         self._past_open: dict[int, tuple[Place, Reader | None]] = {}
         self._listed: dict[int, bytes] = {}
         self._numbers = itertools.count(_PAST_HANDLES)
@@ -108,38 +65,26 @@ class VolumeFuse(mfusepy.Operations):
             config_3.entry_timeout = config_3.attr_timeout = _KERNEL_CACHE_SECONDS
             config_3.negative_timeout = 0.0
             config_3.auto_cache = 1
+            if hasattr(config_3, "no_rofd_flush"):
+                config_3.no_rofd_flush = 1  # nothing of a file open for reading waits for its close
         self.was_mounted = True
         if self.on_mounted is not None:
             self.on_mounted()
 
     # --- attributes -----------------------------------------------------------------------------
 
-    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
+    def getattr(  # type: ignore[override]  # `VolumeBinding` takes these
+        self, path: str | None, fh: int | None = None
+    ) -> Attributes:
         """`stat(2)`, `fstat(2)`."""
         if fh is not None and fh < _PAST_HANDLES:
-            return self._stat(self.files.attributes(fh))
+            return self.files.attributes(fh)
         if fh is not None and fh in self._past_open:
-            return self._stat(self._past_open[fh][0].attributes)
+            return self._past_open[fh][0].attributes
         if path is None:
             raise fail(errno.ENOENT)
         inside = _inside(path)
-        if is_past(inside):
-            return self._stat(self._place(inside).attributes)
-        return self._stat(self.space.attributes(inside))
-
-    def _stat(self, facts: Attributes) -> dict[str, Any]:
-        return {
-            "st_mode": facts.st_mode,
-            "st_size": facts.size,
-            "st_blocks": (facts.size + 511) // 512,
-            "st_blksize": BLOCK_SIZE_DEFAULT,
-            "st_nlink": facts.links,
-            "st_mtime": facts.mtime,
-            "st_atime": facts.mtime if facts.atime is None else facts.atime,
-            "st_ctime": facts.ctime,
-            "st_uid": self._uid if facts.uid is None else facts.uid,
-            "st_gid": self._gid if facts.gid is None else facts.gid,
-        }
+        return self._place(inside).attributes if is_past(inside) else self.space.attributes(inside)
 
     def _place(self, inside: bytes) -> Place:
         try:
@@ -215,19 +160,21 @@ class VolumeFuse(mfusepy.Operations):
         return 0
 
     def readdir(self, path: str | None, fh: int) -> Iterator[Any]:
-        """The names in a directory."""
+        """Asked for through `listing`, with attributes; its being here says that it is."""
+        raise fail(errno.ENOSYS)
+
+    def listing(self, fh: int) -> Iterator[tuple[bytes, Attributes, bool]]:
+        """What is in a directory that is open; False where of the attributes only the kind is."""
         inside = self._listed[fh]
-        yield "."
-        yield ".."
-        if is_past(inside):
-            place = self._place(inside)
-            if place.listing is None:
-                raise fail(errno.ENOTDIR, inside)
-            found = place.listing()
-        else:
-            found = self.space.children(inside)
-        for name, kind in found:
-            yield os.fsdecode(name), Attributes(kind, 0, 0, 0, 0).st_mode, 0
+        if not is_past(inside):
+            for name, facts in self.space.children(inside):
+                yield name, facts, True
+            return
+        place = self._place(inside)
+        if place.listing is None:
+            raise fail(errno.ENOTDIR, inside)
+        for name, kind in place.listing():
+            yield name, Attributes(kind, 0, 0, 0, 0), False
 
     def mkdir(self, path: str, mode: int) -> int:
         """`mkdir(2)`."""

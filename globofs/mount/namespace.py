@@ -114,8 +114,11 @@ class Namespace:
         found = self.need(path)
         if isinstance(found, Inode):
             return self.inode_attributes(found)
-        recorded = entry_attributes(found, self._times.get(path))
-        return self.fleeting.seen(path, recorded, found.version)
+        return self._recorded(found)
+
+    def _recorded(self, entry: Entry) -> Attributes:
+        made = entry_attributes(entry, self._times.get(entry.path))
+        return self.fleeting.seen(entry.path, made, entry.version)
 
     def inode_attributes(self, inode: Inode) -> Attributes:
         """What `stat` answers of something open or not yet recorded, with a name or without."""
@@ -128,8 +131,8 @@ class Namespace:
         version = b"" if inode.dirty else inode.replaces
         return self.fleeting.seen(inode.path, made, version)
 
-    def children(self, path: bytes) -> Iterator[tuple[bytes, Kind]]:
-        """Names and kinds of what lives in a directory; ENOENT, ENOTDIR."""
+    def children(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
+        """Names and attributes of what lives in a directory; ENOENT, ENOTDIR."""
         if path and self.need(path).kind != "directory":
             raise fail(errno.ENOTDIR, path)
         with self.lock:
@@ -138,10 +141,10 @@ class Namespace:
             if entry.name not in over:
                 if len(self._cache) < _CACHE_ENTRIES:
                     self._cache[entry.path] = entry
-                yield entry.name, entry.kind
+                yield entry.name, self._recorded(entry)
         for name, inode in over.items():
             if inode.kind != "deleted":
-                yield name, inode.kind
+                yield name, self.inode_attributes(inode)
 
     def _below(self, path: bytes) -> set[bytes]:
         return set(self._children.get(path, ()))

@@ -111,7 +111,7 @@ def _serve(
     allow_other: bool,
 ) -> None:
     from globofs.engine import Engine
-    from globofs.mount.fuse import Fuse
+    from globofs.mount.binding import VolumeBinding
 
     engine = Engine(volume) if sync else None
     face.on_mounted = on_ready
@@ -122,7 +122,7 @@ def _serve(
     # libfuse ends its loop at these only where nobody else handles them.
     before = {sign: signal.signal(sign, signal.SIG_DFL) for sign in (signal.SIGTERM, signal.SIGHUP)}
     try:
-        Fuse(
+        VolumeBinding(
             face,
             place,
             foreground=True,
