@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from globofs.events import Emit, ignore
 from globofs.format.applied import Applied
 from globofs.peerio.peer import Peer
+from globofs.store.apply_records import load_seen
 from globofs.store.node import Node
 from globofs.sync._journals import lacked
 from globofs.sync._outbox import Delivered, Sent, deliver
 from globofs.sync._patience import Patience
+from globofs.sync._spans import Spans
 from globofs.sync.results import Cancelled, never
 
 RELAY_AFTER_ROUNDS = 2
@@ -41,8 +43,8 @@ def relay(
 ) -> Delivered:
     """Pass on the records of every origin that `peer` has lacked for two rounds.
 
-    A node's own records go back to it too: one restored from a backup misses them.
-    Raises `PeerError`.
+    A node's own records go back to it too: one restored from a backup misses them, and where it
+    went on writing before it could ask, its numbers tell nobody so. Raises `PeerError`.
     """
     records = total = waiting = 0
     for origin, position in ours.items():
@@ -50,6 +52,16 @@ def relay(
             continue
         known = theirs.get(origin)
         lacking = lacked(known, position)
+        forked = _forked(node, origin) if origin == peer.uuid and not lacking else None
+        if forked:
+            done = deliver(
+                *(node, peer, origin, known, forked),
+                memory.sent.setdefault(f"fork {origin}", Sent()),
+                emit=emit,
+                cancelled=cancelled,
+            )
+            records += done.records
+            total += done.bytes
         if not lacking:
             memory.patience.forget(origin)
             memory.sent.pop(origin, None)
@@ -63,3 +75,11 @@ def relay(
         records += done.records
         total += done.bytes
     return Delivered(records, total, waiting)
+
+
+def _forked(node: Node, origin: str) -> Spans:
+    """The numbers under which there are two records of a journal."""
+    if not load_seen(node.index.db, origin).forked:
+        return Spans()
+    sql = "SELECT seq FROM record WHERE origin = ? GROUP BY seq HAVING count(*) > 1 ORDER BY seq"
+    return Spans([(seq, seq) for (seq,) in node.index.rows(sql, (origin,))])
