@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import uuid as uuid_module
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from globofs import limits
-from globofs.errors import BadConfig, FormatError, PeerOffline, PeerWrong
+from globofs.errors import BadConfig, FormatError, PeerOffline, PeerWrong, printable
 from globofs.format.applied import Applied, decode
 from globofs.format.codec import encoded_limit
 from globofs.format.config import parse_foreign
-from globofs.format.text import format_time
+from globofs.format.text import format_time, parse_uuid
 from globofs.peerio import files
 from globofs.peerio.pool import beat
 
@@ -121,6 +122,7 @@ class PeerDirectory:
             raise PeerOffline(peer=self.name, reason=reason)
         if facts.uuid != self.uuid:
             reason = f"{self.volume} belongs to node {facts.uuid or 'without a uuid'}"
+            reason += self._heir(facts)
             raise PeerWrong(peer=self.name, reason=reason)
         self._inside = os.path.realpath(facts.directory)
         self._config = b""
@@ -150,9 +152,24 @@ class PeerDirectory:
                 return node
             self._node = ""
             if last:
-                reason = f"its config now names node {facts.uuid or 'nobody'}"
+                reason = f"its config now names node {facts.uuid or 'nobody'}{self._heir(facts)}"
                 raise PeerWrong(peer=self.name, reason=reason)
         raise AssertionError("unreachable")
+
+    def _heir(self, facts: NodeFacts) -> str:
+        """What to say where the node there once had the expected uuid, until its volume was found
+        to be a copy. Not followed by itself: the one that kept the uuid may be the one meant."""
+        try:
+            parse_uuid(facts.uuid)  # it becomes part of a path
+            if not os.path.isdir(f"{facts.directory}/upstream/{facts.uuid}/was-{self.uuid}"):
+                return ""
+        except FormatError:
+            return ""
+        place = shlex.quote(printable(self.volume))
+        return (
+            f", which was {self.uuid} until its volume was copied; if this is the one you mean:"
+            f" globofs peer remove {self.name} && globofs peer add {self.name} {place}"
+        )
 
     def guarded(self, function: Callable[[str], bytes]) -> bytes:
         """`function(node directory)` between two checks; what it raised gives way to theirs."""

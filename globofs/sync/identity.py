@@ -259,7 +259,7 @@ def _fork(node: Node, peer: Peer, position: Position, emit: Emit) -> None:
         f"{peer.name} knows another continuation of this node's journal after record {common}:"
         f" the volume was copied, or restored and used. This node is {new} from now on; what it"
         " wrote since is issued again under that name. Where other nodes name this one as a peer,"
-        " correct the uuid there."
+        " say `globofs peer remove` and `globofs peer add` there."
     )
     emit(Problem(b"", text))
     mark = f"{old} {new} {common}\n".encode()
