@@ -118,6 +118,17 @@ def age_words(ns: int, now: int) -> str:
     return "now" if seconds < 2 else f"{_one_unit(seconds)} ago"
 
 
+def long_age(ns: int, now: int) -> str:
+    """`just now`, `3 days ago`, `a year, 2 months ago`: for sentences, beside the exact time; in
+    columns `age_words` is what does not wobble."""
+    import humanize  # only where such a sentence is said: a listing must not wait for it
+
+    seconds = (now - ns) // SECOND_NS
+    if -2 < seconds < 2:
+        return "just now"
+    return str(humanize.naturaltime(abs(seconds), future=seconds < 0))
+
+
 def _one_unit(seconds: int) -> str:
     for unit in ("y", "mo", "w", "d", "h", "m"):
         limit = 2 * _WEEK if unit == "w" else _SPANS[unit]
@@ -182,7 +193,7 @@ _UNITS = {
 
 def parse_time(text: str, now: int, *, start: bool = False) -> int:
     """The moment `text` names: ISO 8601 (local without a zone), `yesterday 18:00`, `2h ago`,
-    `monday`, a version's number, and every form the screens show. Raises `BadTime`."""
+    `monday`, `last week` (seven days ago), a version's number, and every form the screens show. Raises `BadTime`."""
     words = " ".join(text.split())
     found = re.fullmatch(_NUMBER, words)
     if found:
@@ -216,7 +227,10 @@ def _parse_words(lower: str, now: int, start: bool) -> int | None:
         return _moment(
             (int(year), int(month), int(day)), (hour, minute, second, fraction), zone, start
         )
-    head, _, rest = lower.partition(" ")
+    last = re.fullmatch(r"(?:last|a|one) (week|month|year)", lower)
+    if last:
+        return now - _UNITS[last[1]] * SECOND_NS
+    head, _, rest = lower.removeprefix("last ").partition(" ")
     day = _named_day(head, now)
     if day is not None:
         return _with_clock(day, rest, start)

@@ -261,3 +261,18 @@ def test_enumerations() -> None:
     assert speech.where_words(["a", "b", "c"]) == "a, b and c"
     assert speech.plural(1, "copy", "copies") == "1 copy"
     assert speech.plural(2000, "copy", "copies") == "2,000 copies"
+
+
+def test_ages_in_sentences_are_spelled_out() -> None:
+    now = 1_790_000_000 * SECOND
+    for back, words in ((0, "just now"), (3 * 86_400, "3 days ago"), (60, "a minute ago")):
+        assert speech.long_age(now - back * SECOND, now) == words
+    assert speech.long_age(now + 7200 * SECOND, now) == "2 hours from now"
+
+
+def test_last_week_is_a_moment_too() -> None:
+    now = 1_790_000_000 * SECOND
+    assert speech.parse_time("last week", now) == now - 7 * 86_400 * SECOND
+    assert speech.parse_time("last monday", now) == speech.parse_time("monday", now)
+    with pytest.raises(BadTime):
+        speech.parse_time("last notes", now)
