@@ -16,7 +16,7 @@ from typing import Final
 
 from globofs.errors import FormatError
 from globofs.format.text import (
-    check_field,
+    check_fields,
     format_time,
     header_lines,
     parse_time,
@@ -113,15 +113,13 @@ def encode_record(record: Record) -> tuple[bytes, bytes]:
         raise _bad(f"no kind: {r.kind!r}")
     if r.payload and not r.payload.endswith(b"\n"):
         raise _bad("the payload does not end in a newline")
-    lines = [
+    head = (
         f"seq={r.seq}\norigin={parse_uuid(r.origin)}\nprev={r.prev.hex()}\nop={r.op}"
         f"\nkind={r.kind}\ntime={format_time(r.time)}\n"
-    ]
-    for key, value in r.fields:
-        check_field(key, value)
-        lines.append(f"{key}={value}\n")
-    lines.append("\n")
-    body = "".join(lines).encode("ascii") + r.payload
+    )
+    lines = "".join([f"{key}={value}\n" for key, value in r.fields])
+    check_fields(r.fields, lines)
+    body = f"{head}{lines}\n".encode("ascii") + r.payload
     if MARKER in r.payload or len(body) > RECORD_BYTES:
         raise _bad("the payload holds a record's marker, or the record is too large")
     digest = sha256(body)

@@ -7,6 +7,7 @@ that equal things are equal bytes and have equal hashes. FORMAT.md, section 3, "
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from globofs.errors import FormatError
@@ -88,6 +89,15 @@ def check_field(key: str, value: str) -> None:
     """FormatError unless `key=value` can stand as a header line."""
     if len(key) + len(value) >= HEADER_LINE_CHARS or not _LINE.fullmatch(f"{key}={value}"):
         raise FormatError(what=repr(f"{key}={value}"[:80]), reason="not a header line")
+
+
+def check_fields(fields: Sequence[tuple[str, str]], lines: str) -> None:
+    """`check_field` for all of `fields`; `lines` are they as header lines, each with its end."""
+    short = len(lines) < HEADER_LINE_CHARS and lines.count("\n") == len(fields)
+    if short and _LINES.fullmatch(lines):
+        return
+    for key, value in fields:
+        check_field(key, value)
 
 
 def header_lines(text: str) -> list[tuple[str, str]]:

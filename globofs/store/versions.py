@@ -65,6 +65,31 @@ def blocks_of(index: Index, row: int) -> list[tuple[Block, bool]]:
     ]
 
 
+def blocks_by_id(index: Index, version: bytes) -> list[Block]:
+    """The blocks of the version of that id, in their order. KeyError if it is not known."""
+    found = index.one("SELECT list FROM version WHERE id = ?", (version,))
+    if found is None:
+        raise KeyError(version.hex())
+    packed = array("I", found[0])
+    known = _known_blocks(index, dict.fromkeys(packed[0::2]))
+    return [Block(known[no][0], size) for no, size in zip(packed[0::2], packed[1::2], strict=True)]
+
+
+def blocks_of_many(index: Index, rows: Iterable[int]) -> dict[int, list[Block]]:
+    """The blocks of many versions in their order, by their rows: two questions for 900 of them."""
+    found: dict[int, list[Block]] = {}
+    for chunk in chunks(rows):
+        sql = f"SELECT row, list FROM version WHERE row IN ({marks(chunk)})"
+        packed = {row: array("I", listed) for row, listed in index.rows(sql, chunk)}
+        known = _known_blocks(index, {no for numbers in packed.values() for no in numbers[0::2]})
+        for row, numbers in packed.items():
+            found[row] = [
+                Block(known[no][0], size)
+                for no, size in zip(numbers[0::2], numbers[1::2], strict=True)
+            ]
+    return found
+
+
 class Told(NamedTuple):
     """What the index can tell of a version: the exact text of its manifest, and its blocks."""
 

@@ -14,6 +14,7 @@ from globofs.format import names
 from globofs.store.heads import winner
 from globofs.store.node import Node
 from globofs.store.query import View
+from globofs.store.versions import by_ids
 from globofs.store.views import Block, Version
 from globofs.sync._versions import hint, live_at
 from globofs.sync.results import Action, PlanItem, RestorePlan
@@ -88,7 +89,8 @@ class _Asked:
             if self.at is not None:
                 raise
             return self._last_life(path)
-        found = ((entry.path, self.then.version_by_id(entry.version)) for entry in entries)
+        known = by_ids(self.node.index, (entry.version for entry in entries if entry.version))
+        found = ((entry.path, known.get(entry.version or b"")) for entry in entries)
         return [(where, version) for where, version in found if version is not None]
 
     def _last_life(self, path: bytes) -> list[Wanted]:
@@ -146,9 +148,11 @@ def _inside(asked: _Asked, path: bytes, wanted: list[Wanted], delete: bool) -> I
     current = {entry.path: entry for entry in now.walk(path)}
     if own is not None:
         current[path] = own
+    shown = [current[where].version for where, _ in wanted if where in current]
+    known = by_ids(asked.node.index, (version for version in shown if version))
     for where, version in wanted:
         entry = current.get(where)
-        there = now.version_by_id(entry.version) if entry is not None and entry.version else None
+        there = known.get(entry.version) if entry is not None and entry.version else None
         yield _inside_item(where, version, there)
     if not delete:
         return

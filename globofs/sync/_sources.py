@@ -134,15 +134,28 @@ def _line(sign: str, version: bytes) -> str:
 def remember_restored(node: Node, items: Iterable[PlanItem]) -> None:
     """Files were written to a folder: what is edited there later was made from these versions."""
     memories: dict[SourceName, Memory] = {}
+    known: dict[tuple[str, bytes], SourceName] = {}
     for item in items:
         version, target = item.version, item.target
         if version is None or target is None:
             continue
         path = item.path
-        name = source_name(target, path)
+        name = _beside(target, path, known)
         memory = memories.get(name)
         if memory is None:
             memory = memories[name] = Memory(node, name)
         memory.restored(path, version.kind, version.size, version.mtime, version.id)
     for memory in memories.values():
         memory.save()
+
+
+def _beside(disk: str, path: bytes, known: dict[tuple[str, bytes], SourceName]) -> SourceName:
+    """`source_name`, worked out once for all files of a directory."""
+    above, name = os.path.split(disk)
+    if not path or os.fsencode(name) != names.name(path):
+        return source_name(disk, path)
+    where = (above, names.parent(path))
+    found = known.get(where)
+    if found is None:
+        found = known[where] = source_name(*where)
+    return found

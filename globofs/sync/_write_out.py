@@ -15,6 +15,7 @@ from globofs.events import Emit, Problem, Progress
 from globofs.limits import KIB, MIB
 from globofs.store.node import Node
 from globofs.store.query import View
+from globofs.store.versions import blocks_of_many
 from globofs.store.views import Block, Version
 from globofs.sync._outside import Outside
 from globofs.sync.pull import Puller, Wanted
@@ -107,6 +108,10 @@ class _WriteOut:
 
     def _relative(self, item: PlanItem) -> str:
         assert item.target is not None
+        # The planner joined it to the base: `relpath` would cost more than writing the file.
+        begin = self._base if self._base.endswith("/") else self._base + "/"
+        if item.target.startswith(begin):
+            return item.target[len(begin) :]
         return os.path.relpath(item.target, self._base)
 
     def _fetch(self, portion: list[PlanItem]) -> None:
@@ -127,11 +132,9 @@ class _WriteOut:
     def _group(self, items: list[PlanItem]) -> None:
         if self._over():
             return
-        listed = {
-            item.path: [block for block, _ in self._view.blocks_of(item.version)]
-            for item in items
-            if item.version is not None and item.version.kind == "file"
-        }
+        files = {i.path: i.version.row for i in items if i.version and i.version.kind == "file"}
+        found = blocks_of_many(self._node.index, files.values())
+        listed = {path: found.get(row, []) for path, row in files.items()}
         small: dict[bytes, bytes | None] = {}
         if len(items) > 1:
             pairs = {block for blocks in listed.values() for block in blocks}
