@@ -26,7 +26,7 @@ STRESSORS = (
     *("dirdeep", "dirmany", "dup", "eventfd", "fallocate", "fcntl", "fiemap", "file-ioctl"),
     *("filename", "flock", "fstat", "getdent", "hdd", "io", "iomix", "lease", "link"),
     *("locka", "lockf", "lockofd", "mknod", "open", "pipe", "readahead", "rename", "seek"),
-    *("sendfile", "symlink", "sync-file", "touch", "utime", "xattr", "aio", "metamix", "mmap"),
+    *("sendfile", "symlink", "sync-file", "touch", "utime", "xattr", "aio", "mmap"),
 )
 
 

@@ -7,6 +7,7 @@ not here comes through a `FileReader`, which pulls and reads ahead over the netw
 
 from __future__ import annotations
 
+import errno
 import queue
 import threading
 from bisect import bisect_right
@@ -15,9 +16,11 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from globofs.errors import GlobofsError
+from globofs.mount.namespace import fail
+from globofs.store.versions import blocks_by_id
 
 if TYPE_CHECKING:
-    from globofs.store.views import Block, Version
+    from globofs.store.views import Block
     from globofs.sync.pull import FileReader
     from globofs.volume import Volume
 
@@ -49,8 +52,15 @@ class Contents:
         self._ahead: queue.SimpleQueue[Block] = queue.SimpleQueue()
         self._workers = 0
 
-    def reader(self, version: Version) -> VersionReader:
-        """Random access to the content of `version`, for any number of threads."""
+    def blocks(self, version: bytes) -> list[Block]:
+        """The blocks of the version of that id; EIO if nothing is known of it any more."""
+        try:
+            return blocks_by_id(self.volume.node.index, version)
+        except KeyError:
+            raise fail(errno.EIO) from None
+
+    def reader(self, version: bytes) -> VersionReader:
+        """Random access to the content of the version of that id, for any number of threads."""
         return VersionReader(self, version)
 
     def held(self, block: Block) -> bytes | None:
@@ -113,10 +123,10 @@ class Contents:
 class VersionReader:
     """The content of one version. Any number of threads may read at once."""
 
-    def __init__(self, contents: Contents, version: Version) -> None:
+    def __init__(self, contents: Contents, version: bytes) -> None:
         self._contents = contents
         self._version = version
-        self._blocks = [block for block, _ in contents.volume.blocks(version)]
+        self._blocks = contents.blocks(version)
         self._starts = list(accumulate((block.size for block in self._blocks), initial=0))
         self._asked = 0  # blocks before this one were read, or asked for ahead
         self._remote: FileReader | None = None
@@ -158,7 +168,11 @@ class VersionReader:
         """A block that is not here: from a peer, with the next ones on their way."""
         with self._pulling:
             if self._remote is None:
-                self._remote = self._contents.volume.reader(self._version)
+                volume = self._contents.volume
+                version = volume.view().version_by_id(self._version)
+                if version is None:
+                    raise fail(errno.EIO)
+                self._remote = volume.reader(version)
             data = self._remote.pread(self._starts[at], self._blocks[at].size)
         self._contents.keep(self._blocks[at], data)
         return data

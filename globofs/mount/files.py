@@ -133,7 +133,7 @@ class Files:
             raise as_os_error(error, inode.path) from None
 
     def _base(self, inode: Inode, offset: int, size: int) -> bytes:
-        if inode.base is None or offset >= inode.base.size:
+        if not inode.base:
             return b""
         reader = inode.reader
         if reader is None:
@@ -151,8 +151,7 @@ class Files:
             if inode.scratch is not None:
                 return inode.scratch
             log = self.space.writable()
-            volume = self.space.volume
-            blocks = [block for block, _ in volume.blocks(inode.base)] if inode.base else []
+            blocks = self.contents.blocks(inode.base) if inode.base else []
             inode.scratch = Scratch(
                 log.scratch(inode.number),
                 blocks,

@@ -240,7 +240,7 @@ class VolumeFuse(mfusepy.Operations):
         place = self._place(inside)
         if place.listing is not None:
             raise fail(errno.EISDIR, inside)
-        reader = self.files.contents.reader(place.version) if place.version else None
+        reader = self.files.contents.reader(place.version.id) if place.version else None
         number = next(self._numbers)
         self._past_open[number] = (place, reader)
         return number

@@ -11,7 +11,7 @@ from globofs.store.intent import Intent
 
 if TYPE_CHECKING:
     from globofs.store.scratch import Scratch
-    from globofs.store.views import Entry, Kind, Version
+    from globofs.store.views import Entry, Kind
 
 
 class Reader(Protocol):
@@ -59,7 +59,7 @@ class Inode:
     ctime: int = 0
     size: int = 0
     target: bytes = b""
-    base: Version | None = None  # holds the content, but for what is in the scratch file
+    base: bytes = b""  # id of the version that holds what is not in the scratch file
     replaces: bytes = b""  # id of the version that is recorded at its path
     from_path: bytes | None = None
     from_id: bytes | None = None
@@ -83,7 +83,7 @@ class Inode:
             mode=self.mode,
             mtime=self.mtime,
             target=self.target,
-            base=self.base.id if self.base is not None else b"",
+            base=self.base,
             replaces=self.replaces,
             from_path=self.from_path or b"",
             from_id=self.from_id or b"",

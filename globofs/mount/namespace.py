@@ -24,7 +24,7 @@ from globofs.mount.inode import Attributes, Inode, entry_attributes
 
 if TYPE_CHECKING:
     from globofs.store.intent import IntentLog
-    from globofs.store.views import Entry, Kind, Version
+    from globofs.store.views import Entry, Kind
     from globofs.volume import Volume
 
 _CACHE_ENTRIES = 200_000
@@ -153,10 +153,6 @@ class Namespace:
         """Whether nothing lives in the directory `path`."""
         return next(self.children(path), None) is None
 
-    def version_of(self, entry: Entry) -> Version | None:
-        """The version that a recorded path shows; None for a directory that none names."""
-        return self.volume.view().version(entry.path) if entry.version else None
-
     # --- overlay ------------------------------------------------------------------------------
 
     def writable(self) -> IntentLog:
@@ -184,7 +180,7 @@ class Namespace:
             facts.ctime,
             entry.size,
             entry.target,
-            base=self.version_of(entry),
+            base=entry.version if facts.kind == "file" else b"",
             replaces=entry.version,
         )
 

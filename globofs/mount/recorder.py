@@ -196,7 +196,7 @@ def change_of(inode: Inode) -> Change | None:
         target=inode.target,
         pieces=scratch.pieces() if scratch is not None else (),
         read=scratch.pread if scratch is not None else None,
-        base=inode.base if scratch is None else None,
+        base=inode.base if scratch is None else b"",
         parents=parents,
         from_path=inode.from_path,
         from_id=inode.from_id,
@@ -217,11 +217,14 @@ def recover(volume: Volume, emit: Emit) -> int:
     count = 0
     for remains in intents.abandoned(open_directory(volume)):
         opened: list[Scratch] = []
+        orphans = [intent for intent in remains.intents if _orphan(volume, intent)]
         try:
             changes = [
                 change
                 for intent in remains.intents
-                if intent.keep and (change := _recovered(volume, remains, intent, opened))
+                if intent.keep
+                and intent not in orphans
+                and (change := _recovered(volume, remains, intent, opened))
             ]
             if changes:
                 write(volume.node, changes, verb="recover")
@@ -231,8 +234,20 @@ def recover(volume: Volume, emit: Emit) -> int:
         finally:
             for scratch in opened:
                 scratch.close(keep=True)
-        intents.discard(remains.directory)
+        for intent in orphans:
+            words = f"{os.fsdecode(intent.path)}: what it was made from is not known any more; "
+            words += f"what was written lies in {remains.directory}"
+            emit(Note(words, warning=True))
+        if orphans:
+            intents.keep_only(remains, orphans)
+        else:
+            intents.discard(remains.directory)
     return count
+
+
+def _orphan(volume: Volume, intent: intents.Intent) -> bool:
+    """Whether an intent rests on a version that the volume has lost."""
+    return bool(intent.keep and intent.base) and volume.view().version_by_id(intent.base) is None
 
 
 def _recovered(
@@ -246,7 +261,7 @@ def _recovered(
         intent.mode,
         intent.mtime,
         target=intent.target,
-        base=base,
+        base=intent.base,
         replaces=intent.replaces,
         from_path=intent.from_path or None,
         from_id=intent.from_id or None,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from globofs.errors import FormatError
@@ -234,6 +234,14 @@ def where(directory: str) -> str:
         return os.fsdecode(fsio.read_file(os.path.join(directory, "where"), 65536)[:-1])
     except OSError:
         return ""
+
+
+def keep_only(remains: Remains, intents: Sequence[Intent]) -> None:
+    """All other intents are recorded, and need no recovering at the next start."""
+    kept = {intent.number for intent in intents}
+    done = [intent.number for intent in remains.intents if intent.number not in kept]
+    log = os.path.join(remains.directory, "log")
+    fsio.append(log, b"\n" + b"".join(b"done %d\n" % number for number in done))
 
 
 def discard(directory: str) -> None:

@@ -16,7 +16,7 @@ from globofs.store.batch import BlockBatch
 from globofs.store.commit import Committed, Draft
 from globofs.store.node import Node
 from globofs.store.scratch import Span
-from globofs.store.views import Block, Kind, Version
+from globofs.store.views import Block, Kind
 from globofs.sync._versions import batched, writable
 
 ReadAt = Callable[[int, int], bytes]
@@ -34,7 +34,7 @@ class Change:
     target: bytes = b""
     pieces: Sequence[Block | Span] = ()
     read: ReadAt | None = None
-    base: Version | None = None  # its content, where `pieces` does not say
+    base: bytes = b""  # id of the version whose content it has, where `pieces` does not say
     parents: tuple[bytes, ...] | None = None
     from_path: bytes | None = None
     from_id: bytes | None = None
@@ -61,8 +61,8 @@ def write(
 
 def _draft(node: Node, batch: BlockBatch, change: Change) -> Draft:
     blocks: list[Block] = []
-    if change.base is not None and change.kind == "file":
-        blocks = [block for block, _ in versions.blocks_of(node.index, change.base.row)]
+    if change.base and change.kind == "file":
+        blocks = versions.blocks_by_id(node.index, change.base)
     for piece in change.pieces:
         if isinstance(piece, Span):
             blocks += _store(node, batch, change, piece)
