@@ -70,7 +70,7 @@ def test_init_json_and_settings(tmp_path: Path) -> None:
     ran = run(
         "init", tmp_path / "v", *options.split(), "--cacheonly", "--cachetime", "30m", "--json"
     )
-    assert set(ran.json) == {"volume", "uuid", "name"}
+    assert set(ran.json) == {"volume", "uuid", "name", "warnings"}
     config = (tmp_path / "v/here/config").read_text()
     for line in ("name=n", "blocksize=64K", "chunking=fixed", "compression=zstd:9"):
         assert line in config

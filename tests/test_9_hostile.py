@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.helpers_cli import Shell, make, run
+from tests.helpers_cli import Ran, Shell, make, run
 from tests.helpers_hostile import MUTATING, Hostile
 from tests.helpers_mount import needs_fuse
 
@@ -220,3 +220,75 @@ def test_a_peer_on_a_hostile_file_system(tmp_path: Path, fault: Fault, one_way: 
             assert list(mount.mountpoint.iterdir()) == [], "nothing lands on an empty mount point"
             mount.mount()
         told.expect_equal(fault.again)
+
+
+# --- a node's own directory on such a file system -----------------------------------------------
+
+
+@contextmanager
+def own(directory: Path, **faults: Any) -> Iterator[tuple[Shell, Hostile, Ran]]:
+    """A volume made on a file system that is like this from the beginning."""
+    (directory / "disk").mkdir()
+    with Hostile(directory / "disk", directory / "mnt") as mount:
+        mount.be(**faults)
+        said = run("init", mount.mountpoint / "volume", "--name", "own")
+        assert said.status == 0, said.err
+        yield Shell(mount.mountpoint / "volume"), mount, said
+
+
+def content(directory: Path, name: str, size: int = 100_000) -> Path:
+    path = directory / name
+    path.write_bytes(os.urandom(size))
+    return path
+
+
+def test_init_says_what_the_file_system_cannot_do(tmp_path: Path) -> None:
+    for place, faults, word in (
+        ("fine", {}, ""),
+        ("links", failing("symlink", errno="EPERM"), "no symbolic links"),
+        ("locks", failing("flock", errno="ENOLCK"), "no locks"),
+        ("renames", {"rename": "new"}, "cannot rename over"),
+    ):
+        (tmp_path / place).mkdir()
+        with own(tmp_path / place, **faults) as (at, mount, said):
+            assert ("warning" in said.err) == bool(word)
+            assert word in said.err
+            assert list((at.volume / "local/tmp").iterdir()) == []
+            path = content(tmp_path, "file")
+            if word in ("", "no symbolic links"):
+                at("add", path)
+                assert at("cat", "file").raw == path.read_bytes()
+                assert at("verify", "--json").json["damaged"] == 0
+            elif word == "no locks":
+                assert "has no locks" in at("add", path, expect=1).err
+                assert at("ls").out == ""
+            mount.be()
+            at("add", path)
+            assert at("cat", "file").raw == path.read_bytes()
+
+
+def test_own_blocks_that_cannot_be_read_for_a_while_stay_and_come_from_others(
+    tmp_path: Path,
+) -> None:
+    other = make(tmp_path / "other", "other")
+    with own(tmp_path) as (at, mount, _):
+        paths = [content(tmp_path, name) for name in ("shared", "alone")]
+        at("add", paths[0])
+        at("peer", "add", "other", other.volume)
+        other("peer", "add", "own", at.volume)
+        for node in (at, other):
+            node("sync")
+        other("mirror")
+        at("add", paths[1])
+        mount.be(**failing("read", errno="EIO", match=BLOCKS))
+        assert at("cat", "shared").raw == paths[0].read_bytes()
+        said = at("cat", "alone", expect=3).err
+        assert "cannot be read here: Input/output error" in said
+        report = at("verify", "--json", expect=1).json
+        assert report["damaged"] > 0
+        repaired = at("verify", "--repair", "--json", expect=1).json
+        assert repaired["damaged"] > 0
+        mount.be()
+        for path in paths:
+            assert at("cat", path.name).raw == path.read_bytes()
+        assert at("verify", "--json").json["damaged"] == 0

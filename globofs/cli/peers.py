@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 def init(context: Context) -> int:
     """Make a node; prints its uuid."""
+    from globofs.store.ground import shortcomings
     from globofs.volume import Volume
 
     args = context.args
@@ -29,15 +30,23 @@ def init(context: Context) -> int:
         cachetime=None if args.cachetime is None else parse_span(args.cachetime),
     ) as volume:
         directory = os.path.abspath(volume.directory)
+        lacking = shortcomings(volume.node.directory)
         if context.out.as_json:
             context.out.document(
-                {"volume": printable(directory), "uuid": volume.uuid, "name": volume.name}
+                {
+                    "volume": printable(directory),
+                    "uuid": volume.uuid,
+                    "name": volume.name,
+                    "warnings": list(lacking),
+                }
             )
         else:
             context.out.line(volume.uuid)
             context.out.say(
                 f"globofs: {safe(directory)} is a volume now, this node is {safe(volume.name)}"
             )
+            for text in lacking:
+                context.out.say(f"globofs: warning: {text}")
     return DONE
 
 

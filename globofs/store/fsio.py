@@ -30,6 +30,7 @@ READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _APPEND_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _PIECE = 1 << 20
+_STALE_TRIES = 3
 _token = os.urandom(3).hex()
 _serial = itertools.count(1)
 
@@ -66,7 +67,7 @@ def open_regular(path: str, *, dir_fd: int | None = None) -> int:
     A symlink, FIFO, device or directory there is an `OSError` (`ELOOP`, `EINVAL`, `EISDIR`), and
     nothing that lies there can make the call hang. The caller closes it.
     """
-    fd = os.open(path, READ_FLAGS, dir_fd=dir_fd)
+    fd = _open_fresh(path, dir_fd)
     try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
@@ -76,6 +77,17 @@ def open_regular(path: str, *, dir_fd: int | None = None) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _open_fresh(path: str, dir_fd: int | None) -> int:
+    """Open for reading, anew by name where a server says that its handle is stale."""
+    for _ in range(_STALE_TRIES - 1):
+        try:
+            return os.open(path, READ_FLAGS, dir_fd=dir_fd)
+        except OSError as error:
+            if error.errno != errno.ESTALE:
+                raise
+    return os.open(path, READ_FLAGS, dir_fd=dir_fd)
 
 
 def read_fd(fd: int, limit: int, path: str = "") -> bytes:

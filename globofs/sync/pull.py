@@ -9,6 +9,7 @@ it waits.
 
 from __future__ import annotations
 
+import errno
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -45,6 +46,7 @@ _HEDGE_UNKNOWN_SECONDS = 1.0
 _HEDGE_TIMES = 4.0
 _CHUNK = 512
 _READER_BLOCKS = 4
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # this process lacks something, no file does
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Puller:
         self._flights: dict[bytes, Flight] = {}
         self._bytes = 0
         self._answered = ""  # uuid of the peer that answered last
+        self._unreadable: dict[bytes, str] = {}  # blocks here that could not be read, and why
         self._lagging: dict[str, Call[Pulled | None]] = {}  # calls that were overtaken, by peer
 
     # --- one block --------------------------------------------------------------------------
@@ -95,14 +98,25 @@ class Puller:
             return driver.bytes_of(driver.start(Wanted(block, size, path, node)))
 
     def held(self, block: bytes, size: int) -> bytes | None:
-        """The plain bytes if they are here and undamaged; a damaged copy counts as missing."""
+        """The plain bytes if they are here and undamaged; a damaged copy counts as missing, and
+        so does one that cannot be read, as long as that lasts."""
         try:
-            return self.node.blocks.get(block, size)
+            data = self.node.blocks.get(block, size)
         except (KeyError, FileNotFoundError):
             return None
         except Damaged as error:
             self.emit(Problem(b"", error.message, warning=True))
             return None
+        except OSError as error:
+            if error.errno in _OURS:
+                raise
+            why = f"block {block.hex()[:16]} cannot be read here: {error.strerror or error}"
+            self._unreadable[block] = why
+            self.emit(Problem(b"", why, warning=True))
+            return None
+        if self._unreadable:
+            self._unreadable.pop(block, None)
+        return data
 
     def driver(self, cancelled: Cancelled = never) -> Driver:
         """Something that waits for blocks; close it (or use it with `with`)."""
@@ -176,7 +190,8 @@ class Puller:
         name = self.node.index.node_name(wanted.node) if wanted.node else ""
         holder = name or wanted.node or "the node that wrote it"
         shown = wanted.path or b"block " + wanted.id.hex().encode()
-        told = "; ".join(reasons)
+        here = self._unreadable.get(wanted.id)
+        told = "; ".join([*([here] if here else ()), *reasons])
         why = f" ({told})" if told else ""
         return ContentMissing(path=shown, count=count, holder=holder, why=why)
 

@@ -1,12 +1,14 @@
 """`verify`: read everything this node keeps and compare it with what it should be.
 
-Damaged blocks are set aside in `damaged/` and count as damage until they are here again; blocks
-that were never here are no damage. With `repair`, blocks come back from a staged copy or a peer,
+Damaged blocks are set aside in `damaged/` and count as damage until they are here again; those
+that cannot be read just now (an I/O error, no permission) are damage as well, and stay where they
+are; blocks that were never here are no damage. With `repair`, blocks come back from a staged copy or a peer,
 and views (`root/`, the index) are built again.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 from collections.abc import Callable, Iterator
@@ -33,9 +35,12 @@ WORKERS: Final = 2
 GROUP: Final = 64
 GONE_SUFFIX: Final = ".gone"
 """Of an empty file in `damaged/` that stands for a block whose file vanished."""
+_NO_FILE: Final = (errno.ELOOP, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENXIO)
 
 Held = tuple[bytes, str]
+Bad = tuple[bytes, str, bool]  # a block, what is the matter, whether it only cannot be read
 VolumePath = bytes
+BlockId = bytes  # `bytes` is also a count below
 
 
 @dataclass
@@ -49,6 +54,7 @@ class _Scrub:
     checked: int = 0
     bytes: int = 0
     damaged: int = 0
+    unreadable: list[BlockId] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
     def tell(self, path: VolumePath, reason: str, *, warning: bool = False) -> None:
@@ -83,15 +89,15 @@ def verify(
     scrub.checked += tree.checked + journals.checked
     repaired = 0
     if repair and not node.readonly and not cancelled():
-        if lost:
-            repaired += _bring_back(scrub, puller, lost)
+        if lost or scrub.unreadable:
+            repaired += _repair_blocks(scrub, puller, lost)
         if tree.bad:
             repaired += rebuild_tree(node, tree, emit)
     root = View(node).entry(b"")
     return VerifyResult(
         checked=scrub.checked,
         bytes=scrub.bytes,
-        damaged=len(lost) + len(tree.bad) + journals.lost,
+        damaged=len(lost) + len(scrub.unreadable) + len(tree.bad) + journals.lost,
         repaired=repaired,
         missing=root.missing if root is not None else 0,
         sampled=sample is not None,
@@ -128,11 +134,15 @@ def _check_blocks(scrub: _Scrub) -> None:
             _count(scrub, *one.result())
 
 
-def _count(scrub: _Scrub, checked: int, size: int, bad: list[tuple[bytes, str]]) -> None:
+def _count(scrub: _Scrub, checked: int, size: int, bad: list[Bad]) -> None:
     scrub.checked += checked
     scrub.bytes += size
-    for block, reason in bad:
+    for block, reason, unreadable in bad:
         where = _user_of(scrub.node, block)
+        if unreadable:
+            scrub.tell(where, f"block {block.hex()[:16]} cannot be read: {reason}")
+            scrub.unreadable.append(block)
+            continue
         scrub.tell(where, f"block {block.hex()[:16]} is damaged: {reason}; set aside")
         if not scrub.node.readonly:
             scrub.node.blocks.set_aside(block, scrub.node.blocks.damaged)
@@ -140,9 +150,9 @@ def _count(scrub: _Scrub, checked: int, size: int, bad: list[tuple[bytes, str]])
     scrub.emit(Progress("verify", "blocks", files=scrub.checked, bytes=scrub.bytes))
 
 
-def _read_group(node: Node, group: list[Held]) -> tuple[int, int, list[tuple[bytes, str]]]:
+def _read_group(node: Node, group: list[Held]) -> tuple[int, int, list[Bad]]:
     size = 0
-    bad: list[tuple[bytes, str]] = []
+    bad: list[Bad] = []
     for block, suffix in group:
         known = node.index.block_size(block)
         try:
@@ -152,9 +162,9 @@ def _read_group(node: Node, group: list[Held]) -> tuple[int, int, list[tuple[byt
         except FileNotFoundError:
             continue  # evicted meanwhile
         except (Damaged, FormatError) as error:
-            bad.append((block, str(error.fields.get("reason", error.message))))
+            bad.append((block, str(error.fields.get("reason", error.message)), False))
         except OSError as error:
-            bad.append((block, error.strerror or str(error)))
+            bad.append((block, error.strerror or str(error), error.errno not in _NO_FILE))
     return len(group), size, bad
 
 
@@ -236,6 +246,20 @@ def _forget(node: Node, blocks: set[bytes]) -> None:
                 fsio.remove(os.path.join(node.blocks.damaged, name))
 
 
+def _repair_blocks(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
+    """Get damaged and unreadable blocks again; how many came. Of the unreadable ones nobody else
+    has, our own copy stays: it may be read another day."""
+    blocks = scrub.node.blocks
+    aside = [block for block in scrub.unreadable if blocks.set_aside(block, blocks.damaged)]
+    try:
+        return _bring_back(scrub, puller, [*lost, *aside])
+    finally:
+        here = blocks.holding(aside)
+        for block in aside:
+            if block not in here:
+                blocks.bring_back(block, blocks.damaged)
+
+
 def _bring_back(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
     """Get damaged blocks again, from a staged copy or from peers; how many came."""
     node = scrub.node
@@ -244,7 +268,7 @@ def _bring_back(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
         size = node.index.block_size(block)
         if size is None:
             continue
-        with suppress(KeyError, Damaged):
+        with suppress(KeyError, Damaged, OSError):
             node.blocks.get(block, size)
             data, suffix = node.blocks.read_raw(block)
             node.blocks.put(block, data, suffix, size)
