@@ -152,6 +152,7 @@ def upkeep(world: World, machine: Machine) -> None:
     if not machine.offline:
         pull_owed(machine.node, machine.puller)
     prune.acknowledge_prunes(machine.node)
+    prune.collect_due(machine.node)
 
 
 def collect(world: World, machine: Machine) -> None:
@@ -245,7 +246,7 @@ def roll_back(world: World, machine: Machine, copy: str) -> None:
 
 def clone(world: World, machine: Machine) -> None:
     """`cp -a` of the whole volume to another machine, and both are used."""
-    if len(world.machines) > 4 or any(m.name.endswith("2") for m in world.machines):
+    if len(world.machines) > 4 or any(one.cloned for one in world.machines):
         return
     with world.acting(machine):
         machine.drop()
@@ -254,6 +255,7 @@ def clone(world: World, machine: Machine) -> None:
         world.reopen(machine)
     clock = WorldClock(world, machine.clock.offset_ns)
     made = Machine(world, machine.name + "2", volume, clock, Model(volume), machine.node)
+    made.cloned = True
     world.machines.append(made)
     with world.acting(made):
         world.reopen(made)

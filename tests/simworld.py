@@ -391,6 +391,11 @@ class World:
             machine.clock.offset_ns = 0
             # Copies with one name are told apart only by somebody who hears of both.
             machine.refuses = machine.refuses and not any(m.cloned for m in self.machines)
+        self._rest()
+        self.advance(8 * 24 * 3600)  # what was set aside may be deleted now
+        self._rest()
+
+    def _rest(self) -> None:
         before: object = None
         still = 0
         for _ in range(60):
@@ -401,6 +406,7 @@ class World:
                     sync(machine.node, machine.peers, machine.puller)
                     machine.node.finish()
                     prune.acknowledge_prunes(machine.node)
+                    prune.collect_due(machine.node)
             now = self._fingerprint()
             still = still + 1 if now == before else 0
             before = now

@@ -23,7 +23,6 @@ from globofs.store.catchup import positions
 from globofs.store.commit import Operation
 from globofs.store.index import chunks, marks
 from globofs.store.node import Node
-from globofs.store.query import View
 from globofs.sync import _policy
 from globofs.sync._versions import writable
 from globofs.sync.results import Cancelled, Policy, PruneResult, never
@@ -227,6 +226,7 @@ def collect_due(
 
 
 _COLLECTED: Final = "collected"  # prune records that were applied here when we last collected
+_LOOKED: Final = "trash_row"  # the newest version when we last looked whether the trash is used
 
 
 def _prunes(node: Node) -> int:
@@ -240,13 +240,17 @@ def _is_due(node: Node, grace_ns: int) -> bool:
         return False
     if node.index.meta(_COLLECTED) != prunes:
         return not _unknown(node)
-    portions = _Trash(node, grace_ns).portions()
+    trash = _Trash(node, grace_ns)
+    portions = trash.portions()
     if not portions:
         return False
-    if portions[0][0] + grace_ns <= node.clock.now_ns():
-        return not _silent(node)
-    top = View(node).entry(b"")
-    return top is not None and top.missing > 0
+    if portions[0][0] + grace_ns <= node.clock.now_ns() and not _silent(node):
+        return True
+    newest = node.index.one("SELECT coalesce(max(row), 0) FROM version")[0]
+    if node.index.meta(_LOOKED) == newest:
+        return False
+    node.index.set_meta(_LOOKED, newest)
+    return trash.is_used()
 
 
 def _answers(node: Node) -> dict[str, set[tuple[str, int]]]:
@@ -297,6 +301,11 @@ class _Trash:
             )
             found.update(row[0] for row in self.node.index.rows(sql, [*chunk, *chunk]))
         return found
+
+    def is_used(self) -> bool:
+        """Whether a version names something that was set aside."""
+        portions = self.portions()
+        return any(self._used([block for block, _ in self._in(place)]) for _, place in portions)
 
     def bring_back(self) -> None:
         """What a version names again goes back to its place."""

@@ -1,0 +1,275 @@
+"""The rules that look odd, each as the schedule that it is there for.
+
+Most are told where their room is tested; `TOLD` names those tests. Beside each stands what was
+taken out of the code to see that test fail (and it failed, unless the sentence says else).
+"""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import threading
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from globofs.store.node import open_node
+from globofs.sync import evict as eviction
+from tests.helpers_node import FixedClock
+from tests.helpers_peer import Site, sites, tree, versions
+
+TOLD = {
+    # rule: (test, what was taken out)
+    "an acknowledgement comes after the receiver's own sync": (
+        "test_5_crash.test_row_13_receiving_without_the_sync",
+        "`fdatasync_file` in `catchup._file`",
+    ),
+    "a failed sync of the journal: said again in a new segment": (
+        "test_2_store_journal.test_after_a_failed_sync_everything_is_said_again_in_a_new_segment",
+        "`_reissue`: the error was swallowed",
+    ),
+    "held but unsynced blocks count only behind a barrier": (
+        "test_2_store_blocks.test_a_batch_that_only_skips_unsynced_blocks_is_a_barrier",
+        "`_barrier` in `batch.seal`",
+    ),
+    "prune waits for a node that was away": (
+        "test_4_sync_prune.test_nothing_is_deleted_before_every_node_has_agreed",
+        "`_silent` in `prune._Trash.delete`",
+    ),
+    "what that node restored meanwhile comes back": (
+        "test_4_sync_prune.test_what_a_node_that_was_away_restored_comes_back",
+        "`bring_back` in `prune.collect`",
+    ),
+    "a keeper is looked at twice, a minute apart: it may have lost power in between": (
+        "test_4_sync_evict.test_nothing_goes_that_the_keeper_lost_meanwhile",
+        "the first look counted as the second in `Sightings.look`",
+    ),
+    "two versions with one time have two names in the tree": (
+        "test_2_store_commit.test_equal_times_on_two_paths_and_names_in_the_tree",
+        "not tried: the names are made in one place of `tree`",
+    ),
+    "restored from yesterday's backup: its records are taken back": (
+        "test_4_sync_identity.test_restored_from_yesterday_it_takes_its_records_back",
+        "`_take_back` in `identity.settle`",
+    ),
+    "a cloned volume becomes another node": (
+        "test_4_sync_identity.test_both_copies_of_a_volume_are_used",
+        "`_fork` in `identity.settle`",
+    ),
+    "a killed explode is finished by whoever comes next": (
+        "test_5_crash.test_row_7_in_the_middle_of_exploding",
+        "`explode` in `commit.finish`",
+    ),
+    "an idle peer is not sent the same again": (
+        "test_4_sync_push.test_a_new_process_does_not_send_again_what_lies_there",
+        "the search in `_outbox._look`",
+    ),
+    "a peer's config may have keys of later releases": (
+        "test_3_peer_directory.test_a_node_of_a_later_release_is_a_peer",
+        "not tried: the strict parser refuses them by its own test",
+    ),
+    "a push makes no `upstream/`, so an empty mount point stays empty": (
+        "test_3_peer_directory.test_a_push_never_makes_upstream",
+        "not tried: `make_directories` has no way to do it",
+    ),
+    "a push never lands in a peer entry": (
+        "test_3_peer_directory.test_a_push_never_lands_in_a_peer_entry",
+        "not tried: the node directory is looked for in one place",
+    ),
+    "relay over a middle": (
+        "test_4_sync_relay.test_a_b_c_then_c_hears_of_a",
+        "`relay` in `round._write` and `fetch` of foreign origins",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", TOLD)
+def test_it_is_told_where_it_belongs(rule: str) -> None:
+    """The test that this page points to is there."""
+    module, name = TOLD[rule][0].split(".")
+    assert callable(getattr(importlib.import_module(f"tests.{module}"), name))
+
+
+def settle(*made: Site, rounds: int = 5) -> None:
+    for _ in range(rounds):
+        for site in made:
+            for peer in site.peers:
+                site.round(peer.name)
+
+
+# --- eviction -----------------------------------------------------------------------------------
+
+START = 1_700_000_000 * 10**9
+
+
+@pytest.fixture
+def cached(tmp_path: Path) -> Iterator[tuple[Site, Site, FixedClock]]:
+    """A cache and a keeper that hold the same file, and know it of each other."""
+    clock = FixedClock(START, tick=1000)
+    with (
+        sites(tmp_path, "cache", cacheonly=True, clock=clock) as (cache,),
+        sites(tmp_path, "keeper", clock=clock) as (keeper,),
+    ):
+        cache.knows(keeper)
+        keeper.knows(cache)
+        keeper.write("hello", b"so that it has said that it keeps things")
+        cache.write("one", b"1" * 1000)
+        settle(cache, keeper)
+        keeper.sync(pull=True)
+        eviction.evict(cache.node, cache.peers)
+        settle(cache, keeper)
+        yield cache, keeper, clock
+
+
+def test_eviction_waits_for_a_client_that_adds(cached: tuple[Site, Site, FixedClock]) -> None:
+    """A client found the block held and skipped it, its record is not written yet: the block
+    must not go in between. Without the lock in `_Evicting.batch` it went."""
+    cache, _, clock = cached
+    ((block, _),) = [h for h in cache.node.blocks.iter_held() if cache.held("one") == [True]]
+    eviction.evict(cache.node, cache.peers)
+    clock.sleep(61)
+    batch = cache.node.blocks.batch()
+    assert batch.held([block]) == {block}
+    other = Site(open_node(cache.node.volume, clock=clock))
+    thread = threading.Thread(target=eviction.evict, args=(other.node, other.peers))
+    thread.start()
+    thread.join(0.4)
+    assert thread.is_alive(), "it waits for the adder"
+    assert cache.node.blocks.has(block)
+    batch.close()
+    thread.join(20)
+    assert not cache.node.blocks.has(block), "now it may go"
+    other.close()
+
+
+@pytest.mark.parametrize("talk", [False, True])
+def test_two_keepers_that_stop_being_keepers_do_not_count_on_each_other(
+    tmp_path: Path, talk: bool
+) -> None:
+    """Both hold the only two copies, both become caches at once, both want to let go. Without
+    the look at the other's config and announcement in `_keepers`, both copies went."""
+    clock = FixedClock(START, tick=1000)
+    with sites(tmp_path, "a", "b", clock=clock) as (a, b):
+        a.knows(b)
+        b.knows(a)
+        b.write("hello", b"")
+        a.write("one", b"1" * 1000)
+        settle(a, b)
+        assert b.read("one") == b"1" * 1000
+        b.node.blocks.sync_pending()
+        for site in (a, b):
+            site.node.change_config("cacheonly", "yes")
+        for _ in range(4):
+            for site in (a, b):
+                eviction.evict(site.node, site.peers)
+            if talk:
+                settle(a, b)
+            clock.sleep(61)
+        assert a.held("one") == b.held("one") == [True]
+
+
+def test_a_keeper_that_has_lost_power_is_looked_at_again(
+    cached: tuple[Site, Site, FixedClock],
+) -> None:
+    """The cache saw the keeper's block, which was not on the keeper's disk yet; the keeper lost
+    power, and the block with it. With one look instead of two it was gone everywhere."""
+    cache, keeper, clock = cached
+    assert eviction.evict(cache.node, cache.peers).blocks == 0
+    for block, suffix in keeper.node.blocks.iter_held():
+        Path(keeper.node.blocks.path_of(block, suffix)).write_bytes(b"")
+    clock.sleep(61)
+    assert eviction.evict(cache.node, cache.peers).blocks == 0
+    assert cache.held("one") == [True]
+
+
+# --- who hears of what --------------------------------------------------------------------------
+
+
+def test_relay_goes_on_after_one_direct_contact(tmp_path: Path) -> None:
+    """c met a once, and never again: what a says later reaches c over b, though c's journal of
+    a begins in a's own file. Without `relay` and foreign origins in `fetch` it never came."""
+    with sites(tmp_path, "a", "b", "c") as (a, b, c):
+        for one, other in ((a, b), (b, a), (b, c), (c, b), (a, c)):
+            one.knows(other)
+        a.write("first", b"1")
+        settle(a, b, c)
+        a.node.remove_peer_entry("c")
+        a.peers.reload()
+        a.write("later", b"2")
+        settle(a, b, c)
+        assert set(c.paths()) == {b"first", b"later"}
+
+
+def test_every_origin_is_relayed_not_only_a_neighbours(tmp_path: Path) -> None:
+    """Five nodes in a row: the last hears of the first. With only direct peers' journals relayed,
+    it ended after two."""
+    names = ("a", "b", "c", "d", "e")
+    with sites(tmp_path, *names) as made:
+        for one, other in pairwise(made):
+            one.knows(other)
+        for site in made:
+            site.write(f"of-{site.node.name}", site.node.name.encode())
+        settle(*made, rounds=12)
+        made[-1].node.catch_up()  # it knows nobody, and makes no rounds itself
+        for site in made:
+            assert tree(site) == tree(made[0])
+        assert len(made[-1].paths()) == len(names)
+
+
+def test_a_third_node_that_has_half_of_each_branch_asks_for_the_rest(tmp_path: Path) -> None:
+    """A volume is copied and both are used. The third node gets record 3 from one and 4 and on
+    from the other; no number is lacking, yet one version is. The break in the chain counts as a
+    gap: without `_breaks` in `apply_records` the version never came."""
+    with sites(tmp_path, "a", "hub", "third") as (a, hub, third):
+        for one, other in ((a, hub), (hub, a), (hub, third), (third, hub)):
+            one.knows(other)
+        a.write("common", b"0")
+        settle(a, hub, third)
+        copy = str(tmp_path / "clone")
+        a.node.index.close()
+        shutil.copytree(a.node.volume, copy, symlinks=True)
+        clone = Site(open_node(copy))
+        clone.node.catch_up()
+        left = clone.write("left", b"left")
+        source = Path(clone.node.updates(clone.uuid))
+        there = Path(third.node.updates(a.uuid, hub.uuid))
+        shutil.rmtree(there, ignore_errors=True)
+        shutil.copytree(source, there)
+        third.node.catch_up()
+        assert b"left" in third.paths()
+        lost = a.write("right", b"right")
+        a.write("more", b"more")
+        settle(a, hub, third, rounds=8)
+        assert {left, lost} <= versions(third)
+        assert {b"left", b"right", b"more"} <= set(third.paths())
+        clone.close()
+
+
+def test_restored_used_and_overtaken_it_hears_of_the_life_it_lost(tmp_path: Path) -> None:
+    """A node is restored from yesterday's backup and writes more than it had lost, before it asks
+    anybody: its newest number is known to all, so nothing seems to be lacking. Peers that have
+    two records under one number give it both: without `_forked` in `relay` it never saw them."""
+    with sites(tmp_path, "a", "b") as (a, b):
+        a.write("old", b"1")
+        b.knows(a)
+        settle(b)
+        copy = a.node.volume + "-backup"
+        a.node.index.close()
+        shutil.copytree(a.node.volume, copy, symlinks=True)
+        lost = a.write("lost", b"2")
+        settle(b)
+        a.close()
+        shutil.rmtree(a.node.volume)
+        shutil.move(copy, a.node.volume)
+        again = Site(open_node(a.node.volume))
+        again.node.catch_up()
+        for number in range(3):
+            again.write(f"new-{number}", b"3")
+        settle(b, rounds=8)
+        again.node.catch_up()
+        assert lost in versions(again)
+        assert lost in versions(b)
+        assert versions(again) == versions(b)
+        again.close()
