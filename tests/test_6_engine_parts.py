@@ -260,6 +260,13 @@ def test_an_absent_peer_is_asked_ever_more_rarely_up_to_a_minute() -> None:
     assert schedule.after(seen("offline")) == 2, "its return ends the back-off"
 
 
+def test_a_failing_peer_is_not_written_to_all_the_time() -> None:
+    schedule = Schedule(2.0)
+    full = PeerSeen("nas", "online", "No space left on device", outgoing=3)
+    assert [schedule.after(full) for _ in range(3)] == [2, 4, 8]
+    assert schedule.after(seen()) == 2
+
+
 def test_an_acknowledgement_is_looked_for_soon_then_less_often() -> None:
     schedule = Schedule(2.0)
     waits = [schedule.after(seen(outgoing=3)) for _ in range(7)]

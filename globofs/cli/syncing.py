@@ -86,10 +86,12 @@ def _report_sync(context: Context, peers: tuple[PeerSeen, ...], counts: dict[str
 
 
 def sync_status(peers: tuple[PeerSeen, ...]) -> int:
-    """An offline peer costs nothing; a stuck or wrong one does, and so does reaching nobody.
+    """An offline peer costs nothing; a stuck, wrong or failing one does, and so does reaching
+    nobody.
     Paused ones are left out on purpose."""
     asked = [peer for peer in peers if peer.state != "paused"]
-    if any(peer.state in ("stuck", "wrong") for peer in asked):
+    failing = any(peer.state == "online" and peer.reason for peer in asked)
+    if failing or any(peer.state in ("stuck", "wrong") for peer in asked):
         return FAILED
     reached = any(peer.state in ("online", "readonly") for peer in asked)
     return DONE if reached or not asked else FAILED

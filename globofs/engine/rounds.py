@@ -2,7 +2,7 @@
 
 A round is due every poll interval, at once when something says so (our own journal grew, the
 peer wrote to us, a user asked), soon again while the peer has not yet acknowledged what we sent,
-and ever more rarely, up to a minute, while the peer is away. A peer that hangs hangs its own
+and ever more rarely, up to a minute, while the peer is away or failing. A peer that hangs hangs its own
 thread only.
 """
 
@@ -40,6 +40,11 @@ def state_of(error: BaseException) -> tuple[PeerState, str]:
     return "offline", words
 
 
+def failing(seen: PeerSeen) -> bool:
+    """Whether a peer is there and cannot do its part: a full disk, I/O errors."""
+    return seen.state == "online" and bool(seen.reason)
+
+
 @dataclass
 class Schedule:
     """When the next round is due; pure arithmetic over what the rounds found."""
@@ -51,7 +56,7 @@ class Schedule:
 
     def after(self, seen: PeerSeen) -> float:
         """Seconds until the next round, given what the last one found."""
-        if seen.state in ("online", "readonly"):
+        if seen.state in ("online", "readonly") and not failing(seen):
             self.failures = 0
             if seen.outgoing != self.outgoing:
                 self.outgoing, self.settling = seen.outgoing, 0
@@ -161,7 +166,7 @@ class PeerLoop:
             if not self._state.rounds and not self._paused:
                 return False
             seen = self._state.seen
-            if self._paused or seen.state != "online":
+            if self._paused or seen.state != "online" or failing(seen):
                 return True
             asleep = self._schedule.settling >= ASLEEP_LOOKS
             return not seen.incoming and (not seen.outgoing or asleep)
