@@ -98,20 +98,7 @@ class Files:
                 space.writable().keep(inode.number)
                 self.ready()
             if not inode.handles:
-                self.settle(inode)
-
-    def settle(self, inode: Inode) -> None:
-        """Let go of an inode that nobody has open and that is recorded, or has no name any more."""
-        with self.space.lock:
-            if inode.handles or (inode.dirty and inode.linked):
-                return
-            if inode.reader is not None:
-                inode.reader.close()
-                inode.reader = None
-            if inode.scratch is not None:
-                inode.scratch.close()
-                inode.scratch = None
-            self.space.drop(inode)
+                space.settle(inode)
 
     # --- content --------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class VolumeFuse(mfusepy.Operations):
         inode = self._inode(path, fh)
         ids = [None if number in (-1, 0xFFFFFFFF) else number for number in (uid, gid)]
         self.space.set_owner(inode.path, *ids)
-        self.files.settle(inode)
+        self.space.settle(inode)
         return 0
 
     def utimens(
@@ -129,7 +129,7 @@ class VolumeFuse(mfusepy.Operations):
         with space.lock:
             inode = self._inode(path, fh)
             space.set_time(inode, *(times or (now, now)))
-            self.files.settle(inode)
+            self.space.settle(inode)
         self.recorder.ready()
         return 0
 

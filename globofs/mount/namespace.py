@@ -208,6 +208,19 @@ class Namespace:
             if not siblings:
                 del self._children[above]
 
+    def settle(self, inode: Inode) -> None:
+        """Let go of an inode that nobody has open and that is recorded, or has no name any more."""
+        with self.lock:
+            if inode.handles or (inode.dirty and inode.linked):
+                return
+            if inode.reader is not None:
+                inode.reader.close()
+                inode.reader = None
+            if inode.scratch is not None:
+                inode.scratch.close()
+                inode.scratch = None
+            self.drop(inode)
+
     def changed(self, inode: Inode, *, keep: bool = True) -> None:
         """`inode` differs from what is recorded: write its intent down before it is relied on."""
         log = self.writable()
@@ -310,6 +323,7 @@ class Namespace:
             self._forget_intent(found)
             found.linked = False
             self.drop(found)
+            self.settle(found)
             self._leave_gap(path, found.replaces)
         else:
             self._leave_gap(path, found.version)
@@ -354,6 +368,7 @@ class Namespace:
         before = self.overlay.get(new)
         if isinstance(there, Inode):
             there.linked = False
+            self.settle(there)
         self._forget_intent(before)
         if isinstance(found, Inode):
             self.drop(found)

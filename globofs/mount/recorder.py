@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from globofs.errors import GlobofsError
 from globofs.events import Emit, Note
 from globofs.format import names
-from globofs.mount.files import Files
 from globofs.mount.inode import Inode
 from globofs.mount.namespace import Namespace, as_os_error, check_new, fail
 from globofs.store import intent as intents
@@ -35,7 +34,6 @@ class Recorder:
 
     def __init__(self, space: Namespace, mountpoint: str, emit: Emit) -> None:
         self.space = space
-        self.files: Files | None = None
         self._args = (mountpoint,)
         self._emit = emit
         self._ready = threading.Event()
@@ -111,8 +109,7 @@ class Recorder:
     def _settle(
         self, taken: list[tuple[Inode, int, Change | None]], done: Sequence[Committed]
     ) -> None:
-        space, files = self.space, self.files
-        assert files is not None
+        space = self.space
         made = iter(done)
         with space.lock:
             log = space.writable()
@@ -132,7 +129,7 @@ class Recorder:
                 if inode.kind == "deleted":
                     space.drop(inode)
                 else:
-                    files.settle(inode)
+                    space.settle(inode)
             space.forget()
             if not any(inode.dirty or inode.scratch for inode in space.overlay.values()):
                 log.forget()

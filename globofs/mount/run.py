@@ -88,7 +88,6 @@ def mount(
     space = Namespace(volume, log)
     recorder = Recorder(space, place, emit)
     files = Files(space, recorder.ready, volume.node.config.commit_seconds)
-    recorder.files = files
     face = VolumeFuse(space, files, recorder, Past(volume))
     clean = False
     try:
