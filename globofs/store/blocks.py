@@ -129,6 +129,18 @@ class BlockStore:
                     return path, suffix
         return None
 
+    def standing(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Those of many `blocks` that have a file in `hashes/`: fast where most have none."""
+        listed: dict[str, set[str]] = {}
+        for block in blocks:
+            name = block.hex()
+            first = name[:2]
+            below = listed.get(first)
+            if below is None:
+                below = listed[first] = set(_directory_names(f"{self.hashes}/{first}", 2))
+            if name[2:4] in below and self.find(block) is not None:
+                yield block
+
     def has(self, block: bytes) -> bool:
         """Whether a block is here, by looking at the disk."""
         if self.find(block) is not None:

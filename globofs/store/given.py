@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from globofs.store.apply_pending import complete_pending
-from globofs.store.versions import blocks_of
+from globofs.store.versions import blocks_of_many
 
 if TYPE_CHECKING:
     from globofs.store.node import Node
@@ -31,12 +31,10 @@ def take_given(node: Node) -> int:
             " ORDER BY row LIMIT ?"
         )
         rows = [row for (row,) in index.rows(sql, (seen, newest, _ROWS))]
-        there = {
-            (block.id, block.size)
-            for row in rows
-            for block, held in blocks_of(index, row)
-            if not held and node.blocks.find(block.id) is not None
-        }
+        asked = {block for blocks in blocks_of_many(index, rows).values() for block in blocks}
+        held = index.held([block.id for block in asked])
+        left = {block.id: block.size for block in asked if block.id not in held}
+        there = [(block, left[block]) for block in node.blocks.standing(left)]
         if there:
             index.mark_held(there)
         count += len(there)
