@@ -80,7 +80,7 @@ TOLD = {
     ),
     "relay over a middle": (
         "test_4_sync_relay.test_a_b_c_then_c_hears_of_a",
-        "`relay` in `round._write` and `fetch` of foreign origins",
+        "`relay` in `round._write`",
     ),
 }
 
@@ -149,7 +149,8 @@ def test_two_keepers_that_stop_being_keepers_do_not_count_on_each_other(
     tmp_path: Path, talk: bool
 ) -> None:
     """Both hold the only two copies, both become caches at once, both want to let go. Without
-    the look at the other's config and announcement in `_keepers`, both copies went."""
+    the look at the other's config and announcement in `_keepers`, both copies went once they had
+    talked; before that it is the announcement nobody has heard yet that keeps them."""
     clock = FixedClock(START, tick=1000)
     with sites(tmp_path, "a", "b", clock=clock) as (a, b):
         a.knows(b)
@@ -189,7 +190,7 @@ def test_a_keeper_that_has_lost_power_is_looked_at_again(
 
 def test_relay_goes_on_after_one_direct_contact(tmp_path: Path) -> None:
     """c met a once, and never again: what a says later reaches c over b, though c's journal of
-    a begins in a's own file. Without `relay` and foreign origins in `fetch` it never came."""
+    a begins in a's own file. Without `relay` it still came by `fetch`; without both it did not."""
     with sites(tmp_path, "a", "b", "c") as (a, b, c):
         for one, other in ((a, b), (b, a), (b, c), (c, b), (a, c)):
             one.knows(other)
@@ -203,8 +204,8 @@ def test_relay_goes_on_after_one_direct_contact(tmp_path: Path) -> None:
 
 
 def test_every_origin_is_relayed_not_only_a_neighbours(tmp_path: Path) -> None:
-    """Five nodes in a row: the last hears of the first. With only direct peers' journals relayed,
-    it ended after two."""
+    """Five nodes in a row, and none asks the one before it: the last hears of the first. Without
+    `relay` in `round._write` it knew of its neighbour alone."""
     names = ("a", "b", "c", "d", "e")
     with sites(tmp_path, *names) as made:
         for one, other in pairwise(made):
