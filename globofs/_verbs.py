@@ -7,7 +7,7 @@ result whose `problems` name whatever was not done.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from globofs.events import Emit, Move, PeerStatus, ignore
@@ -174,13 +174,14 @@ class FileVerbs(_Base):
         self,
         paths: Sequence[bytes],
         *,
-        version: bytes | None = None,
+        version: bytes | Mapping[bytes, bytes] | None = None,
         with_file: str | None = None,
         keep_both: bool = False,
         emit: Emit = ignore,
         cancelled: Cancelled = never,
     ) -> EditResult:
-        """Settle conflicts: one side (its version id), a merged file, or both under two names."""
+        """Settle conflicts, in one operation: one side (its version id, or one for each path),
+        a merged file, or both under two names."""
         from globofs.sync.resolve import resolve
 
         return resolve(

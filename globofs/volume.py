@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from globofs._verbs import CareVerbs, FileVerbs, MovingVerbs, never
@@ -212,6 +212,12 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         from globofs.sync.resolve import conflicts
 
         return conflicts(self.node)
+
+    def common_version(self, sides: Sequence[Version]) -> Version | None:
+        """The newest version that all these were made from; None where there is none."""
+        from globofs.sync.resolve import common_version
+
+        return common_version(self.node, sides)
 
     def manifest_text(self, version: Version) -> bytes:
         """The manifest of a version, as it was written. Raises ContentMissing while a large one

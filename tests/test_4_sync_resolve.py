@@ -76,7 +76,7 @@ def test_a_deleted_side_leaves_nothing_beside(torn: Bench) -> None:
     from globofs.store.commit import Draft
 
     with torn.volume.node.operation("rm") as operation:
-        operation.commit([Draft(b"docs/x.txt", "deleted", parents=(base.parents[0],))])
+        operation.commit([Draft(b"docs/x.txt", "deleted", parents=(base.parents[-1],))])
     assert torn.conflicts() == ["docs/x.txt"]
     assert torn.volume.resolve([b"docs/x.txt"], keep_both=True).versions == 1
     assert torn.conflicts() == []
@@ -95,3 +95,31 @@ def test_what_is_wrong_is_said(torn: Bench) -> None:
     again = torn.volume.resolve([b"docs/x.txt"], keep_both=True)
     assert again.versions == 0
     assert [problem.warning for problem in again.problems] == [True]
+
+
+def test_several_are_settled_in_one_operation_that_one_undo_reverses(torn: Bench) -> None:
+    torn.put("y.txt", "base\n")
+    torn.add()
+    (torn.top / "other" / "docs" / "y.txt").write_text("theirs\n")
+    torn.volume.add([str(torn.top / "other" / "docs")])
+    torn.put("y.txt", "mine\n")
+    torn.add()
+    found = {conflict.path: conflict for conflict in torn.volume.conflicts()}
+    assert set(found) == {b"docs/x.txt", b"docs/y.txt"}
+    chosen = {path: conflict.sides[1].id for path, conflict in found.items()}
+    assert torn.volume.resolve(list(chosen), version=chosen).versions == 2
+    assert torn.conflicts() == []
+    assert torn.content("docs/y.txt") == torn.content("docs/x.txt") == b"theirs\n"
+    torn.volume.undo()
+    assert torn.conflicts() == ["docs/x.txt", "docs/y.txt"]
+    with pytest.raises(UsageError):
+        torn.volume.resolve(list(chosen), version={b"docs/x.txt": chosen[b"docs/x.txt"]})
+
+
+def test_the_version_that_both_sides_were_made_from(torn: Bench) -> None:
+    (conflict,) = torn.volume.conflicts()
+    common = torn.volume.common_version(conflict.sides)
+    assert common is not None
+    assert b"".join(torn.volume.read(common)) == b"base\n"
+    assert torn.volume.common_version([]) is None
+    assert torn.volume.common_version([conflict.sides[0], common]) == common

@@ -7,7 +7,8 @@ one head again.
 from __future__ import annotations
 
 import time as _time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from globofs.errors import NoSuchPath, NoSuchVersion, UsageError, printable
 from globofs.events import Emit, Problem, ignore
@@ -17,10 +18,13 @@ from globofs.store.commit import Draft
 from globofs.store.heads import rank, winner
 from globofs.store.node import Node
 from globofs.store.query import View
+from globofs.store.versions import by_ids
 from globofs.store.views import Version
 from globofs.sync._store_file import store_file
 from globofs.sync._versions import commit_all, draft_of, writable
 from globofs.sync.results import Cancelled, Conflict, EditResult, never
+
+ANCESTORS_MAX: Final = 20_000  # versions looked at for a common one
 
 
 def conflicts(node: Node, below: bytes = b"") -> list[Conflict]:
@@ -39,11 +43,34 @@ def conflict_at(view: View, path: bytes) -> Conflict | None:
     return Conflict(path, sides[0], tuple(sides))
 
 
+def common_version(node: Node, sides: Sequence[Version]) -> Version | None:
+    """The newest version that all `sides` were made from; None where there is none.
+
+    A side that the others were made from is its own answer. Goes through renames.
+    """
+    reached: list[dict[bytes, Version]] = []
+    for side in sides:
+        known = {side.id: side}
+        edge = [side]
+        while edge and len(known) < ANCESTORS_MAX:
+            wanted = {parent for version in edge for parent in version.parents}
+            wanted |= {version.from_id for version in edge if version.from_id is not None}
+            found = by_ids(node.index, wanted - known.keys())
+            known |= found
+            edge = list(found.values())
+        reached.append(known)
+    if not reached:
+        return None
+    shared = set(reached[0]).intersection(*reached[1:])
+    alive = [reached[0][id] for id in shared if not reached[0][id].pruned]
+    return max(alive, key=lambda version: version.time, default=None)
+
+
 def resolve(
     node: Node,
     paths: Sequence[bytes],
     *,
-    version: bytes | None = None,
+    version: bytes | Mapping[bytes, bytes] | None = None,
     with_file: str | None = None,
     keep_both: bool = False,
     emit: Emit = ignore,
@@ -51,14 +78,18 @@ def resolve(
 ) -> EditResult:
     """Settle the conflicts at `paths`, in one operation.
 
-    Exactly one of: `version`, the id of the side that stays (one path); `with_file`, a file on
-    disk that is the merged content (one path); `keep_both`, where every losing side goes on
-    under the name `name (node, time).ext`. Raises UsageError, NoSuchPath, NoSuchVersion.
+    Exactly one of: `version`, the id of the side that stays (one path), or such an id for each
+    path; `with_file`, a file on disk that is the merged content (one path); `keep_both`, where
+    every losing side goes on under the name `name (node, time).ext`. Raises UsageError,
+    NoSuchPath, NoSuchVersion.
     """
     writable(node)
     if sum((version is not None, with_file is not None, keep_both)) != 1:
         raise UsageError("say one of --version, --with and --keep-both")
-    if len(paths) != 1 and not keep_both:
+    if isinstance(version, bytes):
+        version = dict.fromkeys(paths[:1], version)
+    chosen = version or {}
+    if len(paths) != 1 and not keep_both and any(path not in chosen for path in paths):
         raise UsageError("one side or one file can settle one path only")
     view = View(node)
     open_paths = set(view.conflicts())
@@ -74,7 +105,7 @@ def resolve(
             problems.append(Problem(path, "is not in conflict", warning=True))
     if not settled:
         return EditResult(skipped=tuple(paths), problems=tuple(problems))
-    args = _args(paths, version, with_file)
+    args = _args(paths, chosen, with_file)
     with node.operation("resolve", args) as operation, node.blocks.batch() as batch:
         drafts: list[Draft] = []
         for conflict in settled:
@@ -84,7 +115,7 @@ def resolve(
                 parents = tuple(side.id for side in conflict.sides)
                 drafts.append(store_file(node, batch, conflict.path, with_file, parents))
             else:
-                drafts += _one_side(view, conflict, version or b"")
+                drafts += _one_side(view, conflict, chosen[conflict.path])
         batch.seal()
         made = commit_all(operation, drafts)
     return EditResult(
@@ -96,10 +127,13 @@ def resolve(
     )
 
 
-def _args(paths: Sequence[bytes], version: bytes | None, with_file: str | None) -> tuple[str, ...]:
+def _args(
+    paths: Sequence[bytes], chosen: Mapping[bytes, bytes], with_file: str | None
+) -> tuple[str, ...]:
     shown = tuple(map(printable, paths))
-    if version is not None:
-        return (*shown, "--version", version.hex())
+    if chosen:
+        pairs = zip(shown, (chosen[path].hex() for path in paths), strict=True)
+        return tuple(word for path, id in pairs for word in (path, "--version", id))
     if with_file is not None:
         return (*shown, "--with", printable(with_file))
     return (*shown, "--keep-both")

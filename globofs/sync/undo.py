@@ -7,6 +7,7 @@ first: an `undo` names the operation it reversed, a `redo` the undo that it took
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from globofs.errors import NoSuchVersion, NothingToUndo
@@ -184,4 +185,6 @@ def _drafts_before(
     before = sorted((winner(side) for side in sides.values()), key=rank)
     if any(version.pruned for version in before):
         return "what was there before was pruned"
-    return [draft_of(view, version, path, parents=parents) for version in before]
+    drafts = [draft_of(view, version, path, parents=parents) for version in before]
+    # Of a conflict both sides are written, also the one that was taken: it is the present content.
+    return drafts if len(drafts) == 1 else [replace(one, if_changed=False) for one in drafts]
