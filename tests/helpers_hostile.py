@@ -174,9 +174,9 @@ def serve(source: str, mountpoint: str, control: str) -> None:
     def here(op: str, path: str) -> str:
         faults.wait(path)
         faults.fail(op, path)
-        if faults.hits("late", path):
-            if path != "/" and op != "create" and source + path not in faults.known:
-                raise OSError(errno.ENOENT, path)
+        new = source + path not in faults.known and path != "/" and op != "create"
+        if new and faults.hits("late", path):
+            raise OSError(errno.ENOENT, path)
         return source + path
 
     class Through(mfusepy.Operations):  # type: ignore[misc]

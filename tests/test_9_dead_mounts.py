@@ -148,7 +148,18 @@ class Terminal:
         os.close(self._master)
 
 
-@pytest.mark.parametrize("words", ["sync", "sync --watch", "cat of-far", "mirror"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "sync",
+        "sync --watch",
+        "cat of-far",
+        "mirror",
+        "add mnt",
+        "watch mnt/",
+        "restore of-here --to mnt/out",
+    ],
+)
 def test_ctrl_c_gives_the_shell_back(three: Three, words: str) -> None:
     three.sleep()
     shell = Terminal(three.directory)

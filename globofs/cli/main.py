@@ -19,6 +19,15 @@ INTERRUPTED: Final = 130
 RAISE_AFTER_SECONDS: Final = 1.0  # what does not look at `cancelled` by then is interrupted
 ECHO_SECONDS: Final = 0.3  # one Ctrl-C reaches a shielded command twice
 DEBUG = "GLOBOFS_DEBUG"
+PLACES: Final = {
+    "add": ("sources",),
+    "doctor": ("directory",),
+    "mount": ("mountpoint",),
+    "peer": ("path",),
+    "restore": ("to",),
+    "watch": ("folder",),
+}
+"""Arguments of commands that are places outside the volume, where a call may hang."""
 
 
 class Prepared(NamedTuple):
@@ -68,7 +77,8 @@ def _entry(argv: Sequence[str]) -> int:
     if isinstance(prepared, int):
         return prepared
     leaves = getattr(prepared.args, "background", False)  # a mount that outlives this process
-    if prepared.command.peers and not leaves and _must_shield(prepared):
+    touches = prepared.command.peers or prepared.command.name in PLACES
+    if touches and not leaves and _must_shield(prepared):
         from globofs import shield
 
         def work(beat: Callable[[], None]) -> int:
@@ -132,12 +142,13 @@ def _must_shield(prepared: Prepared) -> bool:
 
     volume = prepared.where or os.environ.get(ENVIRONMENT) or os.getcwd()
     places = [volume]
-    for word in ("path", "directory", "mountpoint"):
-        given = getattr(prepared.args, word, None)
-        if prepared.command.name in ("peer", "doctor", "mount") and given:
-            places.append(given)
+    for word in PLACES.get(prepared.command.name, ()):
+        given = getattr(prepared.args, word, None) or []
+        places += [given] if isinstance(given, str) else given
     if shield.needed(places):
         return True
+    if not prepared.command.peers:
+        return False
     try:
         from globofs.volume import peer_paths
 
