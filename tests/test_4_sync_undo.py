@@ -150,3 +150,14 @@ def test_an_undo_that_changes_nothing_does_not_hold_up_the_next(bench: Bench) ->
     second = bench.volume.undo()
     assert second.undone is not None
     assert second.undone != first.undone
+
+
+def test_an_edit_after_an_undone_deletion_is_no_conflict(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    bench.volume.rm([b"docs/x"])
+    bench.volume.undo()
+    bench.put("x", "edited after that")
+    bench.add()
+    assert not bench.volume.conflicts()
+    assert states(bench) == {"docs/x": b"edited after that"}

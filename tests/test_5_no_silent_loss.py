@@ -99,6 +99,14 @@ class Schedule:
                 content = b"".join(side.volume.read(version))
             self.made[version.id] = Made(version.path, content, had[version.path])
 
+    def _had(self, side: Side, name: str, base: bytes) -> frozenset[bytes]:
+        """A version in hand, or the heads that say the same: an edit and its undo, for instance."""
+        same = [head for head in side.heads(name) if self._alike(head, base)]
+        return frozenset([base, *same])
+
+    def _alike(self, one: bytes, other: bytes) -> bool:
+        return self.made[one].content == self.made[other].content
+
     # --- the folder ---------------------------------------------------------------------------
 
     def edit(self, side: Side, name: str) -> None:
@@ -112,7 +120,7 @@ class Schedule:
         had = {}
         for name in NAMES:
             base = side.hand.get(name)
-            had[path_of(name)] = side.heads(name) if base is None else frozenset([base])
+            had[path_of(name)] = side.heads(name) if base is None else self._had(side, name, base)
         done = side.volume.add([str(side.folder)], delete=delete)
         assert not done.problems
         self._record(side, done.operation, had)
@@ -164,7 +172,7 @@ class Schedule:
         if parents is None:
             return
         data, path = self.fresh(), path_of(name)
-        had = frozenset(parents) or side.heads(name)
+        had = self._had(side, name, *parents) if parents else side.heads(name)
         change = Change(
             path,
             "file",

@@ -39,8 +39,9 @@ class Draft:
     """A version to be made.
 
     `parents` are the versions the writer had in hand; `None` means it had none and takes the
-    heads of the moment. With `if_changed` nothing is written when kind, mode, target and blocks
-    are those of the only parent.
+    heads of the moment. Heads of the same content as the only parent stand for it. With
+    `if_changed` nothing is written when kind, mode, target and blocks are those of the only
+    parent.
     """
 
     path: bytes
@@ -190,6 +191,7 @@ class Operation:
         infos = index.path_infos([draft.path for draft in drafts])
         bases = self._bases(drafts, infos)
         now = self.node.clock.now_ns()
+        several = len({draft.path for draft in drafts}) < len(drafts)
         plan: list[tuple[Draft, bytes, int, HeadInfo | None]] = []
         entries: list[tuple[kinds.VersionRecord, Manifest]] = []
         for draft in drafts:
@@ -198,13 +200,14 @@ class Operation:
             if same is not None:
                 plan.append((draft, same.id, same.time, same))
                 continue
-            made = self._manifest(draft, info, now)
+            made = self._manifest(draft, info, bases, now)
             text = encode(made)
             entry = kinds.VersionRecord.of(made, text, draft.source)
             self._keep_large(entry, text)
             entries.append((entry, made))
             plan.append((draft, entry.manifest, made.version, None))
-            infos[draft.path] = _after(info, made, entry.manifest)
+            if several:
+                infos[draft.path] = _after(info, made, entry.manifest)
         rows = self._write(entries) if entries else {}
         return [
             Committed(draft, version, time, same.row or rows.get(version, 0), True)
@@ -213,10 +216,17 @@ class Operation:
             for draft, version, time, same in plan
         ]
 
-    def _manifest(self, draft: Draft, info: PathInfo, now: int) -> Manifest:
+    def _manifest(
+        self, draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo], now: int
+    ) -> Manifest:
         parents = draft.parents
         if parents is None:
             parents = tuple(head.id for head in info.heads[-limits.PARENTS_MAX :])
+        elif len(parents) == 1 and parents[0] in bases:
+            # A head that says again what the writer had in hand (an undone deletion) is no news.
+            known = bases[parents[0]].content
+            again = [head.id for head in info.heads if known and head.content == known]
+            parents = tuple(again[-limits.PARENTS_MAX :]) or parents
         return Manifest(
             *(draft.kind, draft.path, max(now, info.newest + 1), self.node.uuid, parents),
             *(draft.size, draft.mode, draft.mtime, draft.target, draft.from_path),

@@ -13,7 +13,7 @@ from typing import Final
 from globofs.errors import NoSuchVersion, NothingToUndo
 from globofs.events import Emit, Problem, Progress, ignore
 from globofs.format import kinds
-from globofs.limits import PARENTS_MAX
+from globofs.limits import BATCH_RECORDS, PARENTS_MAX
 from globofs.store.commit import Draft
 from globofs.store.heads import rank, winner
 from globofs.store.history import operations_of
@@ -22,7 +22,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Operation, OperationKey, Version
-from globofs.sync._versions import batched, deletion, draft_of, writable
+from globofs.sync._versions import deletion, draft_of, writable
 from globofs.sync.results import Cancelled, EditResult, never
 
 PAGE = 200
@@ -117,7 +117,7 @@ def _reverse(
             f"operation {key.number}: there is none, or it changed no file;"
             " `globofs log --operations` lists them"
         )
-    drafts: list[Draft] = []
+    drafts: list[list[Draft]] = []
     problems: list[Problem] = []
     parents = {parent for versions in made.values() for one in versions for parent in one.parents}
     known = by_ids(node.index, parents)
@@ -127,15 +127,16 @@ def _reverse(
         if isinstance(found, str):
             problems.append(Problem(path, found, warning=True))
         else:
-            drafts += found
+            drafts.append(found)
     done: list[bytes] = []
+    total = sum(map(len, drafts))
     args = (str(key.number),) if key.node == node.uuid else (str(key.number), key.node)
     with node.operation(verb, args) as operation:
-        for batch in batched(drafts):
+        for batch in _batches(drafts):
             if cancelled():
                 break
             done += [one.draft.path for one in operation.commit(batch) if not one.skipped]
-            emit(Progress(verb, files=len(done), files_total=len(drafts)))
+            emit(Progress(verb, files=len(done), files_total=total))
         if not done and not cancelled():
             # Said in the journal all the same: the next one then reverses what came before.
             operation.record(kinds.NoteRecord(f"{verb} of {key.number}: nothing to change"))
@@ -147,6 +148,18 @@ def _reverse(
         undone=key,
         problems=tuple(problems),
     )
+
+
+def _batches(groups: Iterable[list[Draft]]) -> Iterator[list[Draft]]:
+    """The drafts in batches; those of one path stay together, as what stands side by side."""
+    batch: list[Draft] = []
+    for group in groups:
+        if batch and len(batch) + len(group) > BATCH_RECORDS:
+            yield batch
+            batch = []
+        batch += group
+    if batch:
+        yield batch
 
 
 def _by_path(versions: Iterable[Version]) -> dict[bytes, list[Version]]:
