@@ -9,7 +9,7 @@ from globofs import limits
 from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import plain, problem_fields
 from globofs.cli.peers import peer_fields
-from globofs.errors import Interrupted, UsageError
+from globofs.errors import Interrupted, Locked, UsageError
 from globofs.events import Note, PeerStatus, Problem, Progress
 from globofs.speech import (
     parse_span,
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from globofs.events import Event, PeerSeen, Snapshot
 
 LOOK_SECONDS: Final = 0.1
+LOCK_SAYS_SECONDS: Final = limits.LOCK_SAY_AFTER_SECONDS + 0.5  # it is told once who is waited for
+LOCK_LOOK_SECONDS: Final = 1.5
 LEADER_ROUND_NS: Final = 300_000_000  # what it publishes later than that knows of the request
 ENGINE_CLOSE_SECONDS: Final = 0.7  # within the second after which Ctrl-C interrupts
 
@@ -35,9 +37,24 @@ def sync(context: Context) -> int:
     if context.args.watch:
         return _live(context)
     leader = context.leader()
-    if leader is not None:
-        return _sync_by(context, leader)
-    result = context.volume.sync(**context.listening)
+    return _own_sync(context) if leader is None else _sync_by(context, leader)
+
+
+def _own_sync(context: Context) -> int:
+    """Sync in this process; or have the one do it that leads and had told nobody yet."""
+    end = context.volume.node.clock.monotonic() + limits.PEER_COMMAND_SECONDS
+    wait = LOCK_SAYS_SECONDS
+    while True:
+        try:
+            result = context.volume.sync(deadline=wait, **context.listening)
+            break
+        except Locked:
+            leader = context.leader()
+            if leader is not None:
+                return _sync_by(context, leader)
+            if context.volume.node.clock.monotonic() >= end or context.cancelled():
+                raise
+            wait = LOCK_LOOK_SECONDS
     status = context.finish(result.problems)
     return max(status, _report_sync(context, result.peers, plain(result)))
 
