@@ -16,6 +16,14 @@ settings.register_profile(
 settings.load_profile("house")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Long runs only where `-m` asks for them."""
+    if "soak" not in config.getoption("markexpr", ""):
+        long = [item for item in items if item.get_closest_marker("soak")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 @pytest.fixture(autouse=True, scope="session")
 def quiet_environment() -> None:
     """No setting of the person who runs the tests reaches the volumes made by them."""

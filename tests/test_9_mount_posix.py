@@ -117,6 +117,20 @@ def test_the_same_content_again_is_modified_now(mount: Mounted) -> None:
     assert path.stat().st_mtime >= before - 0.1
 
 
+def test_being_recorded_is_no_change(mount: Mounted) -> None:
+    path = mount.place / "d/file"
+    path.parent.mkdir()
+    path.write_text("x")
+
+    def facts() -> list[tuple[int, int]]:
+        return [(one.st_mtime_ns, one.st_ctime_ns) for one in (path.stat(), path.parent.stat())]
+
+    before = facts()
+    until(lambda: mount.at("cat", "d/file", expect=None).out == "x", 10)
+    time.sleep(1.5)
+    assert facts() == before
+
+
 def test_what_is_refused(mount: Mounted) -> None:
     m = mount.place
     (m / "file").write_text("x")

@@ -1,7 +1,8 @@
 """What a mount knows of its paths and no version keeps: gone when the mount ends.
 
 Programs set owners and times of access and look whether they got them; a volume keeps neither.
-A file that is written anew with the content it had makes no version, but is modified now.
+A file that is written anew with the content it had makes no version, but is modified now. Being
+recorded is no change: a file whose `ctime` moved then would be one that changed while tar read it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ class Facts:
     uid: int | None = None
     gid: int | None = None
     mtime: int | None = None
-    version: bytes = b""  # `mtime` is of the file while it shows this version
+    ctime: int | None = None
+    version: bytes = b""  # `mtime` and `ctime` are of the path while it shows this version
 
 
 class Fleeting:
@@ -48,6 +50,12 @@ class Fleeting:
         """There is something else at `path` from now on, or nothing."""
         self._facts.pop(path, None)
 
+    def recorded(self, path: bytes, version: bytes, ctime: int, mtime: int | None) -> None:
+        """`path` was recorded as `version`, which tells another `ctime`, and where `mtime` is
+        given another of that, too: to those who look, nothing changes."""
+        facts = self.of(path)
+        facts.version, facts.ctime, facts.mtime = version, ctime, mtime
+
     def move(self, old: bytes, new: bytes) -> None:
         """What lay at `old`, and below it, lies at `new` now."""
         self.forget(new)
@@ -59,10 +67,11 @@ class Fleeting:
         facts = self._facts.get(path)
         if facts is None:
             return recorded
-        again = facts.mtime is not None and facts.version == version
+        again = facts.version == version
         return replace(
             recorded,
             mtime=facts.mtime if again and facts.mtime is not None else recorded.mtime,
+            ctime=facts.ctime if again and facts.ctime is not None else recorded.ctime,
             atime=facts.atime,
             uid=facts.uid,
             gid=facts.gid,

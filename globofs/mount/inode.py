@@ -123,8 +123,8 @@ class Handle:
         return handle
 
 
-def entry_attributes(entry: Entry, mtime: int | None = None) -> Attributes:
-    """What `stat` answers about a recorded path; `mtime` where the mount knows a later one."""
+def entry_attributes(entry: Entry) -> Attributes:
+    """What `stat` answers about a recorded path."""
     kind: Kind = entry.kind
     mode = entry.mode or (0o755 if kind == "directory" else 0o644)
     if not entry.version:
@@ -137,7 +137,7 @@ def entry_attributes(entry: Entry, mtime: int | None = None) -> Attributes:
         kind,
         mode,
         size,
-        when if mtime is None else mtime,
+        when,
         entry.time or when,
         2 if kind == "directory" else 1,
     )

@@ -52,6 +52,7 @@ class Namespace:
         self._mark: object = None
         self._looked = 0.0
         self._times: dict[bytes, int] = {}
+        self._began = time.time_ns()
         self._number = 0
         self._hidden: dict[bytes, Inode] = {}
         self._freed = threading.Condition(self.lock)
@@ -110,26 +111,29 @@ class Namespace:
     def attributes(self, path: bytes) -> Attributes:
         """What `stat` answers."""
         if not path:
-            return Attributes("directory", 0o755, 4096, self._times.get(b"", 0), 0, 2)
+            made = Attributes("directory", 0o755, 4096, self._began, self._began, 2)
+            return self._shown(b"", made, b"")
         found = self.need(path)
         if isinstance(found, Inode):
             return self.inode_attributes(found)
         return self._recorded(found)
 
     def _recorded(self, entry: Entry) -> Attributes:
-        made = entry_attributes(entry, self._times.get(entry.path))
-        return self.fleeting.seen(entry.path, made, entry.version)
+        return self._shown(entry.path, entry_attributes(entry), entry.version)
 
     def inode_attributes(self, inode: Inode) -> Attributes:
         """What `stat` answers of something open or not yet recorded, with a name or without."""
         made = inode.attributes()
         if not inode.linked:
             return made
-        later = self._times.get(inode.path) if made.kind == "directory" else None
-        if later is not None and later > made.mtime:
-            made = replace(made, mtime=later, ctime=later)
-        version = b"" if inode.dirty else inode.replaces
-        return self.fleeting.seen(inode.path, made, version)
+        return self._shown(inode.path, made, b"" if inode.dirty else inode.replaces)
+
+    def _shown(self, path: bytes, made: Attributes, version: bytes) -> Attributes:
+        made = self.fleeting.seen(path, made, version)
+        later = self._times.get(path) if made.kind == "directory" else None
+        if later is None or later <= made.mtime:
+            return made
+        return replace(made, mtime=later, ctime=max(later, made.ctime))
 
     def children(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """Names and attributes of what lives in a directory; ENOENT, ENOTDIR."""

@@ -118,9 +118,9 @@ class Recorder:
                     one = next(made)
                     inode.replaces = one.version_id
                     inode.from_path = inode.from_id = None
-                    if one.skipped and inode.serial == serial and inode.kind != "deleted":
-                        facts = space.fleeting.of(inode.path)
-                        facts.mtime, facts.version = inode.mtime, one.version_id
+                    if inode.serial == serial and inode.kind != "deleted":
+                        mtime = inode.mtime if one.skipped else None
+                        space.fleeting.recorded(inode.path, one.version_id, inode.ctime, mtime)
                 if inode.serial != serial:
                     log.set(inode.intent())
                     continue

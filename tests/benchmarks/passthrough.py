@@ -32,6 +32,7 @@ def _settings(config: Any) -> None:
         config.negative_timeout = 0.0
         config.auto_cache = 1
         config.use_ino = 1
+        config.hard_remove = 1  # a hidden file keeps its directory from being removed
 
 
 def _stat(facts: os.stat_result) -> dict[str, Any]:
