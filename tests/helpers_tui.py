@@ -158,6 +158,7 @@ class FakeVolume:
         self.pins: set[bytes] = set()
         self.delay: threading.Event | None = None
         self.undone: list[list[Version]] = []
+        self.before: dict[OperationKey, list[Version]] = {}  # of a resolve, for its undo
         self.clock = NOW
         state = SimpleNamespace(
             pins=lambda: list(self.pins),
@@ -380,6 +381,11 @@ class FakeVolume:
         target = next((op for op in self.ops if op.key == operation), mine[-1] if mine else None)
         if target is None:
             raise NothingToUndo(verb="undo")
+        if target.key in self.before:
+            self.versions = self.before.pop(target.key)
+            self.ops.remove(target)
+            self.done.append(("undo", operation))
+            return EditResult(1, target.key, (target.args[0].encode(),))
         gone = [v for v in self.versions if v.operation == target.key]
         self.undone.append(gone)
         for version in gone:
@@ -416,15 +422,22 @@ class FakeVolume:
         return EditResult(2, key, (old, new))
 
     def resolve(
-        self, paths: Any, *, version: bytes | None = None, keep_both: bool = False, **_: Any
+        self, paths: Any, *, version: Any = None, keep_both: bool = False, **_: Any
     ) -> EditResult:
         self.done.append(("resolve", tuple(paths), version, keep_both))
+        key = self._op("resolve", *(p.decode() for p in paths))
+        self.before[key] = list(self.versions)
         for path in paths:
+            kept = version.get(path) if isinstance(version, dict) else version
             for index, one in enumerate(self.versions):
                 if one.path == path and one.head:
-                    keep = one.id == version if version else one.shown
+                    keep = one.id == kept if kept else one.shown
                     self.versions[index] = replace(one, head=keep, shown=keep)
-        return EditResult(len(paths), None, tuple(paths))
+        return EditResult(len(paths), key, tuple(paths))
+
+    def common_version(self, sides: Any) -> Version | None:
+        parents = {parent for side in sides for parent in side.parents}
+        return next((v for v in self.versions if v.id in parents), None)
 
     def mirror(self, path: bytes = b"", **_: Any) -> Any:
         count = 0

@@ -139,11 +139,12 @@ class Local:
             self._steered(steering)
         mark = self._work.change_mark()
         if mark != self._mark or self._applied:
+            # Counts first: who sees the new number sees what belongs to it.
+            self.status = self._work.status()
             self._mark = mark
             self._applied = False
             self.tree_serial += 1
             self._changed()
-            self.status = self._work.status()
         elif self.status is None:
             self.status = self._work.status()
         self._upkeep_if_due()

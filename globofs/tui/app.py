@@ -103,6 +103,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self.at: int | None = None
         self.error_words = ""
         self.commands: list[tuple[int, str]] = []
+        self.conflicts: int | None = None  # counted since the last snapshot of another tree
         self.lags: list[float] = []
         self.complaints = complaints
         self._on_start = on_start
@@ -112,6 +113,10 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self.bridge = Bridge(self._arrive, now)
         for theme in themes.OWN:
             self.register_theme(theme)
+        known = self.habits.theme in self.available_themes
+        # Before the style sheet is read: another theme later would have it read twice.
+        self.set_reactive(GlobofsApp.theme, self.habits.theme if known else "globofs")
+        self.stylesheet.set_variables(self.get_css_variables())
 
     # --- beginning ------------------------------------------------------------------------
 
@@ -121,16 +126,14 @@ class GlobofsApp(Everywhere, Steering, App[int]):
 
     def on_mount(self) -> None:
         """Paint first, then open."""
-        known = self.available_themes
-        self.theme = self.habits.theme if self.habits.theme in known else "globofs"
         self.switch_mode("files" if self.opener is not None else "start")
-        if self.opener is not None:
-            self.open_volume(self.opener)
         self.call_after_refresh(self._started)
         self._beat = time.monotonic()
         self.set_interval(0.1, self._heartbeat)
 
     def _started(self) -> None:
+        if self.opener is not None:
+            self.open_volume(self.opener)
         for words_of_it in self.complaints:
             self.say(words_of_it, "warning", 12)
         if self._on_start is not None:
@@ -212,6 +215,9 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         """The newest state: the mode that is shown takes it in."""
         if self._exit:
             return
+        known = self.snapshot
+        if known is not None and known.tree_serial != message.snapshot.tree_serial:
+            self.conflicts = None
         self.snapshot = message.snapshot
         self.bridge.remember(message.snapshot)
         for screen in self._screen_stacks.get(self.current_mode, ()):
@@ -236,6 +242,8 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         elif self.opening:
             name = "GloboFS"
         title = mode_title(name, mode, snapshot, self.glyphs)
+        if self.conflicts is not None:
+            title = replace(title, conflicts=self.conflicts)
         return replace(title, readonly=True) if self.readonly and name else title
 
     def busy_words(self) -> str:
@@ -274,6 +282,8 @@ class GlobofsApp(Everywhere, Steering, App[int]):
     def perform(self, action: str) -> None:
         """Do an action of the key table: the screen's way, else the app's."""
         screen = self.screen
+        if isinstance(screen, KeyedScreen) and screen.not_yet(action):
+            return
         reason = self.why_not(screen, action)
         if reason:
             self.say(reason[0].upper() + reason[1:], "warning", 3)

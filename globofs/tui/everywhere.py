@@ -64,6 +64,9 @@ class Everywhere:
                 app.say(text, "error" if bad else "warning" if problems else "information")
             if after is not None:
                 after(result)
+            for screen in app._screens_of_modes():
+                if screen.is_ready:
+                    screen.verb_ended()
             app._chrome()
 
         def failed(error: errors.GlobofsError) -> None:

@@ -110,6 +110,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     # Conflicts
     Action("take", ("enter",), ("conflicts",), "Take this side", "Settle: the side under the cursor becomes the file", 1, (), "Conflicts"),
     Action("keep_both", ("a",), ("conflicts",), "Keep both", "Settle: both stay, the other under a name that says whose it is", 2, (), "Conflicts"),
+    Action("common", ("p",), ("conflicts",), "Three-way", "Side against side, or what each made of the version both were made from", 4, (), "Conflicts"),
     Action("merge", ("E",), ("conflicts",), "Merge", "Settle in $MERGETOOL or $EDITOR", 3, (), "Conflicts"),
     # Log
     Action("go_moment", ("enter",), ("log.operations",), "Go there", "See the tree just after this operation", 1, (), "Log"),

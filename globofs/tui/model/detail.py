@@ -7,14 +7,14 @@ cursor moved. What is not here is said, with who should have it and the key that
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from globofs.limits import DIFF_BYTES, PREVIEW_BYTES
 from globofs.speech import version_number
 from globofs.store.views import Entry, Version
 from globofs.tui import words
-from globofs.tui.model import text
+from globofs.tui.model import text, threeway
 from globofs.tui.model.text import Line, Page
 from globofs.tui.model.timeline import Moment, of_versions
 from globofs.tui.model.tree import is_directory
@@ -104,6 +104,28 @@ def compare(volume: Volume, old: Version, new: Version, title: str) -> Page:
         return Page(title, words=("The same text", _mode_words(old, new)))
     note = page.note or f"+{counted.added:,} −{counted.removed:,} lines"
     return Page(title, page.lines, page.gutter, note, (), page.bases)
+
+
+def three_way(
+    volume: Volume, common: Version | None, left: Version, right: Version, names: tuple[str, str]
+) -> Page:
+    """What each of two sides made of the version they have in common."""
+    if common is None:
+        return Page(
+            "Three-way",
+            words=("No common version", "Each side was added by itself · p compares them"),
+        )
+    title = f"1 {names[0]}, 2 {names[1]}, from {words.exact_time(common.time)[:16]}"
+    texts = []
+    for side in (common, left, right):
+        if side.kind == "file" and side.missing:
+            return absent_page(volume, side, title)
+        data = _content(volume, side, DIFF_BYTES) if side.size <= DIFF_BYTES else None
+        if data is None or not text.is_text(data):
+            page = compare(volume, common, right, title)
+            return replace(page, title=f"From the common version to {names[1]}")
+        texts.append(data)
+    return threeway.page(texts[0], texts[1], texts[2], names, title)
 
 
 def _mode_words(old: Version, new: Version) -> str:

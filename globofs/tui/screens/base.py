@@ -67,6 +67,11 @@ class KeyedScreen(Screen[Any]):
         """Why an action cannot be done now; empty when it can."""
         return ""
 
+    def not_yet(self, action: str) -> bool:
+        """True when an action has to wait until what it is about has been read; it is done then.
+        Keys come faster than answers: none may act on the row left a moment ago."""
+        return False
+
     async def on_key(self, event: events.Key) -> None:
         """Look the key up; a text input gets everything but the way out."""
         key = key_of(event.key, event.character)
@@ -209,6 +214,9 @@ class ModeScreen(KeyedScreen):
     def volume_opened(self) -> None:
         """The volume is open now; snapshots follow by themselves."""
 
+    def verb_ended(self) -> None:
+        """A verb that was begun here ended; the snapshot that tells of it may come later."""
+
     def remember_place(self) -> None:
         """Before the end: put into the habits what should be so again."""
 
@@ -245,7 +253,7 @@ class ModeScreen(KeyedScreen):
         """Focus a pane, showing it first where only one is shown."""
         widget = self.query_one(f"#{id}")
         widget.remove_class("-gone")
-        widget.focus()
+        self.set_focus(widget)  # at once: the next key may be on its way already
         self.call_after_refresh(self.fit_panes)
 
     def on_descendant_focus(self) -> None:

@@ -12,6 +12,7 @@ from globofs.events import Snapshot
 from globofs.speech import command, version_number
 from globofs.store.views import Version
 from globofs.tui import words
+from globofs.tui.keys import Action
 from globofs.tui.model import detail
 from globofs.tui.model.text import Page
 from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
@@ -49,6 +50,7 @@ class ConflictsScreen(ModeScreen):
         self.side_rows = Rows(SIDE_COLUMNS)
         self.found: list[Conflict] = []
         self.names: dict[str, str] = {}
+        self.from_common = False  # the difference starts at the version both were made from
         self._serial = -1
 
     def compose(self) -> ComposeResult:
@@ -97,6 +99,10 @@ class ConflictsScreen(ModeScreen):
 
         self.bridge.ask("tree", "conflicts", find, self._got, self._failed)
 
+    def verb_ended(self) -> None:
+        """An undo may have brought a conflict back."""
+        self.volume_opened()
+
     def take(self, snapshot: Snapshot) -> None:
         """Look again when the tree changed."""
         super().take(snapshot)
@@ -126,7 +132,7 @@ class ConflictsScreen(ModeScreen):
             "No conflicts",
             "Where two nodes change a file at once, both sides stand here",
         )
-        count = len(self.found)
+        count = self.globofs.conflicts = len(self.found)
         self.path_list.border_title = caption(f" {words.plural(count, 'conflict')} ")
         self.path_list.reload()
         self._sides()
@@ -200,13 +206,34 @@ class ConflictsScreen(ModeScreen):
         volume = self.globofs.volume
         names = [words.safe(self.names.get(one.node, one.node[:8])) for one in (other, side)]
         title = f"From {names[0]} to {names[1]}"
+
+        def find() -> Page:
+            if not self.from_common:
+                return detail.compare(volume, other, side, title)
+            two = sorted((other, side), key=lambda one: (one.id != conflict.winner.id, -one.time))
+            called = [words.safe(volume.node_name(one.node)) for one in two]
+            common = volume.common_version(conflict.sides)
+            return detail.three_way(volume, common, two[0], two[1], (called[0], called[1]))
+
         self.bridge.ask(
             "content",
             "compare",
-            lambda: detail.compare(volume, other, side, title),
+            find,
             self._show,
             lambda error: self._show(Page(title, words=("This cannot be compared", error.message))),
         )
+
+    def do_common(self) -> None:
+        """Side against side, or both against the version they were made from."""
+        self.from_common = not self.from_common
+        self._compare()
+        self.refresh_chrome()
+
+    def label_of(self, action: Action) -> str:
+        """`p` names what it shows next."""
+        if action.id == "common":
+            return "Side to side" if self.from_common else "Three-way"
+        return super().label_of(action)
 
     def _show(self, page: Page) -> None:
         self.text.show(page)
@@ -217,7 +244,7 @@ class ConflictsScreen(ModeScreen):
 
     def why_not(self, action: str) -> str:
         """There must be something to settle."""
-        needs = {"take", "keep_both", "merge", "fetch", "why", "mark"}
+        needs = {"take", "keep_both", "merge", "fetch", "why", "mark", "common"}
         return "there is no conflict" if action in needs and self.here() is None else ""
 
     def chosen(self) -> list[bytes]:
@@ -249,24 +276,25 @@ class ConflictsScreen(ModeScreen):
         )
 
     def _take_many(self, paths: list[bytes], node: str) -> None:
+        """The side of one node, wherever it has one; one operation, so one undo."""
         volume, found = self.globofs.volume, {c.path: c for c in self.found}
-
-        def work(emit: Any, cancelled: Any) -> int:
-            count = 0
-            for path in paths:
-                side = next((s for s in found[path].sides if s.node == node), None)
-                if side is not None and not cancelled():
-                    volume.resolve([path], version=side.id, emit=emit, cancelled=cancelled)
-                    count += 1
-            return count
-
+        sides = {
+            path: side.id
+            for path in paths
+            for side in reversed(found[path].sides)
+            if side.node == node
+        }
         name = words.safe(self.names.get(node, node[:8]))
+        left = len(paths) - len(sides)
+        rest = f"; {words.plural(left, 'conflict')} without one left as they are" if left else ""
         self.globofs.verb(
             "resolve",
             "settling",
-            work,
-            lambda count: (
-                f"Settled {words.plural(count, 'conflict')}: the side of {name} · z undoes"
+            lambda emit, cancelled: volume.resolve(
+                list(sides), version=sides, emit=emit, cancelled=cancelled
+            ),
+            lambda _: (
+                f"Settled {words.plural(len(sides), 'conflict')}: the side of {name}{rest} · z undoes"
             ),
             after=lambda _: self._settled(),
         )
