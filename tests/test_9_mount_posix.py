@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -143,7 +144,13 @@ def test_what_is_refused(mount: Mounted) -> None:
     with pytest.raises(OSError) as caught:
         os.setxattr(m / "file", "user.x", b"y")
     assert caught.value.errno == errno.ENOTSUP
-    assert sorted(os.listdir(m)) == ["file"]
+    (m / "other").write_text("y")
+    paths = [os.fsencode(m / name) for name in ("file", "other")]
+    for flag, code in ((1, errno.EEXIST), (2, errno.EINVAL)):
+        libc = ctypes.CDLL(None, use_errno=True)
+        assert libc.renameat2(-100, paths[0], -100, paths[1], flag) == -1
+        assert ctypes.get_errno() == code
+    assert sorted(os.listdir(m)) == ["file", "other"]
 
 
 def test_many_threads_read_one_file(mount: Mounted) -> None:

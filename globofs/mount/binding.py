@@ -8,6 +8,7 @@ no dictionaries and look at no signatures.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import time
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _UTIME_NOW = (1 << 30) - 1
 _UTIME_OMIT = (1 << 30) - 2
+_RENAME_NOREPLACE = 1
 _READDIR_PLUS = 1
 _FILL_PLUS = 2
 _SECOND = 1_000_000_000
@@ -66,6 +68,15 @@ class Fuse(mfusepy.FUSE):
         """`futimens(2)` comes without a path; a time that is not to change becomes None."""
         times = (_utime(buf.contents.actime), _utime(buf.contents.modtime)) if buf else None
         done: int = self.operations.utimens(decoded(path), times, handle(fip))
+        return done
+
+    def rename_fuse_3(self, old: bytes, new: bytes, flags: int) -> int:
+        """`renameat2(2)`: the kernel has looked whether `new` is free where that is asked for; two
+        names that change places are EINVAL, which mfusepy would take for a rename over the other.
+        """
+        if flags & ~_RENAME_NOREPLACE:
+            return -errno.EINVAL
+        done: int = self.operations.rename(os.fsdecode(old), os.fsdecode(new))
         return done
 
 
