@@ -101,7 +101,7 @@ class PickDialog(Modal):
         super().on_mount()
         rows = self.query_one("#pick-list", VirtualList)
         rows.remove_class("pane")
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
         self._soon = Debounce(self, 0.05, self._ask)
         self._ask()
 
@@ -120,11 +120,13 @@ class PickDialog(Modal):
             self._got(self._find(text))
 
     def _failed(self, error: Exception) -> None:
-        rows = self.query_one("#pick-list", VirtualList)
-        rows.words = (str(error),)
+        for rows in self.query("#pick-list").results(VirtualList):
+            rows.words = (str(error),)
         self._got([])
 
     def _got(self, choices: Sequence[Choice]) -> None:
+        if not self.query("#pick-list"):
+            return  # left meanwhile
         self._choices = list(choices)
         rows = self.query_one("#pick-list", VirtualList)
         source = rows.source
@@ -182,6 +184,7 @@ class AskDialog(Modal):
         foot: str = "Enter does it · Esc leaves",
         slow: bool = False,
         hints: Sequence[Sequence[Span]] = (),
+        example: bool = False,
     ) -> None:
         super().__init__()
         self._title = title
@@ -191,6 +194,7 @@ class AskDialog(Modal):
         self._foot = foot
         self._slow = slow
         self._hints = hints
+        self._example = example  # the value is one: typing replaces it
         self._verdict = Check(None, "")
         self._judged: str | None = None
         self._wanted = False  # Enter was pressed before the verdict
@@ -201,7 +205,7 @@ class AskDialog(Modal):
             box.border_title = caption(f" {self._title} ")
             box.border_subtitle = caption(f" {self._foot} ")
             yield Lines(lambda width: [[(self._label, "muted")]], id="ask-label")
-            yield Input(value=self._value, id="ask-input", select_on_focus=False)
+            yield Input(value=self._value, id="ask-input", select_on_focus=self._example)
             yield Lines(self._verdict_lines, id="ask-verdict")
 
     def on_mount(self) -> None:
@@ -210,7 +214,7 @@ class AskDialog(Modal):
         self.query_one("#ask-label").styles.height = 1
         self.query_one("#ask-verdict").styles.height = 2 + len(self._hints)
         self._soon = Debounce(self, CHECK_SECONDS, self._judge)
-        self.query_one(Input).focus()
+        self.set_focus(self.query_one(Input))
         self._judge()
 
     def _verdict_lines(self, width: int) -> list[list[Span]]:
@@ -245,6 +249,8 @@ class AskDialog(Modal):
         self._got(self.query_one(Input).value, Check(False, str(error)))
 
     def _got(self, text: str, verdict: Check) -> None:
+        if not self.query("#ask-verdict"):
+            return  # left meanwhile
         self._verdict, self._judged = verdict, text
         self.query_one("#ask-verdict").refresh()
         if self._wanted and verdict.good:
@@ -291,7 +297,7 @@ class ChoiceDialog(Modal):
         rows = self.query_one("#choice-list", VirtualList)
         rows.remove_class("pane")
         rows.styles.height = len(self._rows)
-        rows.focus()
+        self.set_focus(rows)
 
     async def on_key(self, event: Any) -> None:
         """A row's letter chooses it, before any other meaning."""

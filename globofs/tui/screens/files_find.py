@@ -86,7 +86,7 @@ class FilesFind(FilesView):
         if at is not None:
             self.wish = replace(self.wish, at=at)
             self.globofs.at = at
-        self.tree_list.focus()
+        self.set_focus(self.tree_list)
         self.refresh_tree(path)
 
     # --- marks ----------------------------------------------------------------------------
@@ -146,7 +146,7 @@ class FilesFind(FilesView):
         row.add_class("-on")
         box = self.query_one("#filter-input", Input)
         box.value = self.wish.filter
-        box.focus()
+        self.set_focus(box)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The filter follows what is typed."""
@@ -168,7 +168,7 @@ class FilesFind(FilesView):
                 opened.add(above)
             self.wish = replace(self.wish, filter="", opened=frozenset(opened))
             self.refresh_tree(place)
-        self.tree_list.focus()
+        self.set_focus(self.tree_list)
 
     def input_key(self, key: str) -> bool:
         """Esc ends the filter, arrows go to its matches."""

@@ -161,7 +161,7 @@ class FilesTravel(FilesFind):
 
         dialog = PickDialog(
             "Time travel", COLUMNS, find, typed=typed,
-            placeholder="2h ago · yesterday 18:00 · 2026-11-23 · or words of an operation",
+            placeholder="2h ago · yesterday 18:00 · last week · or words of an operation",
             empty="nothing happened before then",
             foot="Enter shows the tree of that moment · Esc leaves",
         )  # fmt: skip
@@ -177,15 +177,23 @@ class FilesTravel(FilesFind):
 
         def check(text: str) -> Check:
             if not text.strip():
-                return Check(None, "yesterday · 2h ago · 2026-11-20 · a version's number")
+                return Check(
+                    None, "yesterday · last week · 2h ago · 2026-11-20 · a version's number"
+                )
             try:
                 since = speech.parse_time(text, now, start=True)
             except errors.GlobofsError as error:
                 return Check(False, error.message)
-            return Check(True, f"since {words.exact_time(since)}", since)
+            return Check(True, f"{speech.long_age(since, now)}: {words.exact_time(since)}", since)
 
         self.app.push_screen(
-            AskDialog("Changed since", "Show only what changed since", check, value="yesterday"),
+            AskDialog(
+                "Changed since",
+                "Only what changed since then; yesterday, last week, 2h ago, 2026-11-20 …",
+                check,
+                value="yesterday",
+                example=True,
+            ),
             self._since,
         )
 

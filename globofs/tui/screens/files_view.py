@@ -26,6 +26,10 @@ from globofs.tui.widgets.virtual_list import VirtualList
 
 FOLLOW_SECONDS = 0.05  # the timeline follows the cursor after it rested so long
 LOOK_SECONDS = 0.06  # and the content after that
+#: actions about a row of the timeline: they wait for that of the row just gone to
+OF_A_VERSION = frozenset(
+    {"restore", "restore_to", "diff", "inspect", "facts", "open_version", "compare", "fetch", "editor"}
+)  # fmt: skip
 FRESH_SECONDS = 0.4  # between two looks at a tree that keeps changing
 
 
@@ -49,6 +53,7 @@ class FilesView(ModeScreen):
         self._tree_serial = -1
         self._cost = 0.0  # seconds the last reading of the tree took
         self._fresh: Any = None
+        self._waiting = ""  # the action that waits for the timeline
 
     def compose(self) -> ComposeResult:
         """Tree beside (or over) timeline and content."""
@@ -221,6 +226,20 @@ class FilesView(ModeScreen):
             self.detail.show(Page())
             self._titles()
 
+    def not_yet(self, action: str) -> bool:
+        """What is about a version waits for the timeline of the row the cursor is on."""
+        self._waiting = ""
+        if not self.globofs.is_open:
+            return False
+        self._select()
+        entry = self.selected
+        behind = entry is not None and entry.path != self.time_source.timeline.path
+        if not behind or action not in OF_A_VERSION:
+            return False
+        self._waiting = action
+        self.follow()
+        return True
+
     # --- timeline -------------------------------------------------------------------------
 
     def follow(self) -> None:
@@ -257,8 +276,12 @@ class FilesView(ModeScreen):
             self.versions.reload()
         self._titles()
         self.look_soon()
+        waiting, self._waiting = self._waiting, ""
+        if waiting:
+            self.globofs.perform(waiting)
 
     def _no_timeline(self, error: errors.GlobofsError) -> None:
+        self._waiting = ""
         self.time_source.set(Timeline(b"", False), self.globofs.now(), None, b"")
         self.versions.words = ("This history cannot be read", error.message)
         self.versions.reload(keep=False)

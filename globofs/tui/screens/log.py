@@ -297,7 +297,7 @@ class LogScreen(ModeScreen):
     def do_filter(self) -> None:
         """Only operations with a word."""
         self.query_one("#filter-row").add_class("-on")
-        self.query_one("#filter-input", Input).focus()
+        self.set_focus(self.query_one("#filter-input", Input))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The filter follows what is typed."""
@@ -311,7 +311,7 @@ class LogScreen(ModeScreen):
         if key == "escape":
             self.query_one("#filter-input", Input).value = ""
         self.query_one("#filter-row").remove_class("-on")
-        self.op_list.focus()
+        self.set_focus(self.op_list)
         return True
 
     def step_out(self) -> bool:

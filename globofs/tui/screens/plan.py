@@ -75,7 +75,7 @@ class PlanDialog(Modal):
         rows = self.query_one("#plan-list", VirtualList)
         rows.remove_class("pane")
         rows.styles.height = min(ROWS_MAX, len(self._plan.items)) + 1
-        rows.focus()
+        self.set_focus(rows)
         self.query_one("#plan-head").styles.height = len(self._head()) + 1
 
     def _foot(self) -> str:

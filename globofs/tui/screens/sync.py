@@ -264,7 +264,7 @@ class SyncScreen(ModeScreen):
     def do_filter(self) -> None:
         """Only paths with a text."""
         self.query_one("#filter-row").add_class("-on")
-        self.query_one("#filter-input", Input).focus()
+        self.set_focus(self.query_one("#filter-input", Input))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """The filter follows what is typed."""
@@ -278,7 +278,7 @@ class SyncScreen(ModeScreen):
         if key == "escape":
             self.query_one("#filter-input", Input).value = ""
         self.query_one("#filter-row").remove_class("-on")
-        self.moves.focus()
+        self.set_focus(self.moves)
         return True
 
     def step_out(self) -> bool:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Final, Literal
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
+from textual.color import Color
 from textual.strip import Strip
 from textual.widget import Widget
 
@@ -20,14 +21,43 @@ Span = tuple[str, str]
 Cell = str | tuple[Span, ...]
 Align = Literal["left", "right", "center"]
 
-STYLES: tuple[str, ...] = (
-    "muted", "faint", "good", "warn", "bad", "accent", "primary", "strong", "dir", "chip",
-    "chip-accent", "chip-warn", "cursor", "cursor-blur", "marked", "head", "match", "key",
-    "added", "removed", "added-word", "removed-word", "hunk", "gutter", "had", "elsewhere",
-    "now", "rest", "hover", "kw", "str", "num", "com", "fn", "cls", "op", "tag",
-)  # fmt: skip
+#: What a style name means: colour and ground by the theme's names for them, then attributes. No
+#: CSS classes: forty of them for each list on the screen would cost more than all else at start.
+LOOKS: Final[dict[str, tuple[str, str, str]]] = {
+    "muted": ("dim", "", ""),
+    "faint": ("faint", "", ""),
+    "good": ("success", "", ""),
+    "warn": ("warning", "", ""),
+    "bad": ("error", "", ""),
+    "accent": ("accent", "", ""),
+    "primary": ("primary", "", ""),
+    "strong": ("", "", "bold"),
+    "dir": ("primary", "", ""),
+    "chip": ("background", "primary", "bold"),
+    "chip-accent": ("row-text", "row", "bold"),
+    "chip-warn": ("background", "warning", "bold"),
+    "cursor": ("row-text", "row", ""),
+    "cursor-blur": ("", "row-blur", ""),
+    "marked": ("", "row-mark", ""),
+    "hover": ("", "row-hover", ""),
+    "head": ("faint", "", ""),
+    "match": ("accent", "", "bold"),
+    "key": ("accent", "", "bold"),
+    "added": ("diff-add-text", "diff-add", ""),
+    "removed": ("diff-del-text", "diff-del", ""),
+    "added-word": ("", "diff-add-word", "bold"),
+    "removed-word": ("", "diff-del-word", "bold"),
+    "hunk": ("primary", "", ""),
+    "gutter": ("faint", "", ""),
+    "had": ("part-had", "", ""),
+    "elsewhere": ("part-elsewhere", "", ""),
+    "now": ("part-now", "", ""),
+    "rest": ("part-rest", "", ""),
+    **{name: (f"syntax-{name}", "", "") for name in ("kw", "str", "num", "fn", "cls", "op", "tag")},
+    "com": ("syntax-com", "", "italic"),
+}  # fmt: skip
+STYLES: Final = tuple(LOOKS)
 QUIET = frozenset(("muted", "faint"))  # too pale for the cursor's band
-CLASSES = frozenset(f"paint--{name}" for name in STYLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +195,6 @@ def lay_out(columns: Sequence[Column], width: int, gap: int = 2) -> list[tuple[i
 class Painted(Widget):
     """A widget that draws spans. Its named styles come from the theme and are cached."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = set(CLASSES)
-
     def __init__(self, *children: Widget, **how: Any) -> None:
         super().__init__(*children, **how)
         self._styles: dict[str, Style] = {}
@@ -190,7 +218,14 @@ class Painted(Widget):
         if name.startswith("rgb:"):  # a pixel pair of a picture
             _, top, low = name.split(":")
             return Style(color=f"#{top}", bgcolor=f"#{low}")
-        return self.get_component_rich_style(f"paint--{name}", partial=True)
+        colour, ground, attributes = LOOKS[name]
+        known = self.app.theme_variables
+        made = Style.parse(attributes)
+        if colour in known:
+            made += Style(color=Color.parse(known[colour]).rich_color)
+        if ground in known:
+            made += Style(bgcolor=Color.parse(known[ground]).rich_color)
+        return made
 
     def strip(self, spans: Iterable[Span], width: int, base: str = "") -> Strip:
         """A line of exactly `width` cells. A span's background wins over the base's only

@@ -17,7 +17,6 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
     """Shows a `Page`. Only lines on screen are drawn, whatever the length."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
-    COMPONENT_CLASSES: ClassVar[set[str]] = Painted.COMPONENT_CLASSES
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)

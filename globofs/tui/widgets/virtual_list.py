@@ -87,7 +87,6 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
     """The list. Keys reach it through the screen's key table, as `move`, `page`, `edge`."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
-    COMPONENT_CLASSES: ClassVar[set[str]] = Painted.COMPONENT_CLASSES
 
     cursor: reactive[int] = reactive(0, repaint=False)
 
