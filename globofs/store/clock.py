@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import Final, Protocol
 
 
@@ -38,6 +39,7 @@ class SystemClock:
 SYSTEM: Final[Clock] = SystemClock()
 
 
+@cache
 def boot_id() -> str:
     """Eight hex digits that change when the machine starts anew; `00000000` where unknown.
 

@@ -213,7 +213,7 @@ def change(bench: Bench) -> Result:
 
 def round_(bench: Bench) -> Result:
     """A sync round with nothing new, a large volume: < 50 ms and < 50 system calls a peer."""
-    took, calls = Figures(), Figures("calls")
+    took, calls, all_calls = Figures(), Figures("calls"), Figures("calls")
     one, two = bench.fresh("one"), bench.fresh("two")
     ours("pair", one, two)
     ours("add", one, bench.set("N"))
@@ -223,26 +223,32 @@ def round_(bench: Bench) -> Result:
     took.note(US, said(done, "seconds"))
     took.note("goal", 0.05)
     if shutil.which("strace"):
-        calls.note(US, _calls(one, bench.work / "trace"))
+        everything, there = _calls(one, two, bench.work / "trace")
+        calls.note(US, there)
         calls.note("goal", 50)
+        all_calls.note(US, everything)
     else:
         calls.skipped[US] = "strace is not installed"
-    return {"time": took, "calls that name a file or descriptor": calls}
+    return {"time": took, "calls at the peer": calls, "calls of the whole command": all_calls}
 
 
-def _calls(volume: Path, trace: Path) -> float:
-    """System calls of a round, those of memory, locks of Python, and waiting left out."""
+def _calls(volume: Path, peer: Path, trace: Path) -> tuple[float, float]:
+    """System calls of a whole `sync`, and those of them that reach into the peer's directory.
+
+    Those for memory, for threads, and for waiting are left out.
+    """
     command = [sys.executable, "-m", "tests.benchmarks.ours", "rounds", str(volume), "5"]
     wanted = "trace=%file,%desc"
     run(
-        ["strace", "-f", "-q", "-o", str(trace), "-e", wanted, *command],
+        ["strace", "-f", "-q", "-y", "-o", str(trace), "-e", wanted, *command],
         cwd=REPOSITORY,
         env=environment(),
     )
     lines = trace.read_text(errors="replace").splitlines()
     begin = next(n for n, line in enumerate(lines) if "globofs-rounds-begin" in line)
     end = next(n for n, line in enumerate(lines) if "globofs-rounds-end" in line)
-    return (end - begin - 1) / 5
+    inside = [line for line in lines[begin + 1 : end] if "resumed>" not in line]
+    return len(inside) / 5, sum(str(peer) in line for line in inside) / 5
 
 
 def start(bench: Bench) -> Result:
