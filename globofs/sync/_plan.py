@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from globofs.errors import NoSuchPath, NotAFile, UnsafeTarget, UsageError, printable
 from globofs.events import Problem
@@ -16,6 +16,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Block, Version
+from globofs.sync._sources import came_from, still_as_added
 from globofs.sync._versions import hint, live_at
 from globofs.sync.results import Action, PlanItem, RestorePlan
 
@@ -60,6 +61,79 @@ def plan_restore(
     return _total(asked, items, to, force, _words(paths, version, at, delete), problems)
 
 
+def plan_back(
+    node: Node,
+    paths: Sequence[bytes],
+    *,
+    version: Version | None = None,
+    at: int | None = None,
+) -> RestorePlan:
+    """The plan for `restore_back`: `paths` as they were, each in the folder it came from.
+
+    Raises UsageError where one came from no folder of this machine, else as `plan_restore`.
+    """
+    if version is not None and (at is not None or len(paths) != 1):
+        raise UsageError("--version goes with one file, and not with --at")
+    asked = _Asked(node, View(node), version, at, True)
+    placed: list[tuple[str, Wanted]] = []
+    for path in _outermost(paths):
+        place = came_from(node, path)
+        if place is None:
+            raise UsageError(f"{printable(path) or '/'}: came from no folder of this machine")
+        for where, wanted in asked.wanted(path):
+            rest = os.fsdecode(where[len(path) :])
+            placed.append((place + rest, (where, wanted)))
+    base = os.path.commonpath([os.path.dirname(place) for place, _ in placed])
+    skip = len(base.rstrip("/")) + 1
+    relative = ((place[skip:], wanted) for place, wanted in placed)
+    items = [_unless_same(item) for item in _outside(base, relative, False, True)]
+    return _total(asked, items, base, True, _words(paths, version, at, False), [])
+
+
+def _unless_same(item: PlanItem) -> PlanItem:
+    """What has the size and time of the version already is not replaced."""
+    version = item.version
+    if item.action != "replace" or item.target is None or version is None:
+        return item
+    info = os.lstat(item.target)
+    as_version = (version.size, version.mtime) == (info.st_size, info.st_mtime_ns)
+    return replace(item, action="same") if version.kind == "file" and as_version else item
+
+
+def plan_here(node: Node, back: RestorePlan) -> RestorePlan:
+    """The same versions as a plan of `plan_back` has, made current in the volume."""
+    view = View(node)
+    items: list[PlanItem] = []
+    for item in back.items:
+        if item.version is None or item.action == "skip":
+            continue
+        entry = view.entry(item.path)
+        there = view.version_by_id(entry.version) if entry is not None and entry.version else None
+        items.append(_inside_item(item.path, item.version, there))
+    asked = _Asked(node, view, None, None, False)
+    return _total(asked, items, None, False, back.args[: back.args.index("--to")], [])
+
+
+def safe_to_replace(node: Node, back: RestorePlan) -> RestorePlan:
+    """`back` without what would lose something: a file on disk that is not in the volume as it
+    lies there. Versions are those the volume has now, so that later edits descend from them."""
+    view = View(node)
+    items = []
+    for item in back.items:
+        if item.action == "replace" and item.target is not None and os.path.lexists(item.target):
+            if not still_as_added(node, item.path, item.target):
+                reason = "what lies there could not be added first; it is left alone"
+                items.append(replace(item, action="skip", reason=reason))
+                continue
+        entry = view.entry(item.path)
+        now = view.version_by_id(entry.version) if entry is not None and entry.version else None
+        current = now is not None and item.version is not None and now.content == item.version.content
+        items.append(replace(item, version=now) if current else item)
+    lost = [i for i in items if i.action == "skip" and i not in back.items]
+    problems = (*back.problems, *(Problem(item.path, item.reason) for item in lost))
+    return replace(back, items=tuple(items), problems=problems)
+
+
 @dataclass
 class _Asked:
     """The question: which moment, and the views to answer it from."""
@@ -80,7 +154,8 @@ class _Asked:
             entry = self.now.entry(path)
             whole = entry is not None and entry.kind == "directory"
             if whole and self.version.kind in ("directory", "deleted"):
-                raise NotAFile(path=printable(path), kind="directory; --at brings back all of it")
+                text = f"{printable(path)}: is a directory; --at TIME brings back all of it"
+                raise NotAFile(text, path=printable(path))
             # As it is now: it may have been pruned since it was looked at.
             return [(path, self.now.version_by_id(self.version.id) or self.version)]
         try:
