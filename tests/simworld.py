@@ -316,8 +316,11 @@ class World:
             if self.dead:
                 self.dead = False
                 self.count("kill")
-                machine.drop()
-                self.reopen(machine)
+                if self.chance.random() < 0.5:
+                    self.power_loss(machine)
+                else:
+                    machine.drop()
+                    self.reopen(machine)
 
     def count(self, fault: str) -> None:
         """Note that a fault was tried."""
