@@ -190,7 +190,7 @@ def test_a_keeper_that_has_lost_power_is_looked_at_again(
 
 def test_relay_goes_on_after_one_direct_contact(tmp_path: Path) -> None:
     """c met a once, and never again: what a says later reaches c over b, though c's journal of
-    a begins in a's own file. Without `relay` it still came by `fetch`; without both it did not."""
+    a begins in a's own file. Without `relay` it still came by `fetch` of foreign origins."""
     with sites(tmp_path, "a", "b", "c") as (a, b, c):
         for one, other in ((a, b), (b, a), (b, c), (c, b), (a, c)):
             one.knows(other)
