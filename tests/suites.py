@@ -36,6 +36,13 @@ class Outcome:
 
     passed: int = 0
     failed: list[str] = field(default_factory=list)
+    why: list[str] = field(default_factory=list)  # what failed programs said last
+
+    def ran(self, name: str, done: subprocess.CompletedProcess[str]) -> None:
+        """Count a program that must succeed."""
+        self.check(name, done.returncode == 0)
+        if done.returncode:
+            self.why.append(f"{name}: {(done.stderr or done.stdout)[-300:].strip()}")
 
     def check(self, name: str, good: bool) -> None:
         """Count one check."""
@@ -60,7 +67,7 @@ def steps(place: Path, scripts: Iterable[tuple[str, str]]) -> Outcome:
     """Scripts that build on one another, each counted."""
     done = Outcome()
     for name, script in scripts:
-        done.check(name, run(place, script).returncode == 0)
+        done.ran(name, run(place, script))
     return done
 
 
@@ -197,21 +204,17 @@ def archives(place: Path) -> Outcome:
     targets = {"tar": "t", "tar pipe": "p", "cp -a": "c", "rsync": "r", "mv": "m2"}
     done = Outcome()
     for name, script in there_and_back.items():
-        done.check(name, run(place, script).returncode == 0)
+        done.ran(name, run(place, script))
         done.check(f"{name}: same", _digest(place / targets.get(name, "i")) == expected)
     again = run(place, "rsync -aHc --itemize-changes source/ r/").stdout
     done.check("rsync: nothing left to do", again == "")
-    for name, script, target in (
-        ("cpio", "cd source; find . -print0 | cpio -0o --quiet -H newc > ../a.cpio", ""),
-        (
-            "cpio back",
-            "mkdir o; cd o; cpio -idm --quiet < ../a.cpio; cmp script ../source/script",
-            "",
-        ),
-        ("zip", "cd source; zip -qry ../a.zip .", ""),
-        ("unzip", "mkdir z; cd z; unzip -q ../a.zip; diff -r --no-dereference . ../source", ""),
+    for name, script in (
+        ("cpio", "cd source; find . -print0 | cpio -0o --quiet -H newc > ../a.cpio"),
+        ("cpio back", "mkdir o; cd o; cpio -idm --quiet < ../a.cpio; cmp script ../source/script"),
+        ("zip", "cd source; zip -qry ../a.zip ."),
+        ("unzip", "mkdir z; cd z; unzip -q ../a.zip; diff -r --no-dereference . ../source"),
     ):
-        done.check(name + target, run(place, script).returncode == 0)
+        done.ran(name, run(place, script))
     return done
 
 
@@ -266,6 +269,8 @@ def main(words: list[str]) -> None:
         place.mkdir()
         done = SUITES[name](place)
         print(f"{name}\t{done.passed}/{len(done.failed)}\t{', '.join(done.failed)}", flush=True)
+        for line in done.why:
+            print(f"  {line}")
         shutil.rmtree(place, ignore_errors=True)
 
 

@@ -123,8 +123,14 @@ def test_being_recorded_is_no_change(mount: Mounted) -> None:
     path.parent.mkdir()
     path.write_text("x")
 
-    def facts() -> list[tuple[int, int]]:
-        return [(one.st_mtime_ns, one.st_ctime_ns) for one in (path.stat(), path.parent.stat())]
+    (path.parent / "empty").mkdir()
+    (path.parent / "link").symlink_to("file")
+
+    def facts() -> list[tuple[int, ...]]:
+        return [
+            (one.st_mode, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
+            for one in (found.lstat() for found in (path.parent, *sorted(path.parent.iterdir())))
+        ]
 
     before = facts()
     until(lambda: mount.at("cat", "d/file", expect=None).out == "x", 10)

@@ -46,7 +46,7 @@ def on_a_mount(tmp_path: Path, name: str) -> suites.Outcome:
 @pytest.mark.parametrize("name", ["git", "sqlite", "archives"])
 def test_programs(tmp_path: Path, name: str) -> None:
     done = on_a_mount(tmp_path, name)
-    assert not done.failed
+    assert not done.failed, done.why
     assert done.passed > 10
 
 

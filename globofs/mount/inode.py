@@ -24,6 +24,8 @@ class Reader(Protocol):
         """Let go of buffers."""
 
 
+DIRECTORY_BYTES = 4096
+"""What `stat` says of any directory."""
 _TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
 
 
@@ -95,6 +97,8 @@ class Inode:
         size = self.scratch.size if self.scratch is not None else self.size
         if self.kind == "symlink":
             size = len(self.target)
+        elif self.kind == "directory":
+            size = DIRECTORY_BYTES
         links = 2 if self.kind == "directory" else int(self.linked)
         return Attributes(self.kind, self.mode, size, self.mtime, self.ctime, links)
 
@@ -131,7 +135,7 @@ def entry_attributes(entry: Entry) -> Attributes:
         mode = 0o755
     size = len(entry.target) if kind == "symlink" else entry.size
     if kind == "directory":
-        size = 4096
+        size = DIRECTORY_BYTES
     when = entry.mtime or entry.time
     return Attributes(
         kind,

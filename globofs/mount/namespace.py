@@ -20,7 +20,7 @@ from globofs.errors import BadPath, GlobofsError
 from globofs.format import names
 from globofs.limits import PATH_BYTES
 from globofs.mount.fleeting import Fleeting
-from globofs.mount.inode import Attributes, Inode, entry_attributes
+from globofs.mount.inode import DIRECTORY_BYTES, Attributes, Inode, entry_attributes
 
 if TYPE_CHECKING:
     from globofs.store.intent import IntentLog
@@ -111,7 +111,7 @@ class Namespace:
     def attributes(self, path: bytes) -> Attributes:
         """What `stat` answers."""
         if not path:
-            made = Attributes("directory", 0o755, 4096, self._began, self._began, 2)
+            made = Attributes("directory", 0o755, DIRECTORY_BYTES, self._began, self._began, 2)
             return self._shown(b"", made, b"")
         found = self.need(path)
         if isinstance(found, Inode):

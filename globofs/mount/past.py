@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from globofs.errors import BadTime
 from globofs.format.text import format_time
-from globofs.mount.inode import Attributes, entry_attributes
+from globofs.mount.inode import DIRECTORY_BYTES, Attributes, entry_attributes
 from globofs.mount.namespace import fail
 from globofs.speech import parse_time, safe
 
@@ -139,7 +139,7 @@ class Past:
 
 
 def _directory(listing: Listing) -> Place:
-    return Place(Attributes("directory", 0o555, 4096, 0, 0, 2), listing=listing)
+    return Place(Attributes("directory", 0o555, DIRECTORY_BYTES, 0, 0, 2), listing=listing)
 
 
 def _names(*directories: bytes, missing: bool) -> Listing:

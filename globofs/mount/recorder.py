@@ -6,7 +6,7 @@ import errno
 import os
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING
 
 from globofs.errors import GlobofsError
@@ -19,7 +19,7 @@ from globofs.store.scratch import Scratch
 from globofs.sync.write import Change, write
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from globofs.store.commit import Committed
     from globofs.volume import Volume
@@ -34,6 +34,9 @@ class Recorder:
 
     def __init__(self, space: Namespace, mountpoint: str, emit: Emit) -> None:
         self.space = space
+        self.open_paths: Callable[[], list[bytes]] = list
+        """What is open now, for others to see."""
+        self._told: list[bytes] = []
         self._args = (mountpoint,)
         self._emit = emit
         self._ready = threading.Event()
@@ -63,6 +66,7 @@ class Recorder:
             if self._ending:
                 return
             time.sleep(_GATHER_SECONDS)
+            self._tell_open()
             self._ready.clear()
             try:
                 self.flush()
@@ -71,6 +75,13 @@ class Recorder:
                 self._emit(Note(f"cannot record what was written: {error}", warning=True))
                 self._ready.set()
                 time.sleep(_RETRY_SECONDS)
+
+    def _tell_open(self) -> None:
+        paths = self.open_paths()
+        if paths != self._told:
+            self._told = paths
+            with suppress(OSError):  # a full disk: it is only news
+                self.space.writable().say_open(paths)
 
     # --- recording ------------------------------------------------------------------------------
 

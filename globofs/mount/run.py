@@ -88,6 +88,7 @@ def mount(
     space = Namespace(volume, log)
     recorder = Recorder(space, place, emit)
     files = Files(space, recorder.ready, volume.node.config.commit_seconds)
+    recorder.open_paths = files.open_paths
     face = VolumeFuse(space, files, recorder, Past(volume))
     clean = False
     try:

@@ -1,7 +1,7 @@
 """What a mount is about to record, written down before: nothing closed is lost with the process.
 
 Each mount has a directory of its own, `state/open/<name>/`: `log`, scratch files named by number,
-and `alive`, locked as long as the mount lives. FORMAT.md, section 1. Lines of the log, fields
+and `alive`, locked as long as the mount lives; `where` it is mounted, what is `open` through it. FORMAT.md, section 1. Lines of the log, fields
 percent-escaped and separated by blanks, `-` for none:
 
     set <n> <kind> <path> <mode> <mtime> <target> <base id> <replaced id>
@@ -18,8 +18,11 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from globofs.errors import FormatError
 from globofs.format.manifest import KINDS, Kind
@@ -27,6 +30,8 @@ from globofs.format.names import check_path
 from globofs.format.text import escape, unescape
 from globofs.store import fsio
 
+_OPEN_TOLD = 1000
+_LOOKED_AT_SECONDS = 0.02
 LOG_BYTES = 256 * 1024 * 1024
 """A log longer than this is not one of ours."""
 
@@ -83,6 +88,11 @@ class IntentLog:
     def say_where(self, mountpoint: str) -> None:
         """Write down what is served, for `where`."""
         fsio.write_atomic(os.path.join(self.directory, "where"), os.fsencode(mountpoint) + b"\n")
+
+    def say_open(self, paths: Sequence[bytes]) -> None:
+        """Tell others what is open through this mount."""
+        text = "".join(f"{escape(path)}\n" for path in paths[:_OPEN_TOLD])
+        fsio.write_atomic(os.path.join(self.directory, "open"), text.encode())
 
     def scratch(self, number: int) -> str:
         """Where the scratch file of intent `number` lies."""
@@ -205,6 +215,9 @@ def abandoned(parent: str) -> Iterator[Remains]:
             continue
         held = _alive(directory)
         if held is None:
+            time.sleep(_LOOKED_AT_SECONDS)  # perhaps somebody only looks whether it lives
+            held = _alive(directory)
+        if held is None:
             continue
         try:
             data = fsio.read_file(os.path.join(directory, "log"), LOG_BYTES)
@@ -242,6 +255,33 @@ def keep_only(remains: Remains, intents: Sequence[Intent]) -> None:
     done = [intent.number for intent in remains.intents if intent.number not in kept]
     log = os.path.join(remains.directory, "log")
     fsio.append(log, b"\n" + b"".join(b"done %d\n" % number for number in done))
+
+
+class Living(NamedTuple):
+    """A mount that serves: where, and some of the paths that are open through it."""
+
+    place: str
+    open: tuple[bytes, ...]
+
+
+def living(parent: str) -> list[Living]:
+    """The mounts with directories below `parent` that serve now."""
+    found: list[Living] = []
+    with suppress(FileNotFoundError):
+        for name in sorted(os.listdir(parent)):
+            directory = os.path.join(parent, name)
+            place = where(directory)
+            if place and serves(directory):
+                found.append(Living(place, _open_paths(directory)))
+    return found
+
+
+def _open_paths(directory: str) -> tuple[bytes, ...]:
+    try:
+        lines = fsio.read_file(os.path.join(directory, "open"), LOG_BYTES).decode("ascii")
+        return tuple(unescape(line) for line in lines.splitlines())
+    except (OSError, UnicodeDecodeError, FormatError):
+        return ()
 
 
 def discard(directory: str) -> None:
