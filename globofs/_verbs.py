@@ -8,9 +8,10 @@ result whose `problems` name whatever was not done.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from globofs.events import Emit, Move, PeerStatus, ignore
+from globofs.events import Emit, Move, PeerStatus, Problem, ignore
 
 if TYPE_CHECKING:
     from globofs.peerio.peers import Peers
@@ -150,6 +151,53 @@ class FileVerbs(_Base):
             plan=plan,
             emit=emit,
             cancelled=cancelled,
+        )
+
+    def came_from(self, path: bytes) -> str | None:
+        """Where on this machine `path` was added from; None where it came from nowhere here."""
+        from globofs.sync._sources import came_from
+
+        return came_from(self.node, path)
+
+    def plan_back(
+        self, paths: Sequence[bytes], *, version: Version | None = None, at: int | None = None
+    ) -> RestorePlan:
+        """What `restore_back` would do. Looks at the folders, never waits for a peer."""
+        from globofs.sync._plan import plan_back
+
+        return plan_back(self.node, paths, version=version, at=at)
+
+    def restore_back(
+        self,
+        paths: Sequence[bytes],
+        *,
+        version: Version | None = None,
+        at: int | None = None,
+        plan: RestorePlan | None = None,
+        emit: Emit = ignore,
+        cancelled: Cancelled = never,
+    ) -> RestoreResult:
+        """Restore `paths` to the folders they came from: what lies there now is added, then the
+        old content becomes current in the volume and is written to the folders. A file that could
+        not be added is not replaced. One undo takes back what changed in the volume."""
+        from globofs.sync._plan import beside, plan_here, safe_to_replace
+        from globofs.sync.results import RestoreResult
+
+        plan = plan or self.plan_back(paths, version=version, at=at)
+        problems: list[Problem] = []
+        for place, to in beside(self.node, paths):
+            added = self.add([place], to=to, emit=emit, cancelled=cancelled)
+            problems += [problem for problem in added.problems if not problem.warning]
+        if cancelled():
+            return RestoreResult(plan=plan, problems=tuple(problems))
+        here = self.restore(paths, plan=plan_here(self.node, plan), emit=emit, cancelled=cancelled)
+        safe = safe_to_replace(self.node, plan)
+        out = self.restore(paths, plan=safe, emit=emit, cancelled=cancelled)
+        return replace(
+            out,
+            versions=here.versions,
+            operation=here.operation,
+            problems=(*problems, *here.problems, *out.problems),
         )
 
     def undo(

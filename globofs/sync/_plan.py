@@ -90,6 +90,18 @@ def plan_back(
     return _total(asked, items, base, True, _words(paths, version, at, False), [])
 
 
+def beside(node: Node, paths: Sequence[bytes]) -> Iterator[tuple[str, bytes]]:
+    """For each of `paths` that lies in its folder now: what to add, and below which directory."""
+    for path in _outermost(paths):
+        place = came_from(node, path)
+        if place is None or not os.path.lexists(place):
+            continue
+        if os.path.isdir(place) and not os.path.islink(place):
+            yield place + "/", path
+        else:
+            yield place, names.parent(path)
+
+
 def _unless_same(item: PlanItem) -> PlanItem:
     """What has the size and time of the version already is not replaced."""
     version = item.version
@@ -120,14 +132,16 @@ def safe_to_replace(node: Node, back: RestorePlan) -> RestorePlan:
     view = View(node)
     items = []
     for item in back.items:
-        if item.action == "replace" and item.target is not None and os.path.lexists(item.target):
-            if not still_as_added(node, item.path, item.target):
-                reason = "what lies there could not be added first; it is left alone"
-                items.append(replace(item, action="skip", reason=reason))
-                continue
+        there = item.target if item.action == "replace" and item.version is not None else None
+        if there and os.path.lexists(there) and not still_as_added(node, item.path, there):
+            reason = "what lies there could not be added first; it is left alone"
+            items.append(replace(item, action="skip", reason=reason))
+            continue
         entry = view.entry(item.path)
         now = view.version_by_id(entry.version) if entry is not None and entry.version else None
-        current = now is not None and item.version is not None and now.content == item.version.content
+        current = (
+            now is not None and item.version is not None and now.content == item.version.content
+        )
         items.append(replace(item, version=now) if current else item)
     lost = [i for i in items if i.action == "skip" and i not in back.items]
     problems = (*back.problems, *(Problem(item.path, item.reason) for item in lost))

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from globofs.format import names
 from globofs.store.index import chunks, marks
 from globofs.store.node import Node
-from globofs.store.state import Source, signature, source_key
+from globofs.store.state import Source, parse_entry, signature, source_key
 from globofs.sync.results import PlanItem
 
 ID_HEX: Final = 64
@@ -38,6 +38,47 @@ def source_name(disk: str, path: bytes) -> SourceName:
             break
         disk, path = above, names.parent(path)
     return SourceName(disk, path)
+
+
+def came_from(node: Node, path: bytes) -> str | None:
+    """Where on this machine `path` was added from (the latest place of several); None where it
+    came from nowhere here. Nothing need be there any more."""
+    if not path:
+        return None
+    sql = (
+        "SELECT v.source, MAX(v.seq) FROM version v JOIN path p ON p.no = v.path"
+        " WHERE v.origin = ? AND v.source <> '' AND (p.path = ? OR p.path > ? AND p.path < ?)"
+        " GROUP BY v.source ORDER BY 2 DESC"
+    )
+    below = (path + b"/", path + b"0")
+    known = [row[0] for row in node.index.rows(sql, (node.uuid, path, *below))]
+    others = [key for key in node.state.source_keys() if key not in known]
+    for key in [*known, *others]:
+        source = node.state.source(key)
+        folder = source.folder()
+        if folder is None or not names.is_below(path, folder[1]):
+            continue
+        # Content that was in the volume already left no version that names this source.
+        if key not in known and not _had(source, path):
+            continue
+        rest = path[len(folder[1]) :].strip(b"/")
+        return os.path.join(folder[0], os.fsdecode(rest)) if rest else folder[0]
+    return None
+
+
+def _had(source: Source, path: bytes) -> bool:
+    prefix = path + b"/"
+    return any(one == path or one.startswith(prefix) for one in source.load())
+
+
+def still_as_added(node: Node, path: bytes, disk: str) -> bool:
+    """Whether what lies at `disk` is what was last added from there as `path`, by its looks."""
+    line = Memory(node, source_name(disk, path)).lines.get(path)
+    if line is None:
+        return False
+    info = os.lstat(disk)
+    entry = parse_entry(line)
+    return (entry.size, entry.mtime) == (info.st_size, info.st_mtime_ns)
 
 
 class Memory:
