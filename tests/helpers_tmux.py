@@ -103,7 +103,7 @@ def terminal(place: Path, width: int = 80, height: int = 24) -> Iterator[Termina
         "PYTHONPATH": ROOT, "TZ": "UTC", "LC_ALL": "C.UTF-8", "PS1": PROMPT, "COLORTERM": "truecolor",
         "TEXTUAL_ANIMATIONS": "none", "PATH": os.environ["PATH"],
     }  # fmt: skip
-    shell = shlex.join(["env", "-u", "NO_COLOR", "-u", "GLOBOFS_VOLUME"])
+    shell = shlex.join(["env", "-i"])
     words = [f"{key}={value}" for key, value in env.items()]
     line = f"{shell} {shlex.join(words)} bash --norc --noprofile"
     made.tmux("-u", "new-session", "-d", "-x", str(width), "-y", str(height), "-c", str(home), line)
