@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, Context, yes_or_no
-from globofs.errors import UsageError, printable
+from globofs.errors import GlobofsError, UsageError, printable
 from globofs.speech import parse_size, parse_span, rfc3339, safe, state_words
 
 if TYPE_CHECKING:
@@ -19,6 +19,9 @@ def init(context: Context) -> int:
     from globofs.volume import Volume
 
     args = context.args
+    if not args.directory:
+        raise UsageError("name the directory that shall become a volume")
+    _not_within_another(args.directory)
     with Volume.init(
         args.directory,
         local=args.local,
@@ -48,6 +51,18 @@ def init(context: Context) -> int:
             for text in lacking:
                 context.out.say(f"globofs: warning: {text}")
     return DONE
+
+
+def _not_within_another(directory: str) -> None:
+    """Raise UsageError where `directory` lies in a volume: what is in it belongs to that."""
+    from globofs.store.find import find_volume
+
+    place = os.path.dirname(os.path.abspath(directory))
+    try:
+        above = find_volume(place)
+    except GlobofsError:
+        return
+    raise UsageError(f"{printable(directory)}: lies in the volume {printable(above)}")
 
 
 def peer_fields(peer: PeerStatus) -> dict[str, Any]:

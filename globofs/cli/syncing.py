@@ -155,7 +155,11 @@ class _Live:
     changes, and what the engine notes."""
 
     def __init__(self, context: Context) -> None:
+        from globofs.engine.engine import NOBODY
+        from globofs.engine.rounds import NOT_ASKED
+
         self._context = context
+        self._at_first = (NOBODY, NOT_ASKED)  # what says nothing yet
         self._told: dict[str, tuple[Any, ...]] = {}
         self._noted: Note | None = None
         self._tree = -1
@@ -164,7 +168,7 @@ class _Live:
 
     def look(self, snapshot: Snapshot) -> None:
         """Ten times a second, in the main thread."""
-        if snapshot.leader != self._leader:
+        if snapshot.leader not in (self._leader, self._at_first[0]):
             self._leader = snapshot.leader
             who = self._leader or "this process"
             self._event({"event": "leader", "who": who}, f"{who} syncs this node")
@@ -200,7 +204,8 @@ class _Live:
         """A line when it came to rest in another way than before, not for every record."""
         settled = peer.activity == "idle" or peer.state != "online"
         mark = (peer.state, peer.reason, peer.outgoing, peer.incoming)
-        if not settled or self._told.get(peer.name) == mark:
+        asked = peer.state != "offline" or peer.reason != self._at_first[1]
+        if not asked or not settled or self._told.get(peer.name) == mark:
             return
         self._told[peer.name] = mark
         text = f"{safe(peer.name)}: {state_words(peer)}"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final
 
 from globofs.engine.meters import PeerMeters
-from globofs.engine.rounds import RoundState
+from globofs.engine.rounds import NOT_ASKED, RoundState
 from globofs.engine.runfiles import Published
 from globofs.engine.work import PeerFacts
 from globofs.events import Activity, Move, Overall, PeerState, PeerStatus
@@ -29,7 +29,7 @@ def peer_status(
         uuid=facts.uuid,
         path=facts.path,
         send=facts.send,
-        reason="not asked yet",
+        reason=NOT_ASKED,
         rate_in=rate_in,
         rate_out=rate_out,
         bytes_in=facts.bytes_in,

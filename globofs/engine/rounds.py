@@ -17,6 +17,7 @@ from typing import Final
 from globofs import errors, limits
 from globofs.events import Emit, Event, PeerSeen, PeerState
 
+NOT_ASKED: Final = "not asked yet"  # a state that says nothing of the peer
 SETTLE_FIRST_SECONDS: Final = 0.1  # after a push: how soon to look for the acknowledgement
 ASLEEP_LOOKS: Final = 5  # looks for an acknowledgement, about 1.5 s, after which none is expected
 SPACING_SECONDS: Final = 0.02  # rounds with one peer are never closer together
@@ -113,7 +114,7 @@ class PeerLoop:
         self._stopped = False
         self._paused = False
         self._poked = False
-        self._state = RoundState(PeerSeen(peer, "offline", "not asked yet"))
+        self._state = RoundState(PeerSeen(peer, "offline", NOT_ASKED))
         self._thread = threading.Thread(target=self._loop, name=f"globofs-peer-{peer}", daemon=True)
 
     def start(self) -> None:
