@@ -159,16 +159,16 @@ class _Live:
         from globofs.engine.rounds import NOT_ASKED
 
         self._context = context
-        self._at_first = (NOBODY, NOT_ASKED)  # what says nothing yet
+        self._not_asked = NOT_ASKED
         self._told: dict[str, tuple[Any, ...]] = {}
         self._noted: Note | None = None
         self._tree = -1
-        self._leader = ""
+        self._leader = NOBODY
         self._error = ""
 
     def look(self, snapshot: Snapshot) -> None:
         """Ten times a second, in the main thread."""
-        if snapshot.leader not in (self._leader, self._at_first[0]):
+        if snapshot.leader != self._leader:
             self._leader = snapshot.leader
             who = self._leader or "this process"
             self._event({"event": "leader", "who": who}, f"{who} syncs this node")
@@ -204,7 +204,7 @@ class _Live:
         """A line when it came to rest in another way than before, not for every record."""
         settled = peer.activity == "idle" or peer.state != "online"
         mark = (peer.state, peer.reason, peer.outgoing, peer.incoming)
-        asked = peer.state != "offline" or peer.reason != self._at_first[1]
+        asked = peer.state != "offline" or peer.reason != self._not_asked
         if not asked or not settled or self._told.get(peer.name) == mark:
             return
         self._told[peer.name] = mark
