@@ -230,8 +230,12 @@ class _Reader:
 
 
 def _keep_cursor(db: sqlite3.Connection, directory: str, cursor: Cursor) -> None:
-    """One cursor a file: by its print, and by its name of today."""
-    db.execute("DELETE FROM cursor WHERE directory = ? AND name = ?", (directory, cursor.name))
+    """One cursor a file, by its print. A file whose name is another's now has none until it is
+    met under its new one: how far it was read stays known, or closed segments were read twice."""
+    db.execute(
+        "UPDATE cursor SET name = '' WHERE directory = ? AND name = ? AND print <> ?",
+        (directory, cursor.name, cursor.print),
+    )
     db.execute(
         "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
         " VALUES(?, ?, ?, ?, ?, ?)",

@@ -63,6 +63,9 @@ def _show_others(figures: Figures, own: float | None) -> None:
         if who == US or middle is None or own is None:
             continue
         ratio = f"ratio {own / middle:.2f}" if middle else "ratio -"
+        mine, theirs = figures.middle_processor(US), figures.middle_processor(who)
+        if mine and theirs:
+            ratio += f"; processor {mine:.2f} to {theirs:.2f} s, ratio {mine / theirs:.2f}"
         print(f"      {who}: {middle:.3f} {figures.unit}, {ratio}")
     for who, why in figures.skipped.items():
         print(f"      {who}: left out, {why}")

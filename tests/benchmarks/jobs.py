@@ -87,23 +87,23 @@ def _three(bench: Bench, name: str, *peers: str) -> Result:
     for _ in range(bench.rounds):
         volume = _volume(bench)
         done = bench.ours("add", volume, source)
-        first.note(US, done.seconds)
+        first.take(US, done)
         safe.note(US, said(done, "safe"))
         others = bench.peers(first, *peers)
         for peer in others:
             drop_caches()
-            attempt(first, peer.name, lambda peer=peer: peer.save(source).seconds)  # type: ignore[misc]
+            attempt(first, peer.name, lambda peer=peer: peer.save(source))  # type: ignore[misc]
             safe.values[peer.name] = first.values.get(peer.name, [])
-        again.note(US, bench.ours("add", volume, source).seconds)
+        again.take(US, bench.ours("add", volume, source))
         for peer in others:
             drop_caches()
-            attempt(again, peer.name, lambda peer=peer: peer.save(source).seconds)  # type: ignore[misc]
+            attempt(again, peer.name, lambda peer=peer: peer.save(source))  # type: ignore[misc]
         bench.fresh("restored")
-        back.note(US, bench.ours("restore", volume, target).seconds)
+        back.take(US, bench.ours("restore", volume, target))
         for peer in others:
             bench.fresh("restored")
             drop_caches()
-            attempt(back, peer.name, lambda peer=peer: peer.bring_back(target).seconds)  # type: ignore[misc]
+            attempt(back, peer.name, lambda peer=peer: peer.bring_back(target))  # type: ignore[misc]
         bench.fresh("restored")
     return {"first": first, "first, until safe": safe, "again": again, "restore": back}
 
@@ -114,7 +114,7 @@ def _floor(bench: Bench, figures: Figures, kind: str, source: Path) -> None:
         drop_caches()
         command = [sys.executable, "-m", "tests.benchmarks.floors", kind]
         done = run([*command, str(source), str(target)], cwd=REPOSITORY, env=environment())
-        figures.note(f"floor: {kind}, two threads", done.seconds)
+        figures.take(f"floor: {kind}, two threads", done)
     bench.fresh("floor")
 
 
@@ -147,10 +147,10 @@ def many(bench: Bench) -> Result:
     for peer in others:
         peer.save(source)
     for _ in range(bench.rounds):
-        again.note(US, bench.ours("add", volume, source).seconds)
+        again.take(US, bench.ours("add", volume, source))
         for peer in others:
             drop_caches()
-            again.note(peer.name, peer.save(source).seconds)
+            again.take(peer.name, peer.save(source))
     return {"again": again}
 
 
@@ -164,10 +164,10 @@ def edits(bench: Bench) -> Result:
     others = bench.peers(took, "casync", "borg")
     for version in found:
         shutil.copyfile(version, inside / "file")
-        took.note(US, bench.ours("add", volume, inside).seconds)
+        took.take(US, bench.ours("add", volume, inside))
         for peer in others:
             drop_caches()
-            attempt(took, peer.name, lambda peer=peer: peer.save(inside).seconds)  # type: ignore[misc]
+            attempt(took, peer.name, lambda peer=peer: peer.save(inside))  # type: ignore[misc]
     stored.note(US, _blocks_bytes(volume) / 1e6)
     for peer in others:
         stored.note(peer.name, peer.stored() / 1e6)
@@ -189,13 +189,13 @@ def bring(bench: Bench) -> Result:
         ours("pair", one, two)
         ours("add", one, source)
         ours("sync", one)
-        took.note(US, bench.ours("sync", two, "mirror").seconds)
+        took.take(US, bench.ours("sync", two, "mirror"))
         if why:
             took.skipped["rsync"] = why
             continue
         copy = bench.fresh("copy")
         drop_caches()
-        took.note("rsync", run(["rsync", "-a", f"{source}/", f"{copy}/"]).seconds)
+        took.take("rsync", run(["rsync", "-a", f"{source}/", f"{copy}/"]))
     return {"brought": took}
 
 
@@ -259,8 +259,8 @@ def start(bench: Bench) -> Result:
     bare = [sys.executable, "-c", "import json, sqlite3, hashlib, argparse"]
     listing = [sys.executable, "-m", "globofs", "ls"]
     for _ in range(10 * bench.rounds):
-        took.note("bare Python", run(bare, env=environment()).seconds)
-        took.note(US, run(listing, cwd=volume, env=environment()).seconds)
+        took.take("bare Python", run(bare, env=environment()))
+        took.take(US, run(listing, cwd=volume, env=environment()))
     return {"start": took}
 
 

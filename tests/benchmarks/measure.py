@@ -20,6 +20,7 @@ class Run:
     """What one command took."""
 
     seconds: float
+    processor_seconds: float  # of all its threads and children, in the kernel too
     memory_bytes: int  # the largest resident set of it and its children
     output: str
 
@@ -65,7 +66,7 @@ def run(
     seconds = time.monotonic() - begin
     if process.returncode:
         raise RuntimeError(f"{command[0]}: ended with {process.returncode}: {output[-500:]}")
-    return Run(seconds, usage.ru_maxrss * 1024, output)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
 
 
 def ours(job: str, *args: str | Path) -> Run:
@@ -94,7 +95,13 @@ class Figures:
 
     unit: str = "s"
     values: dict[str, list[float]] = field(default_factory=dict)
+    processor: dict[str, list[float]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+
+    def take(self, who: str, done: Run) -> None:
+        """One more run: its time, and the processor's, which a busy machine changes less."""
+        self.note(who, done.seconds)
+        self.processor.setdefault(who, []).append(done.processor_seconds)
 
     def note(self, who: str, value: float) -> None:
         """One more measurement."""
@@ -105,10 +112,15 @@ class Figures:
         found = self.values.get(who)
         return statistics.median(found) if found else None
 
+    def middle_processor(self, who: str) -> float | None:
+        """The median of a contender's processor seconds, where they are known."""
+        found = self.processor.get(who)
+        return statistics.median(found) if found else None
 
-def attempt(figures: Figures, who: str, work: Callable[[], float]) -> None:
+
+def attempt(figures: Figures, who: str, work: Callable[[], Run]) -> None:
     """Measure a peer; what keeps it from being measured is a reason, not an error."""
     try:
-        figures.note(who, work())
+        figures.take(who, work())
     except (OSError, RuntimeError) as error:
         figures.skipped[who] = (str(error).strip().splitlines() or ["failed"])[-1][:100]
