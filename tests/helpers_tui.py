@@ -376,6 +376,19 @@ class FakeVolume:
                 )
         return RestoreResult(files=plan.files, bytes=plan.bytes, versions=plan.files, operation=key)
 
+    def came_from(self, path: bytes) -> str | None:
+        return f"/home/anna/Trips/{path.decode()}" if path.startswith(b"2026") else None
+
+    def plan_back(self, paths: Any, **how: Any) -> RestorePlan:
+        place = self.came_from(paths[0])
+        assert place is not None
+        plan = self.plan_restore(paths, to=place.rpartition("/")[0], **how)
+        return replace(plan, outside_overwrites=plan.files)
+
+    def restore_back(self, paths: Any, *, plan: RestorePlan, **_: Any) -> RestoreResult:
+        self.done.append(("restore_back", tuple(paths), plan.to))
+        return RestoreResult(files=plan.files, bytes=plan.bytes, versions=1)
+
     def undo(self, operation: OperationKey | None = None, **_: Any) -> EditResult:
         mine = [op for op in self.ops if op.key.node == LAPTOP and op.verb not in ("undo",)]
         target = next((op for op in self.ops if op.key == operation), mine[-1] if mine else None)

@@ -90,6 +90,7 @@ async def bench(size: tuple[int, int] = (120, 40), **how: Any) -> AsyncIterator[
         await made.until(lambda: app.is_open and app.snapshot is not None)
         await made.settle()
         yield made
+        app._exit = True  # as leaving does: answers that are still on their way are dropped
     await asyncio.to_thread(app.bridge.close, 1.0)
 
 
@@ -127,12 +128,30 @@ async def test_restore_undo_redo() -> None:
         await b.until(lambda: b.volume.done)
         await b.settle()
         assert b.volume.done[-1][0] == "restore"
-        assert "Restored 1 file · z undoes" in b.toasts()
+        alone = "in the volume alone, R also in /home/anna/Trips/2026/alps/notes.md"
+        assert f"Restored 1 file {alone} · z undoes" in b.toasts()
         assert len(b.volume.history(b"2026/alps/notes.md")) == 5
         await b.keys("z")
         await b.until(lambda: b.volume.done[-1][0] == "undo")
         await b.keys("Z")
         await b.until(lambda: b.volume.done[-1][0] == "redo")
+
+
+async def test_back_to_the_folder_it_came_from_after_a_plan() -> None:
+    async with bench() as b:
+        await b.go_to(b"2026/alps/notes.md")
+        await b.keys("tab", "down", "R")
+        await b.until(lambda: type(b.screen).__name__ == "AskDialog")
+        assert b.screen.query_one(Input).value == "/home/anna/Trips/2026/alps/"
+        b.screen.query_one(Input).value = "/home/anna/Trips/2026/alps"
+        await b.settle()
+        b.screen.dismiss("/home/anna/Trips/2026/alps/")
+        await b.until(lambda: type(b.screen).__name__ == "PlanDialog")
+        await b.keys("R")
+        await b.until(lambda: b.volume.done)
+        assert b.volume.done[-1][0] == "restore_back"
+        await b.settle()
+        assert "what lay there is kept as a version" in b.toasts()[-1]
 
 
 async def test_a_restore_of_many_shows_a_plan_and_the_same_key_confirms() -> None:

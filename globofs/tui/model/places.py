@@ -53,20 +53,9 @@ def _nearest(place: str) -> str:
 
 
 def origin(volume: Volume, path: bytes) -> str | None:
-    """The directory of this machine that `path` was added from, where that is known."""
-    state = volume.node.state
-    best: tuple[int, str] | None = None
-    for key in state.source_keys():
-        found = state.source(key).folder()
-        if found is None:
-            continue
-        folder, to = found
-        if path == to or not to or path.startswith(to + b"/"):
-            rest = path[len(to) :].strip(b"/")
-            place = os.path.join(folder, os.fsdecode(rest)) if rest else folder
-            if best is None or len(to) > best[0]:
-                best = (len(to), os.path.dirname(place))
-    return best[1] if best is not None else None
+    """The directory of this machine in which `path` lay when it was added, if it did."""
+    place = volume.came_from(path)
+    return os.path.dirname(place) if place is not None else None
 
 
 def target(text: str) -> Check:

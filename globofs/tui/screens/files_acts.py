@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from globofs import errors
-from globofs.speech import command, exact_time, version_number
-from globofs.store.views import Version
+from globofs.speech import command
 from globofs.tui import words
 from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.tree import is_directory, parent
 from globofs.tui.screens.dialogs import AskDialog
-from globofs.tui.screens.files_travel import FilesTravel
+from globofs.tui.screens.files_programs import FilesPrograms
 from globofs.tui.widgets.paint import Span
 
 if TYPE_CHECKING:
-    from globofs.sync.results import RestorePlan, RestoreResult
+    pass
 
 
-class FilesActs(FilesTravel):
+class FilesActs(FilesPrograms):
     """The Files screen, as far as it changes anything."""
 
     def why_not(self, action: str) -> str:
@@ -45,184 +43,6 @@ class FilesActs(FilesTravel):
         if action in ("next_match", "previous_match") and not self.wish.filter:
             return "there is no filter; / begins one"
         return ""
-
-    def restorable(self) -> bool:
-        """Whether `r` would do anything with what is selected."""
-        entry = self.selected
-        if entry is None:
-            return False
-        if (
-            self.tree_list.marks
-            or self.tree_list.range_from is not None
-            or self.wish.at is not None
-        ):
-            return self.wish.at is not None or bool(self.tree_list.marks)
-        moment = self.moment()
-        if entry.kind == "deleted":
-            return True
-        if moment is None:
-            return False
-        if moment.operation is not None:
-            return self.versions.cursor > 0
-        return not moment.shown
-
-    # --- restore --------------------------------------------------------------------------
-
-    def _target(self) -> tuple[list[bytes], Version | None, int | None]:
-        """Paths, and the version or the moment they go back to."""
-        paths = self.chosen()
-        if self.tree_list.marks or self.tree_list.range_from is not None:
-            return paths, None, self.wish.at
-        moment = self.moment()
-        entry = self.selected
-        if moment is not None and moment.operation is not None:
-            if self.versions.cursor > 0 and (self.wish.at is None or self.versions.has_focus):
-                return paths, None, moment.operation.last
-            return paths, None, self.wish.at
-        version = moment.version if moment is not None else None
-        if self.wish.at is not None and not self.versions.has_focus:
-            return paths, None, self.wish.at
-        if version is not None and version.kind == "deleted" and entry is not None:
-            return paths, None, None if entry.kind == "deleted" else version.time
-        return paths, version, None
-
-    def do_restore(self) -> None:
-        """Bring the selection back: at once when simple, after a plan when not."""
-        self._restore(None)
-
-    def do_restore_to(self) -> None:
-        """Ask for a directory outside, then plan."""
-        entry = self.selected
-        if entry is None:
-            return
-        volume, path = self.globofs.volume, entry.path
-        self.bridge.ask(
-            "detail",
-            "origin",
-            lambda: places.origin(volume, path),
-            self._ask_target,
-            lambda _: self._ask_target(None),
-        )
-
-    def _ask_target(self, origin: str | None) -> None:
-        if self.selected is None:
-            return
-        name = words.safe(self.selected.name)
-        hints: list[list[Span]] = []
-        if origin is not None:
-            hints = [
-                [
-                    ("It came from ", "faint"),
-                    (words.safe(origin), "muted"),
-                    (" on this machine.", "faint"),
-                ]
-            ]
-        self.app.push_screen(
-            AskDialog(
-                "Restore to a directory",
-                f"Where {name} should be written (the directory is made if it is missing)",
-                places.target,
-                value=f"{origin}/" if origin is not None else os.path.expanduser("~/"),
-                slow=True,
-                hints=hints,
-            ),
-            lambda place: self._restore(place) if place else None,
-        )
-
-    def _restore(self, to: str | None) -> None:
-        paths, version, at = self._target()
-        if not paths:
-            return
-        volume = self.globofs.volume
-
-        def find() -> RestorePlan:
-            return volume.plan_restore(paths, version=version, at=at, to=to, force=to is not None)
-
-        def got(plan: RestorePlan) -> None:
-            self._planned(plan, paths, version, at, to)
-
-        self.bridge.ask("detail", "plan", find, got, lambda e: self.globofs.say(e.message, "error"))
-
-    def _planned(
-        self,
-        plan: RestorePlan,
-        paths: Sequence[bytes],
-        version: Version | None,
-        at: int | None,
-        to: str | None,
-    ) -> None:
-        if not plan.files:
-            skipped = [item for item in plan.items if item.action == "skip"]
-            reason = f": {words.safe(skipped[0].reason)}" if skipped else "; it is so already"
-            self.globofs.say(f"Nothing to restore{reason}", "warning")
-            return
-        if plan.files == 1 and not plan.fetch_bytes and not plan.outside_overwrites:
-            self._do_restore(plan, paths, version, at, to)
-            return
-        from globofs.tui.screens.plan import PlanDialog
-
-        moment = at if at is not None else version.time if version is not None else None
-        when = f" as of {exact_time(moment)}" if moment is not None else ""
-        what = words.shown_path(paths[0]) if len(paths) == 1 else words.plural(len(paths), "thing")
-        title = f"Restore {what}{when}"
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                self._do_restore(plan, paths, version, at, to)
-
-        self.app.push_screen(PlanDialog(plan, title, "R" if to is not None else "r"), answered)
-
-    def _do_restore(
-        self,
-        plan: RestorePlan,
-        paths: Sequence[bytes],
-        version: Version | None,
-        at: int | None,
-        to: str | None,
-    ) -> None:
-        volume = self.globofs.volume
-        force = bool(plan.outside_overwrites)
-
-        def work(emit: Any, cancelled: Any) -> RestoreResult:
-            return volume.restore(
-                paths,
-                version=version,
-                at=at,
-                to=to,
-                force=force,
-                plan=plan,
-                emit=emit,
-                cancelled=cancelled,
-            )
-
-        def done(result: RestoreResult) -> str:
-            if result.missing:
-                return f"{words.plural(len(result.missing), 'file')} not restored: nobody reachable holds the content"
-            where = f" to {words.safe(to)}" if to is not None else ""
-            undo = "" if to is not None else " · z undoes"
-            return f"Restored {words.plural(result.files, 'file')}{where}{undo}"
-
-        line = command(
-            "restore",
-            *paths,
-            version=version_number(version.time) if version is not None else None,
-            at=exact_time(at) if at is not None else None,
-            to=to,
-        )
-        self.globofs.verb(
-            "restore", "restoring", work, done, line=line, after=lambda _: self._done_here()
-        )
-
-    def _done_here(self) -> None:
-        self.tree_list.marks.clear()
-        self.tree_list.range_from = None
-        if self.builder is not None:
-            self.builder.forget()
-        if self.wish.at is not None:
-            self.travel_to(None)
-        else:
-            self.refresh_tree()
-            self.follow()
 
     # --- content --------------------------------------------------------------------------
 
@@ -473,28 +293,3 @@ class FilesActs(FilesTravel):
         """Why it is not here, or not there."""
         if self.selected is not None:
             self.globofs.tell_why(self.selected.path)
-
-    # --- other programs -------------------------------------------------------------------
-
-    def do_editor(self) -> None:
-        """A copy of this version in $PAGER."""
-        version = self.version()
-        if version is not None and version.kind == "file":
-            self.globofs.open_copy(version)
-
-    def do_export(self) -> None:
-        """Every version of the file into a directory, named by node and time."""
-        if self.selected is None or is_directory(self.selected):
-            return
-        versions = [m.version for m in self.time_source.timeline.moments if m.version is not None]
-        files = [version for version in versions if version.kind == "file"]
-        self.app.push_screen(
-            AskDialog(
-                "Export all versions",
-                f"Where {words.plural(len(files), 'version')} should be written",
-                places.target,
-                value=os.path.expanduser("~/"),
-                slow=True,
-            ),
-            lambda place: self.globofs.export(files, place) if place else None,
-        )

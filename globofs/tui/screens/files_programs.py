@@ -1,0 +1,38 @@
+"""Files: versions in other programs, and out to a directory."""
+
+from __future__ import annotations
+
+import os
+
+from globofs.tui import words
+from globofs.tui.model import places
+from globofs.tui.model.tree import is_directory
+from globofs.tui.screens.dialogs import AskDialog
+from globofs.tui.screens.files_restore import FilesRestore
+
+
+class FilesPrograms(FilesRestore):
+    """The Files screen, as far as it hands versions to other programs."""
+
+    def do_editor(self) -> None:
+        """A copy of this version in $PAGER."""
+        version = self.version()
+        if version is not None and version.kind == "file":
+            self.globofs.open_copy(version)
+
+    def do_export(self) -> None:
+        """Every version of the file into a directory, named by node and time."""
+        if self.selected is None or is_directory(self.selected):
+            return
+        versions = [m.version for m in self.time_source.timeline.moments if m.version is not None]
+        files = [version for version in versions if version.kind == "file"]
+        self.app.push_screen(
+            AskDialog(
+                "Export all versions",
+                f"Where {words.plural(len(files), 'version')} should be written",
+                places.target,
+                value=os.path.expanduser("~/"),
+                slow=True,
+            ),
+            lambda place: self.globofs.export(files, place) if place else None,
+        )
