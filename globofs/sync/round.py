@@ -108,7 +108,7 @@ def sync_round(
         data = peer.read_applied_bytes()
     except (PeerError, GlobofsError) as error:
         memory.settled = False
-        return _failed(peer, error)
+        return _failed(peer, error, _lacked_when_met(node, memory))
     ours_bytes = local_applied_bytes(node)
     if memory.settled and (data, ours_bytes) == (memory.theirs_bytes, memory.ours_bytes):
         return RoundResult(_seen(peer, 0, 0))
@@ -232,12 +232,22 @@ def _seen(peer: Peer, outgoing: int, incoming: int, reason: str = "") -> PeerSee
     return PeerSeen(seen.peer, seen.state, seen.reason or reason, outgoing, incoming, seen.at)
 
 
-def _failed(peer: Peer, error: GlobofsError) -> RoundResult:
+def _lacked_when_met(node: Node, memory: PeerMemory) -> int:
+    """Records of this node that a peer had not acknowledged when it was last heard; 0 as long as
+    it was never heard."""
+    if not memory.theirs:
+        return 0
+    own = node.config.uuid
+    ours = decode_or_empty(local_applied_bytes(node)).get(own)
+    return lacked(memory.theirs.get(own), ours).count()
+
+
+def _failed(peer: Peer, error: GlobofsError, lacks: int = 0) -> RoundResult:
     """A round that the peer did not let happen. An offline peer is no failure, only a fact."""
     seen = peer.state()
     state: PeerState = seen.state
     reason = seen.reason if state != "online" else str(error.fields.get("reason", error.message))
-    found = PeerSeen(peer.name, state, reason, at=seen.at)
+    found = PeerSeen(peer.name, state, reason, lacks, at=seen.at)
     return RoundResult(found, problems=(Problem(b"", error.message, state == "offline"),))
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from globofs.limits import DIFF_BYTES, PREVIEW_BYTES
-from globofs.speech import version_number
+from globofs.speech import long_age, version_number
 from globofs.store.views import Entry, Version
 from globofs.tui import words
 from globofs.tui.model import text, threeway
@@ -207,7 +207,7 @@ def facts_page(volume: Volume, version: Version, now: int) -> Page:
     rows = [
         ("path", words.shown_path(version.path)),
         ("version", version_number(version.time)),
-        ("made", f"{words.exact_time(version.time)}  ({words.moment(version.time, now)})"),
+        ("made", f"{words.exact_time(version.time)}  ({long_age(version.time, now)})"),
         ("by", words.safe(volume.node_name(version.node))),
         ("kind", version.kind),
         ("size", f"{version.size:,} bytes" if version.kind == "file" else ""),

@@ -18,6 +18,7 @@ from textual.widgets import Input
 
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.keys import Action, key_of
+from globofs.tui.screens.jump import Jump
 from globofs.tui.widgets.chrome import Banner, Hint, HintBar, OneLine, Title, TitleBar
 from globofs.tui.widgets.text_view import TextView
 from globofs.tui.widgets.virtual_list import VirtualList
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from globofs.tui.bridge import Bridge
 
 MID_COLUMNS = 110  # narrower: panes are stacked
+#: while a filter is typed, letters are letters
+TYPING = (Hint("Enter", "Keep the filter", ""), Hint("Esc", "Show everything again", "escape", 2))
 NARROW_COLUMNS = 78  # narrower: one pane at a time
 
 
@@ -35,6 +38,7 @@ class KeyedScreen(Screen[Any]):
     """A screen whose keys come from the table. `context` is its name there."""
 
     AUTO_FOCUS = ""
+    jump: Jump | None = None
     BINDINGS: ClassVar[list[BindingType]] = []
     context: ClassVar[str] = ""
 
@@ -75,6 +79,11 @@ class KeyedScreen(Screen[Any]):
     async def on_key(self, event: events.Key) -> None:
         """Look the key up; a text input gets everything but the way out."""
         key = key_of(event.key, event.character)
+        if self.jump:
+            event.stop()
+            event.prevent_default()
+            self._jump_to(self.jump.key(key))
+            return
         if isinstance(self.focused, Input):
             if self.input_key(event.key):
                 event.stop()
@@ -102,6 +111,20 @@ class KeyedScreen(Screen[Any]):
     def other_key(self, key: str) -> bool:
         """A key that the table does not know here; True when it was used."""
         return False
+
+    def do_jump(self) -> None:
+        """Letters on all rows that are seen."""
+        seen = [pane for pane in self.query(VirtualList) if pane.size.height and pane.display]
+        self.jump = Jump(pane for pane in seen if pane.region.area and pane.rows)
+        if not self.jump:
+            self.globofs.say("There is no row to jump to", timeout=3)
+
+    def _jump_to(self, target: tuple[VirtualList, int] | None) -> None:
+        if target is None:
+            return
+        pane, index = target
+        self.set_focus(pane)
+        pane.go_to(index)
 
     # --- moving ---------------------------------------------------------------------------
 
@@ -280,12 +303,16 @@ class ModeScreen(KeyedScreen):
         self.title_bar.show(self.globofs.title_for(self.context))
         parts, level = self.banner_parts()
         self.banner.show(parts, level)
+        if isinstance(self.focused, Input):
+            self.hint_bar.show(TYPING, 0, self.globofs.busy_words())
+            return
         hints = []
         others = 0
         for action in self.globofs.keymap.valid(self.contexts()):
             if not self.offers(action):
                 continue
-            if not action.priority:
+            urgent = self.urgent(action)
+            if not action.priority and not urgent:
                 others += action.group != "Moving"
                 continue
             hints.append(
@@ -293,7 +320,7 @@ class ModeScreen(KeyedScreen):
                     self.globofs.keymap.key_for(action),
                     self.label_of(action),
                     action.id,
-                    self.priority_of(action),
+                    -1 if urgent else self.priority_of(action),
                     self.globofs.why_not(self, action.id),
                 )
             )
@@ -302,6 +329,10 @@ class ModeScreen(KeyedScreen):
     def offers(self, action: Action) -> bool:
         """Whether the action makes sense to name here."""
         return True
+
+    def urgent(self, action: Action) -> bool:
+        """Whether the hint comes before all others just now, whatever its priority."""
+        return action.id == "escape" and self.zoomed
 
     def label_of(self, action: Action) -> str:
         """The hint's words; a screen may say what the key does just now."""

@@ -233,6 +233,8 @@ class ConflictsScreen(ModeScreen):
         """`p` names what it shows next."""
         if action.id == "common":
             return "Side to side" if self.from_common else "Three-way"
+        if action.id == "take" and self.path_list.has_focus:
+            return "Choose a side"
         return super().label_of(action)
 
     def _show(self, page: Page) -> None:

@@ -30,6 +30,11 @@ LOOK_SECONDS = 0.06  # and the content after that
 OF_A_VERSION = frozenset(
     {"restore", "restore_to", "diff", "inspect", "facts", "open_version", "compare", "fetch", "editor"}
 )  # fmt: skip
+#: what a newcomer looks for here comes first; what steers transfers is less needed than in Sync
+PRIORITIES = {
+    "find": 3, "travel": 5, "mark": 6, "changed": 7, "deleted": 8, "inspect": 9, "add": 10,
+    "why": 12, "bump": 26,
+}  # fmt: skip
 FRESH_SECONDS = 0.4  # between two looks at a tree that keeps changing
 
 
@@ -351,7 +356,12 @@ class FilesView(ModeScreen):
         more = "+" if self.time_source.timeline.more else ""
         self.versions.border_subtitle = caption(f" {count:,}{more} {what} " if count else "")
         page = self.detail.page_shown
-        self.detail.border_title = caption(f" {page.title} " if page.title else " Content ")
+        title = page.title or "Content"
+        if self.versions.has_class("-gone") and path:
+            version = self.version()
+            when = f" {words.moment(version.time, self.globofs.now())}" if version else ""
+            title = f"{path}{when} {self.glyphs.separator} {title}"
+        self.detail.border_title = caption(f" {title} ")
         self.detail.border_subtitle = caption(f" {page.note} " if page.note else "")
 
     def _tree_foot(self) -> str:
@@ -396,6 +406,8 @@ class FilesView(ModeScreen):
         self.versions.set_class(gone["versions"], "-gone")
         self.detail.set_class(gone["detail"], "-gone")
         self.query_one("#files-right").set_class(gone["versions"] and gone["detail"], "-gone")
+        if self.is_ready:
+            self._titles()
 
     def on_descendant_focus(self) -> None:
         """In a narrow terminal the focused pane is the one shown."""
@@ -421,7 +433,13 @@ class FilesView(ModeScreen):
         """What steers transfers is less needed here than in Sync."""
         if action.id == "add" and not len(self.tree_source):
             return 0
-        return {"bump": 26, "why": 12, "travel": 6, "find": 8}.get(action.id, action.priority)
+        if action.id == "diff_base" and self.focused is self.tree_list:
+            return 17  # there is no difference to be seen from there yet
+        return PRIORITIES.get(action.id, action.priority)
+
+    def urgent(self, action: Action) -> bool:
+        """The way back from a content that hides everything else."""
+        return action.id == "escape" and (self.zoomed or self.detail_open)
 
     def remember_place(self) -> None:
         """Where the cursor is, for the next start."""

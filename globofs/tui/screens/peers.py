@@ -208,6 +208,11 @@ class PeersScreen(ModeScreen):
 
 def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
     """Everything about a peer, and what to do."""
+    met = peer.state in ("online", "readonly")
+    nothing = "nothing" if met else "not known while it is away"
+    seen = words.since(peer.last_seen, now)
+    if peer.last_seen is not None and not met:
+        seen = f"{speech.long_age(peer.last_seen, now)}  ({words.exact_time(peer.last_seen)})"
     rows: list[tuple[str, str, str]] = [
         ("state", f"{peer.state}  {words.safe(peer.reason)}".strip(), STATE_STYLE[peer.state]),
         ("that means", MEANINGS[peer.state], ""),
@@ -218,17 +223,17 @@ def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
         ("doing", peer.activity, ""),
         ("directory", words.safe(peer.path), ""),
         ("node", peer.uuid, "muted"),
-        ("last seen", words.since(peer.last_seen, now), ""),
+        ("last seen", seen, ""),
         ("answers in", f"{peer.latency_seconds * 1000:.1f} ms" if peer.latency_seconds else "", ""),
         ("next try", _until(peer.retry_at, now), ""),
         (
             "it lacks",
-            f"{words.plural(peer.outgoing, 'record')} of ours" if peer.outgoing else "nothing",
+            f"{words.plural(peer.outgoing, 'record')} of ours" if peer.outgoing else nothing,
             "warn" if peer.outgoing else "",
         ),
         (
             "we lack",
-            f"{words.plural(peer.incoming, 'record')} of its" if peer.incoming else "nothing",
+            f"{words.plural(peer.incoming, 'record')} of its" if peer.incoming else nothing,
             "warn" if peer.incoming else "",
         ),
         (

@@ -97,6 +97,13 @@ def _records(number: int) -> Cell:
     return ((f"{number:,}", "warn" if number else "faint"),) if number else (("–", "faint"),)
 
 
+#: rows of commands that have named no path yet
+JOBS: Final[dict[str, str]] = {
+    "add": "taking in what was added", "restore": "a restore, undo or redo",
+    "verify": "checking what is here", "pull": "fetching", "push": "sending",
+}  # fmt: skip
+
+
 def move_cells(move: Move, glyphs: Glyphs) -> tuple[Cell, ...]:
     """One row of the queue."""
     style = MOVE_STYLE[move.state]
@@ -108,7 +115,11 @@ def move_cells(move: Move, glyphs: Glyphs) -> tuple[Cell, ...]:
         "done": glyphs.done,
     }[move.state]
     live = move.state == "moving"
-    path = words.shown_path(move.path) if move.path else words.safe(move.reason or move.key)
+    path = (
+        words.shown_path(move.path)
+        if move.path
+        else words.safe(move.reason) or JOBS[move.direction]
+    )
     bar: Cell = ""
     if move.total and move.state != "done":
         bar = tuple(stacked(BAR, move.had, move.done, move.total, glyphs, live))
