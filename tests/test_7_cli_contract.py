@@ -5,10 +5,12 @@ What needs a longer story stands in the other `test_7_cli_*`; here is what one l
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +19,7 @@ import pytest
 from globofs.store.commit import Draft
 from globofs.volume import Volume
 from tests.helpers_cli import Shell, make, run, tree
+from tests.helpers_story import At
 
 ONE, TWO = "one\n", "two, longer\n"
 
@@ -403,3 +406,23 @@ def test_streams_that_are_closed_or_full(world: World, shell: str, status: int, 
     assert done.returncode == status, done.stderr
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_sync_by_another_process_does_not_wait_for_a_peer_whose_clients_sleep(
+    tmp_path: Path,
+) -> None:
+    at = make(tmp_path / "v", "n")
+    make(tmp_path / "w", "nas")
+    at("peer", "add", "nas", tmp_path / "w")
+    at("add", tree(tmp_path / "docs", {"a": ONE}))
+    live = At(tmp_path / "v")
+    with live.running("sync", "--watch", "--json") as process:
+        assert process.stdout is not None
+        told = (json.loads(line) for line in process.stdout)
+        peer = next(one for one in told if one["event"] == "peer")
+        assert peer["state"] == "online", "never what was not asked yet"
+        assert peer["outgoing"] > 0, "it is told of although nobody there acknowledges"
+        begun = time.monotonic()
+        asked = live("sync", "--json", timeout=60).json
+        assert time.monotonic() - begun < 15
+        assert asked["peers"][0]["outgoing"] > 0

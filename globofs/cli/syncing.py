@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from globofs.engine.runfiles import Published
     from globofs.events import Event, PeerSeen, Snapshot
 
+REST_SECONDS: Final = 1.0  # a peer whose figures stay so long is told of, though it lags behind
 LOOK_SECONDS: Final = 0.1
 LOCK_SAYS_SECONDS: Final = limits.LOCK_SAY_AFTER_SECONDS + 0.5  # it is told once who is waited for
 LOCK_LOOK_SECONDS: Final = 1.5
@@ -69,14 +70,19 @@ def _sync_by(context: Context, leader: Published) -> int:
     ask(node.run(), Request("poke"))
     asked = node.clock.now_ns()
     end = node.clock.monotonic() + limits.PEER_COMMAND_SECONDS
+    figures, since = _figures(leader), node.clock.monotonic()
     while not context.cancelled() and node.clock.monotonic() < end:
         node.clock.sleep(LOOK_SECONDS)
         told = context.leader()
         if told is None:
             return sync(context)  # it ended: ours now
         leader = told
+        if _figures(leader) != figures:
+            figures, since = _figures(leader), node.clock.monotonic()
+        # Whose clients sleep acknowledges nothing: what rests is waited for no longer.
+        rests = node.clock.monotonic() - since >= REST_SECONDS
         busy = any(peer.activity != "idle" for peer in leader.peers)
-        if leader.at - asked > LEADER_ROUND_NS and not busy:
+        if leader.at - asked > LEADER_ROUND_NS and (rests or not busy):
             break
     if context.cancelled():
         raise Interrupted()
@@ -85,6 +91,14 @@ def _sync_by(context: Context, leader: Published) -> int:
         for one in leader.peers
     )
     return _report_sync(context, seen, {"by": leader.who, "problems": []})
+
+
+def _figures(leader: Published) -> tuple[tuple[str, str, int, int, int], ...]:
+    """How its peers stand, to see whether anything moves."""
+    return tuple(
+        (one.name, one.state, one.outgoing, one.incoming, one.bytes_in + one.bytes_out)
+        for one in leader.peers
+    )
 
 
 def _report_sync(context: Context, peers: tuple[PeerSeen, ...], counts: dict[str, Any]) -> int:
@@ -161,6 +175,7 @@ class _Live:
         self._context = context
         self._not_asked = NOT_ASKED
         self._told: dict[str, tuple[Any, ...]] = {}
+        self._seen: dict[str, tuple[tuple[Any, ...], float]] = {}
         self._noted: Note | None = None
         self._tree = -1
         self._leader = NOBODY
@@ -202,10 +217,15 @@ class _Live:
 
     def _peer(self, peer: PeerStatus) -> None:
         """A line when it came to rest in another way than before, not for every record."""
-        settled = peer.activity == "idle" or peer.state != "online"
+        if peer.state == "offline" and peer.reason == self._not_asked:
+            return
         mark = (peer.state, peer.reason, peer.outgoing, peer.incoming)
-        asked = peer.state != "offline" or peer.reason != self._not_asked
-        if not asked or not settled or self._told.get(peer.name) == mark:
+        now = time.monotonic()
+        if self._seen.get(peer.name, ((), 0.0))[0] != mark:
+            self._seen[peer.name] = (mark, now)
+        rests = peer.activity == "idle" or now - self._seen[peer.name][1] >= REST_SECONDS
+        settled = rests or peer.state != "online"
+        if not settled or self._told.get(peer.name) == mark:
             return
         self._told[peer.name] = mark
         text = f"{safe(peer.name)}: {state_words(peer)}"
