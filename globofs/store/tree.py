@@ -8,6 +8,7 @@ there, and building anything twice changes nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +45,7 @@ def build_tree(node: Node, *, everything: bool = False, emit: Emit = ignore) -> 
     with node.locks.tree.exclusive():
         start = 0 if everything else _start(node)
         positions = index.rows("SELECT origin, received FROM seen")
-        skip = {} if everything else dict(index.rows("SELECT origin, seq FROM built"))
+        skip = {} if everything or _is_bare(node) else _built(node)
         builder = Builder(node, emit)
         count = 0
         for rows in _pending(node, start):
@@ -61,6 +62,20 @@ def build_tree(node: Node, *, everything: bool = False, emit: Emit = ignore) -> 
         index.write(lambda db: db.executemany(sql, positions))
         _settle_if_due(node, count)
     return count
+
+
+def _built(node: Node) -> dict[int, int]:
+    """Up to where each journal stood in `root/` for certain, also before the index was lost."""
+    return dict(node.index.rows("SELECT origin, seq FROM built"))
+
+
+def _is_bare(node: Node) -> bool:
+    """Whether somebody emptied `root/`: then nothing of what was built still stands."""
+    try:
+        with os.scandir(node.root()) as entries:
+            return next(entries, None) is None
+    except FileNotFoundError:
+        return True
 
 
 def _behind(node: Node) -> bool:
