@@ -45,7 +45,7 @@ def build_tree(node: Node, *, everything: bool = False, emit: Emit = ignore) -> 
     with node.locks.tree.exclusive():
         start = 0 if everything else _start(node)
         positions = index.rows("SELECT origin, received FROM seen")
-        skip = {} if everything or _is_bare(node) else _built(node)
+        skip: dict[str, int] = {} if everything or _is_bare(node) else _built(node)
         builder = Builder(node, emit)
         count = 0
         for rows in _pending(node, start):
@@ -64,7 +64,7 @@ def build_tree(node: Node, *, everything: bool = False, emit: Emit = ignore) -> 
     return count
 
 
-def _built(node: Node) -> dict[int, int]:
+def _built(node: Node) -> dict[str, int]:
     """Up to where each journal stood in `root/` for certain, also before the index was lost."""
     return dict(node.index.rows("SELECT origin, seq FROM built"))
 
