@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +43,20 @@ class Bench:
         return sets.make(name, self.work, self.scale)
 
     def fresh(self, name: str) -> Path:
-        """A path in the working directory where nothing lies."""
+        """A path in the working directory where nothing lies.
+
+        What lay there goes to the trash: ext4 looks long for inodes where many were just deleted.
+        """
         path = self.work / name
-        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            trash = self.work / "trash"
+            trash.mkdir(exist_ok=True)
+            path.rename(trash / f"{time.monotonic_ns()}")
         return path
+
+    def empty_trash(self) -> None:
+        """Delete what `fresh` moved away."""
+        shutil.rmtree(self.work / "trash", ignore_errors=True)
 
     def ours(self, job: str, *args: str | Path) -> Run:
         """One of our jobs, with cold caches; its memory is remembered."""

@@ -6,10 +6,13 @@ import os
 import random
 import shutil
 import sysconfig
+import time
 from pathlib import Path
 
 MIB = 1 << 20
 _DONE = ".whole"
+AGE_SECONDS = 3.5
+"""What changed less than 3 s before an `add` is read again by the next: sets are older."""
 
 
 def _words(rng: random.Random) -> list[bytes]:
@@ -96,6 +99,7 @@ def make(name: str, work: Path, scale: float) -> Path:
         shutil.rmtree(top, ignore_errors=True)
         top.mkdir(parents=True)
         _MAKERS[name](top, scale)
+        time.sleep(AGE_SECONDS)
         done.touch()
     return top
 
