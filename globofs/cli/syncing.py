@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from globofs import limits
@@ -228,7 +229,7 @@ class _Live:
         if not settled or self._told.get(peer.name) == mark:
             return
         self._told[peer.name] = mark
-        text = f"{safe(peer.name)}: {state_words(peer)}"
+        text = f"{safe(peer.name)}: {state_words(replace(peer, activity='idle'))}"
         self._event({"event": "peer", **peer_fields(peer)}, text)
 
     def _draw(self, snapshot: Snapshot) -> None:
