@@ -130,6 +130,7 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         self.marks: set[Hashable] = set()
         self.range_from: int | None = None  # where a range began
         self.words: tuple[str, ...] = ()  # shown while there is no row
+        self.labels: dict[int, str] = {}  # letters that lie over the beginning of rows
         self.dim = False  # the state shown is an old one
         self.stick = False  # a cursor on the first row stays there when rows come above it
         self._key: Hashable = None
@@ -234,6 +235,11 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         """First or last row."""
         self.go_to(self.rows - 1 if last else 0)
 
+    def seen(self) -> range:
+        """The rows that are on the screen."""
+        top = self.scroll_offset.y
+        return range(top, min(self.rows, top + self.size.height - self.head))
+
     def range_keys(self) -> list[Hashable]:
         """Keys of the sticky range, or nothing."""
         if self.range_from is None:
@@ -279,7 +285,11 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         index = y - self.head + self.scroll_offset.y
         if index >= self.rows:
             return self.strip((), width)
-        return self._row_line(index, width)
+        row = self._row_line(index, width)
+        label = self.labels.get(index, "")
+        if not label:
+            return row
+        return Strip.join([self.strip([(label, "chip")], len(label)), row.crop(len(label), width)])
 
     def _words_line(self, y: int, width: int) -> Strip:
         top = max(0, (self.size.height - len(self.words)) // 3)
