@@ -11,6 +11,7 @@ from globofs import errors
 from globofs.events import Emit, Problem
 from globofs.speech import command
 from globofs.tui import keys, words
+from globofs.tui.mounting import Mounting
 from globofs.tui.widgets.paint import Column, Span
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ COMMANDS_KEPT = 200
 PROBLEMS_NAMED = 3
 
 
-class Everywhere:
+class Everywhere(Mounting):
     """Mixin of the app."""
 
     def _me(self) -> GlobofsApp:
