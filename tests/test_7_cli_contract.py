@@ -426,3 +426,17 @@ def test_a_sync_by_another_process_does_not_wait_for_a_peer_whose_clients_sleep(
         asked = live("sync", "--json", timeout=60).json
         assert time.monotonic() - begun < 15
         assert asked["peers"][0]["outgoing"] > 0
+
+
+def test_doctor_says_what_does_not_work_in_a_sentence(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = world.here("doctor", "--json").json
+    assert [one["name"] for one in report] == ["this node", "nas"]
+    assert all(one["free_bytes"] > 0 for one in report)
+    from globofs.peerio import probe as module
+
+    broken = module.ProbeReport("/x", "nfs", True, problems=("nothing can be written there",))
+    monkeypatch.setattr(module, "probe", lambda place: broken)
+    assert "note: nothing can be written there" in world.here("doctor", expect=1).out
+    assert world.here("doctor", "--json", expect=1).json[0]["problems"] == list(broken.problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, FAILED, Context
@@ -12,6 +13,9 @@ from globofs.speech import parse_span, plural, rate_words, safe, size_words
 
 if TYPE_CHECKING:
     from globofs.peerio.probe import ProbeReport
+
+
+LITTLE_BYTES = 1 << 30  # free space that deserves a word
 
 
 def parse_share(text: str | None) -> float | None:
@@ -116,7 +120,7 @@ def doctor(context: Context) -> int:
         if context.cancelled():
             raise Interrupted()
         try:
-            report = _probe(place)
+            report, free = _probe(place)
         except GlobofsError as error:
             documents.append({"name": name, "path": printable(place), "error": error.message})
             context.out.say(f"globofs: {safe(name)}: {safe(error.message)}")
@@ -125,9 +129,9 @@ def doctor(context: Context) -> int:
         lacks = [need for need in needs if getattr(report, need) is False]
         fails = bool(lacks) or (needs is _NEEDED_HERE and not report.writable)
         status = FAILED if fails else status
-        documents.append({**plain(report), "name": name, "lacks": lacks})
+        documents.append({**plain(report), "name": name, "lacks": lacks, "free_bytes": free})
         if not context.out.as_json:
-            _show_report(context, name, report, lacks)
+            _show_report(context, name, report, lacks, free)
     if not context.out.as_json and context.args.directory is None:
         for warning in context.volume.node.warnings:
             context.out.say(f"globofs: {safe(warning)}")
@@ -150,27 +154,42 @@ def _places(context: Context) -> list[tuple[str, str, tuple[str, ...]]]:
     return found
 
 
-def _probe(place: str) -> ProbeReport:
-    """Try everything in a temporary directory in `place`, which is taken away again. A place that
-    hangs is given up on. Raises GlobofsError."""
+def _free(place: str) -> int | None:
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None
+
+
+def _probe(place: str) -> tuple[ProbeReport, int | None]:
+    """Try everything in a temporary directory in `place`, which is taken away again; and the bytes
+    that are free. A place that hangs is given up on. Raises GlobofsError."""
     from globofs.peerio.pool import PeerPool
     from globofs.peerio.probe import probe
 
     pool = PeerPool(1, name="doctor")
     try:
-        return pool.call(probe, place)
+        return pool.call(probe, place), pool.call(_free, place)
     except PeerStuck:
         raise PeerStuck(peer=place, reason="its file system is silent") from None
     finally:
         pool.close()
 
 
-def _show_report(context: Context, name: str, report: ProbeReport, lacks: list[str]) -> None:
+def _show_report(
+    context: Context, name: str, report: ProbeReport, lacks: list[str], free: int | None
+) -> None:
     kind = f"{report.file_system or 'unknown file system'}{', network' if report.network else ''}"
     context.out.line(f"{safe(name)}: {safe(report.path)} ({safe(kind)})")
     rows = [("writing", "yes" if report.writable else "no")]
     for field, words in _WORDS.items():
         rows.append((words, {True: "yes", False: "no", None: "?"}[getattr(report, field)]))
+    if report.names is not None:
+        rows.append(("letters with accents", report.names))
+    if report.mtime_step_ns is not None:
+        rows.append(("step of file times", f"{report.mtime_step_ns / 1e9:g} s"))
+    if free is not None:
+        rows.append(("free space", size_words(free)))
     if report.latency_seconds is not None:
         rows.append(("a small file, synced", f"{report.latency_seconds * 1000:.1f} ms"))
     if report.write_rate is not None and report.read_rate is not None:
@@ -179,6 +198,8 @@ def _show_report(context: Context, name: str, report: ProbeReport, lacks: list[s
     context.out.table([(f"  {words}", answer) for words, answer in rows])
     for problem in report.problems:
         context.out.line(f"  note: {safe(problem)}")
+    if free is not None and free < LITTLE_BYTES:
+        context.out.line("  note: little space is left; `globofs prune` or `evict` make some")
     for need in lacks:
         context.out.say(
             f"globofs: {safe(name)}: GloboFS needs {_WORDS[need]}, and it does not work"

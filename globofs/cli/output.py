@@ -56,7 +56,7 @@ def plain(result: object) -> dict[str, Any]:
         raise TypeError("not a result")
     for field in fields(result):
         value = getattr(result, field.name)
-        if field.name == "problems":
+        if field.name == "problems" and all(isinstance(one, Problem) for one in value):
             made["problems"] = problem_fields(value)
         elif isinstance(value, bytes):
             made.update(path_fields(value, field.name))
