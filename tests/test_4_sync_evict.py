@@ -189,10 +189,15 @@ def test_pinned_stays_and_is_said(pair: Pair) -> None:
 
 
 def test_what_was_used_lately_stays(pair: Pair) -> None:
+    """What came counts as used, and so does what somebody read: through the index, as another
+    process evicts."""
     pair.announced()
     pair.light.node.change_config("cachetime", "30m")
-    block, _ = pair.light.blocks(pair.bench.shown("docs/d/y"))[0]
-    pair.light.node.index.touch([block.id], pair.clock.now_ns())
+    pair.clock.sleep(20 * 60)
+    version = pair.light.history(b"docs/d/y")[0]
+    assert b"".join(pair.light.read(version)) == b"small text " * 50
+    pair.light.node.blocks.uses.tell()
+    pair.clock.sleep(20 * 60)
     pair.light.evict()
     pair.clock.sleep(61)
     assert dict(pair.light.evict().kept) == {"used not long ago": 1}
@@ -201,6 +206,13 @@ def test_what_was_used_lately_stays(pair: Pair) -> None:
     pair.clock.sleep(61)
     pair.light.evict()
     assert pair.held() == 0
+    pair.light.mirror(b"docs/x")
+    came = pair.held()
+    assert came > 0
+    pair.light.evict()
+    pair.clock.sleep(61)
+    assert dict(pair.light.evict().kept) == {"used not long ago": came}
+    assert pair.held() == came
 
 
 def test_copies(pair: Pair) -> None:

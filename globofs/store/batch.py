@@ -198,6 +198,7 @@ class BlockBatch:
             rows += writer.sizes
         if rows:
             index.mark_held(rows, synced=True)
+            self.store.uses.note([block for block, _ in rows])
 
     def explode(self) -> int:
         """Put staged blocks, also those of others, into `hashes/`; how many it were."""

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -21,6 +21,7 @@ from globofs.store import fsio, staged
 from globofs.store.clock import Clock
 from globofs.store.locks import Locks
 from globofs.store.staged import STORED_MAX, StagedReader
+from globofs.store.uses import Uses
 
 if TYPE_CHECKING:
     from globofs.format.config import Compression
@@ -77,8 +78,8 @@ class BlockIndex(Protocol):
     def staged_drop(self, file: str) -> None:
         """A staged file is gone."""
 
-    def staged_files(self) -> set[str]:
-        """The staged files that are known."""
+    def touch(self, used: Mapping[bytes, int]) -> None:
+        """When these were used last."""
 
 
 class Raw(NamedTuple):
@@ -93,9 +94,16 @@ class BlockStore:
     """The blocks below one node's directory."""
 
     def __init__(
-        self, directory: str, index: BlockIndex, locks: Locks, clock: Clock, suffix: str = ".zst"
+        self,
+        directory: str,
+        index: BlockIndex,
+        locks: Locks,
+        clock: Clock,
+        suffix: str = ".zst",
+        counts_use: bool = False,
     ) -> None:
-        """Of the node directory `directory`; `suffix` is the one this node writes."""
+        """Of the node directory `directory`; `suffix` is the one this node writes, `counts_use`
+        whether its blocks go when they were unused for long."""
         self.directory = directory
         self.index = index
         self.locks = locks
@@ -111,6 +119,7 @@ class BlockStore:
         self._pending: list[tuple[bytes, int]] = []
         self._flushed = clock.monotonic()
         self._unsynced_puts = False
+        self.uses = Uses(index, clock, counts_use)
 
     # --- where ------------------------------------------------------------------------------
 
@@ -182,6 +191,7 @@ class BlockStore:
         portion: list[tuple[bytes, int] | bytes] = []
         for block, _ in self.iter_held():
             portion.append(block)
+            self.uses.note((block,))  # when it really was is lost with the index
             if len(portion) >= 5000:
                 self.index.mark_held(portion)
                 count += len(portion)
@@ -335,6 +345,7 @@ class BlockStore:
             self._flushed = self.clock.monotonic()
         if rows:
             self.index.mark_held(rows)
+            self.uses.note([block for block, _ in rows])
 
     @property
     def sync_due(self) -> bool:

@@ -37,6 +37,7 @@ def take_given(node: Node) -> int:
         there = [(block, left[block]) for block in node.blocks.standing(left)]
         if there:
             index.mark_held(there)
+            node.blocks.uses.note([block for block, _ in there])
         count += len(there)
         seen = rows[-1] if len(rows) == _ROWS else newest
     index.set_meta(_META, newest)

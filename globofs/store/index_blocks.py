@@ -7,7 +7,7 @@ versions and directories follow from it here, in the same transaction.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -115,10 +115,10 @@ class BlockTable:
 
     # --- last use ---------------------------------------------------------------------------
 
-    def touch(self, blocks: Iterable[bytes], now: int) -> None:
-        """Blocks were used at `now` (nanoseconds): eviction goes by this, not by atime."""
+    def touch(self, used: Mapping[bytes, int]) -> None:
+        """When blocks were used (nanoseconds): eviction goes by this, not by atime."""
         sql = "UPDATE block SET last_use = ?1 WHERE id = ?2 AND last_use < ?1"
-        rows = [(now, block) for block in blocks]
+        rows = [(when, block) for block, when in used.items()]
         self.write(lambda db: db.executemany(sql, rows))
 
     # --- staged -----------------------------------------------------------------------------
@@ -150,10 +150,6 @@ class BlockTable:
     def staged_drop(self, file: str) -> None:
         """A staged file is gone."""
         self.write(lambda db: db.execute("DELETE FROM staged WHERE file = ?", (file,)))
-
-    def staged_files(self) -> set[str]:
-        """The staged files the index knows."""
-        return {row[0] for row in self.db.execute("SELECT DISTINCT file FROM staged")}
 
 
 def _now_held(db: sqlite3.Connection, pairs: Sequence[tuple[bytes, int]], synced: bool) -> None:

@@ -178,7 +178,12 @@ class Node:
         self.journal = Journal(os.path.join(self.directory, "upstream"), config.uuid, self.clock)
         self.journal.known_durable = self._received_of_own
         self.blocks = BlockStore(
-            self.directory, self.index, self.locks, self.clock, SUFFIX_OF[config.compression]
+            self.directory,
+            self.index,
+            self.locks,
+            self.clock,
+            SUFFIX_OF[config.compression],
+            config.cacheonly and config.cachetime_seconds is not None and not self.readonly,
         )
 
     def _received_of_own(self) -> int:
@@ -319,6 +324,7 @@ class Node:
         try:
             if self.blocks.sync_due and not self.readonly:
                 self.blocks.sync_pending()
+            self.blocks.uses.tell()
         finally:
             self.index.close()
             let_go, self.let_go = self.let_go, None

@@ -139,6 +139,9 @@ class _WriteOut:
         if len(items) > 1:
             pairs = {block for blocks in listed.values() for block in blocks}
             small = dict(self._node.blocks.get_many([(b.id, b.size) for b in pairs]))
+            self._node.blocks.uses.note(
+                [block for block, data in small.items() if data is not None]
+            )
         for item in items:
             if self._over():
                 return

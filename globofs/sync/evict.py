@@ -101,6 +101,7 @@ class _Evicting:
         self.next_at: int | None = None
         self.kept: dict[str, int] = {}
         self._pins = node.state.pins()
+        node.blocks.uses.tell()
         self._unused_before = node.clock.now_ns() - int(
             (node.config.cachetime_seconds or 0) * SECOND_NS
         )

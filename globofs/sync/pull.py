@@ -116,6 +116,7 @@ class Puller:
             return None
         if self._unreadable:
             self._unreadable.pop(block, None)
+        self.node.blocks.uses.note((block,))
         return data
 
     def driver(self, cancelled: Cancelled = never) -> Driver:
