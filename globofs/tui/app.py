@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from textual.screen import Screen
 from globofs import errors
 from globofs.events import Emit, Snapshot
 from globofs.tui import glyphs as glyph_sets
-from globofs.tui import keys, settings, themes, words
+from globofs.tui import keys, programs, settings, themes, words
 from globofs.tui.bridge import Answer, Bridge
 from globofs.tui.everywhere import Everywhere
 from globofs.tui.screens.base import KeyedScreen, ModeScreen, mode_title
@@ -103,6 +105,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self.at: int | None = None
         self.error_words = ""
         self.commands: list[tuple[int, str]] = []
+        self.copies: list[str] = []  # temporary ones, removed at the end
         self.conflicts: int | None = None  # counted since the last snapshot of another tree
         self.lags: list[float] = []
         self.complaints = complaints
@@ -138,6 +141,15 @@ class GlobofsApp(Everywhere, Steering, App[int]):
             self.say(words_of_it, "warning", 12)
         if self._on_start is not None:
             self._on_start()
+        if not self.is_headless:
+            self._heed_signals()
+
+    def _heed_signals(self) -> None:
+        """A closed terminal, or a kill, ends it as `q` does: the terminal is given back, and the
+        demo's directory does not stay behind."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            loop.add_signal_handler(number, self.exit, 128 + number)
 
     def _heartbeat(self) -> None:
         now = time.monotonic()
@@ -387,6 +399,8 @@ def run(
     )
     status = app.run()
     settings.save(app.habits)
+    for path in app.copies:
+        programs.tidy(path)
     if not app.bridge.close():
         print("globofs: a peer's file system does not answer; left without it", file=sys.stderr)
     return status or 0

@@ -75,6 +75,7 @@ class Bridge:
         self.volume: Volume | None = None
         self.engine: Engine | None = None
         self.acts: dict[int, Act] = {}
+        self.resting = False  # nobody looks: another program has the terminal
         self.slowest = 0.0  # seconds the slowest answer took, for the lag screen
         self._numbers = itertools.count(1)
         self._newest: dict[str, int] = {}
@@ -263,6 +264,9 @@ class Bridge:
         while not self._closed:
             began = time.monotonic()
             snapshot = None
+            if self.resting:
+                time.sleep(1 / SNAPSHOT_HZ)
+                continue
             try:
                 if self.engine is not None:
                     snapshot = self.engine.snapshot()

@@ -92,7 +92,8 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("delete", ("delete",), ("files",), "Delete", "Delete; the history stays and z brings it back", 18, (), "Files"),
     Action("fetch", ("b",), ("files", "conflicts"), "Fetch", "Bring the content here now", 11, (), "Files"),
     Action("pin", ("B",), ("files",), "Pin", "Keep it here for good, or no longer", 19, (), "Files"),
-    Action("editor", ("E",), ("files",), "Open with", "Open a copy of this version in $PAGER", 0, (), "Files"),
+    Action("open_copy", ("o",), ("files",), "Open", "Open a read-only copy of this version with the system's program, or $GLOBOFS_OPEN", 0, (), "Files"),
+    Action("editor", ("E",), ("files",), "Edit a copy", "Open a copy of this version in $EDITOR, or $PAGER where there is none", 0, (), "Files"),
     Action("export", ("e",), ("files",), "Export all", "Write every version of this file into a directory", 0, (), "Files"),
     Action("copy", ("y",), ("files", "log", "peers"), "Copy", "Copy path, name, version or hash to the clipboard", 20, (), "Files"),
     # Sync

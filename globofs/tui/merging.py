@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shlex
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from globofs.tui import words
+from globofs.tui import programs, words
+from globofs.tui.model import threeway
 
 if TYPE_CHECKING:
     from globofs.store.views import Version
@@ -24,50 +26,67 @@ def merge(app: GlobofsApp, conflict: Conflict, then: Callable[[], None]) -> None
     tool = os.environ.get("MERGETOOL", "")
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
 
-    def work(emit: Any, cancelled: Any) -> tuple[str, list[str]]:
+    def work(emit: Any, cancelled: Any) -> Prepared:
         place = tempfile.mkdtemp(prefix="globofs-merge-")
         name = os.path.basename(os.fsdecode(conflict.path)) or "file"
+        common = volume.common_version(conflict.sides)
+        sides = [*conflict.sides[:2], *([common] if common is not None else [])]
         paths = []
-        for number, side in enumerate(conflict.sides[:2]):
-            node = volume.node_name(side.node).replace("/", "_")
+        for number, side in enumerate(sides):
+            node = volume.node_name(side.node).replace("/", "_") if number < 2 else "common"
             path = os.path.join(place, f"{number + 1}-{node}-{name}")
-            _write(
-                path,
-                volume.read(side, emit=emit, cancelled=cancelled) if side.kind == "file" else (),
-            )
+            pieces = volume.read(side, emit=emit, cancelled=cancelled)
+            _write(path, pieces if side.kind == "file" else ())
             paths.append(path)
         merged = os.path.join(place, name)
         if tool:
             shutil.copyfile(paths[0], merged)
+            line = [*shlex.split(tool), *paths[:2], merged]
         else:
-            _marked(merged, paths, [_label(volume, side) for side in conflict.sides[:2]])
-        return merged, paths
+            _marked(merged, paths, [_label(volume, side) for side in sides])
+            line = [*shlex.split(editor), merged]
+        return Prepared(merged, line, programs.stamp(merged))
 
-    def run(found: tuple[str, list[str]]) -> None:
-        merged, paths = found
-        line = [*shlex.split(tool), *paths, merged] if tool else [*shlex.split(editor), merged]
-        try:
-            with app.suspend():
-                before = os.stat(merged).st_mtime_ns
-                ended = subprocess.run(line, check=False).returncode
-                changed = os.stat(merged).st_mtime_ns != before
-        except Exception as error:
-            app.say(f"{line[0]}: {error}", "error")
-            return
-        if ended or not changed:
-            app.say("Not settled: the merged file was left as it was", "warning")
-            return
-        app.verb(
-            "resolve",
-            "settling",
-            lambda emit, cancelled: volume.resolve(
-                [conflict.path], with_file=merged, emit=emit, cancelled=cancelled
-            ),
-            lambda _: f"Settled {words.shown_path(conflict.path)} with the merged file · z undoes",
-            after=lambda _: then(),
+    def run(found: Prepared) -> None:
+        programs.in_terminal(
+            app, found.line, lambda status: _settle(app, conflict, found, status, then)
         )
 
     app.verb("cat", "fetching both sides", work, lambda _: "", after=run)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Files on disk for a merge: where the result lies, the command, how the result looks yet."""
+
+    merged: str
+    line: list[str]
+    before: tuple[int, int]
+
+
+def _settle(
+    app: GlobofsApp,
+    conflict: Conflict,
+    found: Prepared,
+    status: int,
+    then: Callable[[], None],
+) -> None:
+    """The program ended: settle with what it left, unless it failed or changed nothing."""
+    volume = app.volume
+
+    def work(emit: Any, cancelled: Any) -> bool:
+        settled = not status and programs.stamp(found.merged) not in (found.before, (0, 0))
+        if settled:
+            volume.resolve([conflict.path], with_file=found.merged, emit=emit, cancelled=cancelled)
+        programs.tidy(found.merged)
+        return settled
+
+    def said(settled: bool) -> str:
+        if settled:
+            return f"Settled {words.shown_path(conflict.path)} with the merged file · z undoes"
+        return "Not settled: the merged file was left as it was"
+
+    app.verb("resolve", "settling", work, said, after=lambda _: then())
 
 
 def _label(volume: Any, side: Version) -> str:
@@ -81,25 +100,30 @@ def _write(path: str, pieces: Any) -> None:
 
 
 def _marked(merged: str, paths: list[str], labels: list[str]) -> None:
-    """Both texts in one file, with marks around what differs."""
-    import difflib
-
-    sides = []
+    """Both texts in one file: what only one side changed is taken, marks stand around the rest.
+    Without a common version every difference is between marks."""
+    texts = []
     for path in paths:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            sides.append(file.read().splitlines(keepends=True))
-    left, right = sides
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            texts.append(file.read().splitlines(keepends=True))
+    if len(texts) > 2:
+        out, _ = threeway.merged(texts[2], texts[0], texts[1], (labels[0], labels[2], labels[1]))
+    else:
+        out = _all_marked(texts[0], texts[1], labels)
+    with open(merged, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.writelines(out)
+
+
+def _all_marked(left: list[str], right: list[str], labels: list[str]) -> list[str]:
     out: list[str] = []
-    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(
-        None, left, right, autojunk=False
-    ).get_opcodes():
+    matcher = difflib.SequenceMatcher(None, left, right, autojunk=False)
+    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         if tag == "equal":
             out += left[i1:i2]
             continue
         out.append(f"<<<<<<< {labels[0]}\n")
-        out += left[i1:i2]
+        out += threeway.ended(left[i1:i2])
         out.append("=======\n")
-        out += right[j1:j2]
+        out += threeway.ended(right[j1:j2])
         out.append(f">>>>>>> {labels[1]}\n")
-    with open(merged, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.writelines(out)
+    return out

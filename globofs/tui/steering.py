@@ -88,44 +88,6 @@ class Steering:
 
     # --- copies for other programs --------------------------------------------------------
 
-    def open_copy(self, version: Version) -> None:
-        """Fetch a version into a temporary file, show it in $PAGER, come back."""
-        app = self._me()
-        volume = app.volume
-
-        def work(emit: Any, cancelled: Any) -> str:
-            import tempfile
-
-            name = os.path.basename(os.fsdecode(version.path)) or "file"
-            place = tempfile.mkdtemp(prefix="globofs-")
-            path = os.path.join(place, name)
-            with open(path, "wb") as file:
-                for piece in volume.read(version, emit=emit, cancelled=cancelled):
-                    file.write(piece)
-            os.chmod(path, 0o400)
-            return path
-
-        self._me().verb("cat", "fetching a copy", work, lambda _: "", after=self._page)
-
-    def _page(self, path: str) -> None:
-        import shlex
-        import shutil
-        import subprocess
-
-        app = self._me()
-        program = shlex.split(os.environ.get("PAGER") or "less") or ["less"]
-        try:
-            with app.suspend():
-                subprocess.run([*program, path], check=False)
-        except Exception as error:
-            app.say(f"{program[0]}: {error}", "error")
-        app.bridge.ask(
-            "state",
-            f"tidy-{path}",
-            lambda: shutil.rmtree(os.path.dirname(path), ignore_errors=True),
-            lambda _: None,
-        )
-
     def export(self, versions: Sequence[Version], place: str) -> None:
         """Write versions side by side, each named by its number; nothing is overwritten."""
         volume = self._me().volume

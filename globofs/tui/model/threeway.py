@@ -160,15 +160,15 @@ def merged(
             continue
         marked += 1
         out.append(f"<<<<<<< {labels[0]}\n")
-        out += _ended(place.left)
+        out += ended(place.left)
         out.append(f"||||||| {labels[1]}\n")
-        out += _ended(place.base)
+        out += ended(place.base)
         out.append("=======\n")
-        out += _ended(place.right)
+        out += ended(place.right)
         out.append(f">>>>>>> {labels[2]}\n")
     return out, marked
 
 
-def _ended(lines: Sequence[str]) -> list[str]:
+def ended(lines: Sequence[str]) -> list[str]:
     """Lines of which the last ends too, so that the mark after it stands alone."""
     return [line if line.endswith("\n") else line + "\n" for line in lines]

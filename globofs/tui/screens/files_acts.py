@@ -26,7 +26,7 @@ class FilesActs(FilesPrograms):
         """What cannot be done with the present selection, in words."""
         needs_row = {
             "restore", "restore_to", "diff", "inspect", "facts", "rename", "delete", "fetch", "pin", "copy",
-            "mark", "why", "bump", "export", "editor", "compare",
+            "mark", "why", "bump", "export", "editor", "open_copy", "compare",
         }  # fmt: skip
         if action in needs_row and self.selected is None:
             return "nothing is selected"
