@@ -176,6 +176,12 @@ def _probe(place: str) -> tuple[ProbeReport, int | None]:
         pool.close()
 
 
+def _clock_words(ahead: float) -> str:
+    if not ahead:
+        return "as ours"
+    return f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} ours"
+
+
 def _show_report(
     context: Context, name: str, report: ProbeReport, lacks: list[str], free: int | None
 ) -> None:
@@ -188,6 +194,8 @@ def _show_report(
         rows.append(("letters with accents", report.names))
     if report.mtime_step_ns is not None:
         rows.append(("step of file times", f"{report.mtime_step_ns / 1e9:g} s"))
+    if report.clock_ahead_seconds is not None:
+        rows.append(("clock", _clock_words(report.clock_ahead_seconds)))
     if free is not None:
         rows.append(("free space", size_words(free)))
     if report.latency_seconds is not None:

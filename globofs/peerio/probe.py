@@ -31,6 +31,9 @@ __all__ = ["ProbeReport", "file_system", "on_network", "probe"]
 Unicode = Literal["kept", "NFC", "NFD", "refused"]
 
 
+CLOCK_SECONDS = 3.0  # steps of file times and caches of networks differ by less
+
+
 @dataclass(frozen=True, slots=True)
 class ProbeReport:
     """What was found; None where it could not be tried. `problems` are sentences."""
@@ -52,6 +55,7 @@ class ProbeReport:
     bytes_names: bool | None = None  # names that are not UTF-8
     longest_name: int = 0  # bytes
     mtime_step_ns: int | None = None
+    clock_ahead_seconds: float | None = None  # of the file system's clock against ours
     fsync: bool | None = None
     latency_seconds: float | None = None  # of creating, syncing and reading back a small file
     write_rate: float | None = None  # bytes a second, synced
@@ -115,6 +119,7 @@ class _Probe:
             bytes_names=self._try(self._bytes_name, ""),
             longest_name=self._longest(),
             mtime_step_ns=self._mtime_step(),
+            clock_ahead_seconds=self._clock(),
             fsync=self._try(self._fsync, "fsync"),
             latency_seconds=latency,
             write_rate=write_rate,
@@ -251,6 +256,22 @@ class _Probe:
                 return step
         self.problems.append("times that are set are not kept")
         return None
+
+    def _clock(self) -> float | None:
+        """How far the clock that stamps files there is ahead of ours; 0 within a second."""
+        beat()
+        try:
+            before = time.time()
+            stamped = os.stat(self._make("clock")).st_mtime
+            after = time.time()
+        except OSError:
+            return None
+        ahead = min(stamped - before, 0.0) + max(stamped - after, 0.0)
+        if abs(ahead) < CLOCK_SECONDS:
+            return 0.0
+        word = "ahead of" if ahead > 0 else "behind"
+        self.problems.append(f"the clock there is {abs(ahead):.0f} s {word} ours; set them right")
+        return ahead
 
     def _fsync(self) -> bool:
         with open(self._at("fsync"), "wb") as file:
