@@ -132,7 +132,8 @@ def writing(volume: Path, work: Path) -> Result:
         ["tar", "-cf", archive, "-C", library, "json", "email", "encodings", "asyncio"], check=True
     )
     below = work / "below"
-    below.mkdir(exist_ok=True)
+    shutil.rmtree(below, ignore_errors=True)
+    below.mkdir()
     piece = os.urandom(_PIECE)
     with ExitStack() as stack:
         through = mounted(work / "through", "tests.benchmarks.passthrough", "pass", below)
