@@ -219,7 +219,7 @@ class Everywhere(Mounting):
             ("mirror", "Mirror", "Bring the content of everything here"),
             ("evict", "Evict", "Let go of what others safely hold"),
             ("glyphs", "Symbols", "Unicode, plain ASCII, or a patched font's"),
-            ("preset", "Key preset", "default, or vim with Ctrl-D and Ctrl-U"),
+            ("preset", "Key preset", "default, vim with Ctrl-D and Ctrl-U, or arrows"),
         )
         return [
             Choice(id, (((label, "strong"),), "", ((help, "muted"),)), f"{label} {help}".lower())
@@ -271,7 +271,11 @@ class Everywhere(Mounting):
                 app.habits = replace(app.habits, preset=name)
                 app.say(f"Keys: {name}")
 
-        rows = [("d", "default", "default"), ("v", "vim: also Ctrl-D, Ctrl-U", "vim")]
+        rows = [
+            ("d", "default", "default"),
+            ("v", "vim: also Ctrl-D, Ctrl-U", "vim"),
+            ("a", "arrows: no letter moves the cursor", "arrows"),
+        ]
         app.push_screen(ChoiceDialog("Keys", rows), chosen)
 
     def do_glyphs(self) -> None:

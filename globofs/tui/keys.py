@@ -70,6 +70,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("facts", ("I",), ("files",), "Details", "Show version, node, blocks and who should hold them", 0, (), "Files"),
     Action("preview_down", ("J",), ("files.tree", "files.versions"), "Scroll", "Scroll the text beside the list", 0, (), "Files"),
     Action("preview_up", ("K",), ("files.tree", "files.versions"), "Scroll up", "Scroll the text beside the list back", 0, (), "Files"),
+    Action("wrap", ("W",), ("files", "conflicts", "log"), "Wrap", "Long lines of the text go on below, or off the edge", 0, (), "Files"),
     Action("mark", ("space",), ("files.tree", "conflicts.list", "sync.moves"), "Mark", "Mark this row and go on; marked rows are acted on together", 5, (), "Files"),
     Action("range", ("v",), ("files.tree", "conflicts.list", "sync.moves"), "Range", "Begin or end a range; moving then takes rows in", 0, (), "Files"),
     Action("range_up", ("shift+up",), ("files.tree", "conflicts.list", "sync.moves"), "Range up", "Take the row above into the range", 0, (), "Files"),
@@ -217,7 +218,15 @@ def clashes(actions: Iterable[Action]) -> list[str]:
 
 
 def preset(name: str, actions: Iterable[Action] = ACTIONS) -> tuple[Action, ...]:
-    """The table with a preset's further keys: `default`, or `vim`."""
+    """The table with a preset's keys: `default`, `vim` (further ones), or `arrows` (arrows and
+    named keys move, no letter does)."""
+    if name == "arrows":
+        return tuple(
+            replace(action, keys=tuple(key for key in action.keys if len(key) > 1))
+            if action.group == "Moving" and action.id != "jump"
+            else action
+            for action in actions
+        )
     if name == "vim":
         return tuple(replace(action, keys=action.keys + action.vim) for action in actions)
     return tuple(actions)

@@ -29,6 +29,7 @@ class Settings:
     hidden: bool = True
     deleted: bool = False
     diff_base: str = "before"
+    wrap: bool = False  # long lines of a text go on below
     recent: tuple[str, ...] = ()
     places: dict[str, str] = field(default_factory=dict)  # volume uuid: path of the cursor
 

@@ -7,6 +7,7 @@ words why an action is not possible now; its key is then pale, and pressing it s
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import events
@@ -225,6 +226,8 @@ class ModeScreen(KeyedScreen):
         self.fit_to(self.app.size.width, self.app.size.height)
         if self.panes:
             self.query_one(f"#{self.panes[0]}").focus()
+        for text in self.query(TextView):
+            text.wrap = self.globofs.habits.wrap
         self.is_ready = True
         self.ready()
         if self.globofs.snapshot is not None:
@@ -375,6 +378,13 @@ class ModeScreen(KeyedScreen):
         focused = self.focused.id if self.focused is not None else ""
         if focused in self.panes and self.panes.index(focused) < len(self.panes) - 1:
             self._step_pane(1)
+
+    def do_wrap(self) -> None:
+        """Long lines of every text go on below, or off the edge."""
+        self.globofs.habits = replace(self.globofs.habits, wrap=not self.globofs.habits.wrap)
+        for pane in self.query(TextView):
+            pane.wrap = self.globofs.habits.wrap
+            pane.show(pane.page_shown, keep=True)
 
     def do_grow(self) -> None:
         """The focused pane takes the screen."""

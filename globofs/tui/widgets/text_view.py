@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -22,17 +23,38 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         super().__init__(id=id, classes=classes)
         self.page_shown = Page()
         self.dim = False
+        self.wrap = False  # long lines go on in the next row
         self._gutter = 0
+        self._rows: list[tuple[int, int, int]] = []  # when wrapped: line, from and to which cell
 
     def show(self, page: Page, *, keep: bool = False) -> None:
         """Show another page, from its top unless `keep`."""
         self.page_shown = page
         self._gutter = max((width_of(text) for text in page.gutter), default=0)
-        widest = max((spans_width(line) for line in page.lines), default=0)
-        self.virtual_size = Size(widest + self._gutter + 2, len(page.lines))
+        self._lay()
         if not keep:
             self.scroll_to(0, 0, animate=False, force=True)
         self.refresh()
+
+    def _lay(self) -> None:
+        page = self.page_shown
+        self._rows = []
+        room = self.size.width - self._gutter - 1
+        if self.wrap and room > 0:
+            for index, line in enumerate(page.lines):
+                begin = 0
+                for end in _breaks(line, room):
+                    self._rows.append((index, begin, end))
+                    begin = end
+            self.virtual_size = Size(self.size.width, len(self._rows))
+            return
+        widest = max((spans_width(line) for line in page.lines), default=0)
+        self.virtual_size = Size(widest + self._gutter + 2, len(page.lines))
+
+    def on_resize(self) -> None:
+        """Lines are wrapped at the new edge."""
+        if self.wrap:
+            self._lay()
 
     def move(self, by: int, *, extend: bool = False) -> None:
         """Scroll by lines."""
@@ -44,7 +66,8 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
 
     def edge(self, last: bool) -> None:
         """First or last line."""
-        self.scroll_to(y=len(self.page_shown.lines) if last else 0, animate=False, force=True)
+        rows = self._rows or self.page_shown.lines
+        self.scroll_to(y=len(rows) if last else 0, animate=False, force=True)
 
     def sideways(self, by: int) -> bool:
         """Scroll by columns; False at the edge."""
@@ -63,12 +86,19 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
             return self.strip((), width)
         scroll_x, scroll_y = self.scroll_offset
         index = y + scroll_y
+        begin = end = 0
+        if self._rows:
+            index, begin, end = (
+                self._rows[index] if index < len(self._rows) else (len(page.lines), 0, 0)
+            )
         if index >= len(page.lines):
             return self.strip((), width)
         base = page.bases[index] if index < len(page.bases) else ""
         if self.dim:
             base += " faint"
         gutter = page.gutter[index] if index < len(page.gutter) else ""
+        if self._rows and begin:
+            gutter = ""
         spans: list[Span] = []
         if self._gutter:
             spans.append((f" {gutter:<{self._gutter}}", "gutter"))
@@ -76,7 +106,32 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
             spans.append((" ", ""))
         room = max(0, width - spans_width(spans))
         text = page.lines[index]
+        if self._rows:
+            line = self.strip(text, max(end, spans_width(text)), base).crop(begin, end)
+            rest = self.strip((), max(0, room - line.cell_length), base)
+            row = [self.strip(spans, width - room, base), line, rest]
+            return Strip.join(row).adjust_cell_length(width)
         line = self.strip(text, scroll_x + room, base).crop(scroll_x, scroll_x + room)
         if spans_width(text) > scroll_x + room and room > 8:
             line = Strip.join([line.crop(0, room - 1), self.strip([("›", "faint")], 1, base)])
         return Strip.join([self.strip(spans, width - room, base), line]).adjust_cell_length(width)
+
+
+def _breaks(line: Iterable[Span], room: int) -> list[int]:
+    """Where a line is cut so that every piece fits `room` cells: the ends, in cells. Wide
+    characters stay whole."""
+    total = spans_width(line)
+    if total <= room:
+        return [total]
+    if all(text.isascii() for text, _ in line):
+        return [*range(room, total, room), total]
+    found: list[int] = []
+    begin = at = 0
+    for text, _ in line:
+        for character in text:
+            wide = width_of(character)
+            if at + wide - begin > room:
+                found.append(at)
+                begin = at
+            at += wide
+    return [*found, at]
