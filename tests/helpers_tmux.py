@@ -61,6 +61,10 @@ class Terminal:
         """What stands on the screen, with its escape sequences where asked."""
         return self.tmux("capture-pane", "-p", *(["-e"] if styles else []))
 
+    def screen_of_start(self) -> str:
+        """The usual screen, below the one that a program on the alternate screen has."""
+        return self.tmux("capture-pane", "-p", "-a", "-J")
+
     def until(self, seen: str | Callable[[str], object], *, without: str = "") -> str:
         """Wait until a text stands on the screen (and another does not), or a check holds."""
         end = time.monotonic() + PATIENCE

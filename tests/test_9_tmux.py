@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +106,36 @@ def test_leaving_gives_the_terminal_back_as_it_was(
         assert at.fact("mouse_any_flag") == "1"
         at.keys(key)
         assert "Traceback" not in at.at_shell()
+
+
+def test_a_kill_gives_the_terminal_back_too(place: Path, volume: Path) -> None:
+    with terminal(place) as at:
+        at.run("-C", volume, "ui")
+        at.until("letters")
+        at.until("no peers")
+        os.kill(_child_of(int(at.fact("pane_pid"))), signal.SIGTERM)
+        assert "Traceback" not in at.at_shell()
+
+
+def test_the_demo_leaves_nothing_behind_when_the_terminal_closes(place: Path) -> None:
+    with terminal(place) as at:
+        at.run("demo")
+        at.until("documents")
+        at.until("up to date")
+        directory = at.screen_of_start().split(" in ")[-1].split(" ...")[0].strip()
+        assert os.path.isdir(directory)
+    end = time.monotonic() + 15
+    while os.path.exists(directory) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not os.path.exists(directory)
+
+
+def _child_of(pid: int) -> int:
+    """The only process that a shell runs."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and f"PPid:\t{pid}\n" in (entry / "status").read_text():
+            return int(entry.name)
+    raise AssertionError("nothing runs")
 
 
 def test_it_follows_the_size_of_the_terminal(place: Path, volume: Path) -> None:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from globofs.engine import Engine
     from globofs.volume import Volume
 
+#: Engine and screen share one interpreter: a thread that computes gives way after so long. At
+#: Python's usual 5 ms a key waits about twice as long while everything moves.
+SWITCH_SECONDS = 0.001
+
 Opener = Callable[[Emit], "tuple[Volume, Engine | None]"]
 
 
@@ -385,6 +389,7 @@ def run(
     on_start: Callable[[], None] | None = None,
 ) -> int:
     """Show the UI until it is left; the exit status. Without a volume: the start screen."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     habits = settings.load()
     keymap, complaints = keys.load(preset_name=habits.preset)
     place = find_place(where)

@@ -236,7 +236,7 @@ async def _keys(ours: str, folder: str, say: Callable[[str], None], seconds: flo
             "mirror", lambda emit, cancelled: volume.mirror(emit=emit, cancelled=cancelled)
         )
         await asyncio.to_thread(keys.walk, rows, seconds)
-        busy = sum(not job.done for job in (adding, pulling))
+        busy = sum(job.running for job in (adding, pulling))
         say(f"keys   recording and pulling {spread(keys.took)}")
         say(f"keys   delay of the loop    {spread(app.lags)}")
         status = app.snapshot.status if app.snapshot else None

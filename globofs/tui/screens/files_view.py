@@ -349,7 +349,7 @@ class FilesView(ModeScreen):
         what = "operations below" if self.time_source.timeline.is_directory else "versions"
         if count == 1:
             what = what.replace("operations", "operation").replace("versions", "version")
-        room = max(10, self.versions.size.width - 24)
+        room = max(10, max(self.versions.size.width, self.detail.size.width) - 24)
         if len(path) > room:
             path = "…" + path[-room:]
         self.versions.border_title = caption(f" {path} " if path else " Versions ")
@@ -360,6 +360,7 @@ class FilesView(ModeScreen):
         if self.versions.has_class("-gone") and path:
             version = self.version()
             when = f" {words.moment(version.time, self.globofs.now())}" if version else ""
+            path = "…" + path[-(room - 20) :] if len(path) > room - 20 else path
             title = f"{path}{when} {self.glyphs.separator} {title}"
         self.detail.border_title = caption(f" {title} ")
         self.detail.border_subtitle = caption(f" {page.note} " if page.note else "")
