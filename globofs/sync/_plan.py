@@ -344,10 +344,14 @@ class _Look:
             return "skip", "a symlink or file lies where its directory goes"
         if above == "absent":
             return "create", ""
+        place = os.path.join(self._base, relative)
         try:
-            info = os.lstat(os.path.join(self._base, relative))
+            info = os.lstat(place)
+            target = os.readlink(place) if stat.S_ISLNK(info.st_mode) else None
         except FileNotFoundError:
             return "create", ""
+        if version.kind == "symlink" and target == os.fsdecode(version.target) and not force:
+            return "same", "it leads where that of the version does"
         return self._existing(info, version, force)
 
     def _existing(self, info: os.stat_result, version: Version, force: bool) -> tuple[Action, str]:
