@@ -36,6 +36,8 @@ def _describe(name: str, does: str, parser: argparse.ArgumentParser) -> _Words:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             words = tuple(action.choices)
+        elif action.help == argparse.SUPPRESS:
+            continue
         elif action.option_strings:
             takes = "" if action.nargs == 0 else str(action.metavar or action.dest)
             choices = tuple(map(str, action.choices or ()))

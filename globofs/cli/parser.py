@@ -72,11 +72,11 @@ def _peer(parser: Parser) -> None:
     add.add_argument("--yes", action="store_true", help="join two volumes that share no history")
     listing = words.add_parser("list", help="the peers and how they are", allow_abbrev=False)
     change = words.add_parser("set", help="change where or how", allow_abbrev=False)
-    change.add_argument("name", metavar="NAME")
+    change.add_argument("name", metavar="NAME", help="what the peer is called here")
     change.add_argument("--path", metavar="PATH", help="where it is reached now")
-    change.add_argument("--send", metavar="yes|no")
+    change.add_argument("--send", metavar="yes|no", help="whether blocks are written there")
     remove = words.add_parser("remove", help="forget a peer; what came stays", allow_abbrev=False)
-    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("name", metavar="NAME", help="what the peer is called here")
     retire = words.add_parser("retire", help="a node is gone for good", allow_abbrev=False)
     retire.add_argument("node", metavar="NODE", help="its name or uuid")
     for one in (add, listing, change, remove, retire):
@@ -95,7 +95,7 @@ def _add(parser: Parser) -> None:
 
 
 def _watch(parser: Parser) -> None:
-    parser.add_argument("folder", metavar="FOLDER")
+    parser.add_argument("folder", metavar="FOLDER", help="a folder of this machine")
     parser.add_argument("--to", metavar="DIR", default="", help="directory in the volume")
     parser.add_argument(
         "--exclude", metavar="PATTERN", action="append", default=[], help="gitignore syntax"
@@ -153,8 +153,8 @@ def _rm(parser: Parser) -> None:
 
 
 def _mv(parser: Parser) -> None:
-    parser.add_argument("old", metavar="OLD")
-    parser.add_argument("new", metavar="NEW")
+    parser.add_argument("old", metavar="OLD", help="a path in the volume")
+    parser.add_argument("new", metavar="NEW", help="its new path")
 
 
 def _undo(parser: Parser) -> None:
@@ -218,14 +218,14 @@ def _prune(parser: Parser) -> None:
 
 
 def _mount(parser: Parser) -> None:
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT", help="a directory outside the volume")
     parser.add_argument("--background", action="store_true", help="return when it is ready")
     parser.add_argument("--readonly", action="store_true", help="nothing can be written there")
     parser.add_argument("--allow-other", action="store_true", help="other users may look")
 
 
 def _umount(parser: Parser) -> None:
-    parser.add_argument("mountpoint", metavar="MOUNTPOINT")
+    parser.add_argument("mountpoint", metavar="MOUNTPOINT", help="where it is mounted")
 
 
 def _ui(parser: Parser) -> None:
@@ -242,7 +242,8 @@ def _doctor(parser: Parser) -> None:
 
 
 def _completion(parser: Parser) -> None:
-    parser.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "fish"))
+    shells = ("bash", "zsh", "fish")
+    parser.add_argument("shell", metavar="SHELL", choices=shells, help="bash, zsh or fish")
 
 
 _TABLE: Final = (
@@ -264,7 +265,7 @@ _TABLE: Final = (
     Command("mirror", "pull every block, or write them to a peer", "moving", _mirror, peers=True),
     Command("pin", "fetch now and keep, also what comes later", "moving", _path_only, peers=True),
     Command("unpin", "take a pin back", "moving", _path_only),
-    Command("evict", "let go what others safely hold", "moving", _evict, peers=True),
+    Command("evict", "on a cacheonly node: let go what others hold", "moving", _evict, peers=True),
     Command("copies", "who holds it", "moving", _path_only, peers=True),
     Command("status", "peers, queues, conflicts, missing blocks", "standing", _none, peers=True),
     Command("why", "why something is not here, or not there", "standing", _path_only, peers=True),
@@ -286,13 +287,14 @@ _TABLE: Final = (
 COMMANDS: Final = {command.name: command for command in _TABLE}
 
 
-def _common(parser: argparse.ArgumentParser) -> None:
+def _common(parser: argparse.ArgumentParser, volume: bool = True, json: bool = True) -> None:
+    """What every command takes; help is silent on what means nothing to this one."""
+    where = "which volume" if volume else argparse.SUPPRESS
     parser.add_argument(
-        "-C", dest="where", metavar="VOLUME|CONFIG", default=argparse.SUPPRESS, help="which volume"
+        "-C", dest="where", metavar="VOLUME|CONFIG", default=argparse.SUPPRESS, help=where
     )
-    parser.add_argument(
-        "--json", action="store_true", default=argparse.SUPPRESS, help="JSON on stdout"
-    )
+    text = "JSON on stdout" if json else argparse.SUPPRESS
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=text)
 
 
 def build(command: Command) -> Parser:
@@ -304,7 +306,7 @@ def build(command: Command) -> Parser:
     )
     command.arguments(parser)
     if command.name != "peer":
-        _common(parser)
+        _common(parser, command.volume, command.json)
     return parser
 
 
