@@ -238,7 +238,9 @@ class FakeVolume:
             if not below or v.path == below or v.path.startswith(below + b"/")
         }
         found = [
-            op for op in self.ops if op.key in touched and (before is None or op.last < before)
+            op
+            for op in self.ops
+            if (op.key in touched or op.verb == "resolve") and (before is None or op.last < before)
         ]
         return sorted(found, key=lambda op: -op.last)[:limit]
 

@@ -219,6 +219,7 @@ class ModeScreen(KeyedScreen):
         self.hint_bar = HintBar()
         self.zoomed = False
         self.is_ready = False  # its widgets are there
+        self.vanished = False  # what is shown is the last state known, dimmed
         self.last_snapshot: Snapshot | None = None
 
     def on_mount(self) -> None:
@@ -289,6 +290,11 @@ class ModeScreen(KeyedScreen):
     def take(self, snapshot: Snapshot) -> None:
         """A new snapshot, at most ten times a second, only while this mode is shown."""
         self.last_snapshot = snapshot
+        if bool(snapshot.error) != self.vanished:
+            self.vanished = bool(snapshot.error)
+            for pane in (*self.query(VirtualList), *self.query(TextView)):
+                pane.dim = self.vanished
+                pane.refresh()
 
     def banner_parts(self) -> tuple[tuple[tuple[str, str], ...], str]:
         """What the banner says, and its level; by default errors of the volume."""

@@ -36,6 +36,7 @@ SIDE_COLUMNS = (
     Column("size", "size", 9, "right", 3),
     Column("held", "content", 10, "left", 2),
 )
+SETTLED_AMONG = 200  # operations looked through for the last that settled one
 
 
 class ConflictsScreen(ModeScreen):
@@ -92,10 +93,14 @@ class ConflictsScreen(ModeScreen):
         """Ask for the list."""
         volume = self.globofs.volume
 
-        def find() -> tuple[list[Conflict], dict[str, str]]:
+        def find() -> tuple[list[Conflict], dict[str, str], int]:
             found = volume.conflicts()
             nodes = {side.node for conflict in found for side in conflict.sides}
-            return found, {node: volume.node_name(node) for node in nodes}
+            last = 0
+            if not found:
+                done = volume.operations(limit=SETTLED_AMONG)
+                last = next((one.last for one in done if one.verb == "resolve"), 0)
+            return found, {node: volume.node_name(node) for node in nodes}, last
 
         self.bridge.ask("tree", "conflicts", find, self._got, self._failed)
 
@@ -114,8 +119,8 @@ class ConflictsScreen(ModeScreen):
         self.path_list.words = ("The conflicts cannot be read", error.message)
         self.path_list.refresh()
 
-    def _got(self, answer: tuple[list[Conflict], dict[str, str]]) -> None:
-        self.found, self.names = answer
+    def _got(self, answer: tuple[list[Conflict], dict[str, str], int]) -> None:
+        self.found, self.names, last = answer
         now = self.globofs.now()
         self.rows.replace(
             [conflict.path for conflict in self.found],
@@ -128,9 +133,12 @@ class ConflictsScreen(ModeScreen):
                 for conflict in self.found
             ],
         )
+        settled = (f"The last one was settled {words.moment(last, now)}",) if last else ()
         self.path_list.words = (
             "No conflicts",
-            "Where two nodes change a file at once, both sides stand here",
+            *settled,
+            "Where two nodes change a file at once,",
+            "both sides stand here",
         )
         count = self.globofs.conflicts = len(self.found)
         self.path_list.border_title = caption(f" {words.plural(count, 'conflict')} ")
