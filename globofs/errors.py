@@ -160,10 +160,6 @@ class MassChange(GlobofsError):
     errno = _errno.EPERM
 
 
-class PartFailed(GlobofsError):
-    """{count} of {total} could not be {what}; each is named above"""
-
-
 # --- content that is not here (exit 3) ------------------------------------------------------
 
 
@@ -222,10 +218,6 @@ class PeerReadOnly(PeerError):
 class JoinVolumes(GlobofsError):
     """{peer} is a volume of its own: {theirs} files there, {ours} here, no common history,
     {clashes} paths on both sides{names}; if the two shall become one, say --yes"""
-
-
-class SyncFailed(GlobofsError):
-    """{reason}"""
 
 
 # --- this machine ---------------------------------------------------------------------------

@@ -36,7 +36,6 @@ SEGMENT_BYTES: Final = 8 * MIB
 SEQUENCE_MAX: Final = 2**53
 TIME_MAX_NS: Final = 2**62
 SIZE_MAX: Final = 2**62
-CLOCK_AHEAD_WARN_NS: Final = 600 * SECOND_NS
 APPLIED_BYTES: Final = 4 * MIB
 GAPS_MAX: Final = 1000
 
@@ -47,7 +46,6 @@ STAGE_CACHE_BYTES: Final = 256 * MIB
 BATCH_RECORDS: Final = 2000
 BATCH_BYTES: Final = 256 * MIB
 COMPRESS_MIN_GAIN: Final = 0.03
-SYNC_WITHIN_SECONDS: Final = 5.0
 
 # --- scanning ---
 RACY_NS: Final = 3 * SECOND_NS

@@ -18,8 +18,8 @@ from globofs.errors import BadTime, UsageError, printable
 from globofs.limits import SECOND_NS, TIME_MAX_NS
 
 if TYPE_CHECKING:
-    from globofs.events import Move, PeerStatus, Status
-    from globofs.store.views import Entry, Operation, Version
+    from globofs.events import PeerStatus, Status
+    from globofs.store.views import Operation
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _WEEK, _MONTH, _YEAR = 7 * _DAY, 30 * _DAY, 365 * _DAY
@@ -96,14 +96,6 @@ def span_words(seconds: float) -> str:
     if left < _DAY:
         return f"{left // _HOUR}h {left % _HOUR // _MINUTE:02d}m"
     return f"{left // _DAY}d {left % _DAY // _HOUR}h"
-
-
-def eta_words(eta: tuple[float, float] | None) -> str:
-    """`2m 10s left`, or a range where the two ends differ; empty while it cannot be trusted."""
-    if eta is None:
-        return ""
-    low, high = (span_words(one) for one in eta)
-    return f"{low} left" if low == high else f"{low} to {high} left"
 
 
 # --- times shown ------------------------------------------------------------------------------
@@ -314,8 +306,6 @@ if TYPE_CHECKING:
 
 # --- states and reasons -----------------------------------------------------------------------
 
-KIND_WORDS = {"file": "file", "directory": "directory", "symlink": "link", "deleted": "deleted"}
-
 
 def state_words(peer: PeerStatus) -> str:
     """A peer's state in a sentence: what it is, why, and what is left to do."""
@@ -332,11 +322,6 @@ def state_words(peer: PeerStatus) -> str:
     return f"{text} ({safe(peer.reason)})" if peer.reason else text
 
 
-def held_words(thing: Entry | Version) -> str:
-    """How much of the content is here: `here`, `partly here`, `not here`."""
-    return {"all": "here", "part": "partly here", "none": "not here"}[thing.held]
-
-
 def status_words(status: Status) -> str:
     """The volume in one line."""
     parts = [plural(status.files, "file"), plural(status.versions, "version")]
@@ -346,20 +331,6 @@ def status_words(status: Status) -> str:
         missing = plural(status.blocks_missing, "block")
         parts.append(f"{missing} not here ({size_words(status.bytes_missing)})")
     return ", ".join(parts)
-
-
-def move_reason(move: Move) -> str:
-    """Why a row of the queue is where it is, in words."""
-    if move.reason:
-        return safe(move.reason)
-    words = {
-        "moving": f"moving, {rate_words(move.rate)}" if move.rate else "moving",
-        "queued": "queued",
-        "failed": "failed",
-        "done": "done",
-        "paused": "paused",
-    }[move.state]
-    return f"{words}, by {safe(move.by)}" if move.by else words
 
 
 def where_words(nodes: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from globofs.errors import PeerStuck
-from globofs.peerio.pool import PeerPool, beat, wait_first
+from globofs.peerio.pool import PeerPool, beat
 
 
 def test_a_call_gives_its_value_or_raises_what_it_raised() -> None:
@@ -73,16 +73,6 @@ def test_as_many_calls_as_threads_run_at_once() -> None:
     for call in calls:
         pool.wait(call)
         call.result()  # BrokenBarrierError unless all five were inside at once
-    pool.close()
-
-
-def test_wait_first_returns_with_the_first() -> None:
-    pool, release = PeerPool(2), threading.Event()
-    slow, quick = pool.submit(release.wait, 5), pool.submit(lambda: "q")
-    wait_first([slow, quick], 3)
-    assert quick.done()
-    assert not slow.done()
-    release.set()
     pool.close()
 
 

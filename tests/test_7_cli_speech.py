@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from globofs import speech
 from globofs.errors import BadTime, UsageError
-from globofs.events import Move, PeerStatus
+from globofs.events import PeerStatus
 from globofs.store.views import Operation, OperationKey
 
 SECOND = 1_000_000_000
@@ -226,12 +226,6 @@ def test_control_characters_never_get_through() -> None:
 )
 def test_states(peer: PeerStatus, words: str) -> None:
     assert speech.state_words(peer) == words
-
-
-def test_reasons_of_moves() -> None:
-    move = Move("k", b"p", "pull", "moving", rate=2048.0, by="mount (pid 1)")
-    assert speech.move_reason(move) == "moving, 2.0 KiB/s, by mount (pid 1)"
-    assert speech.move_reason(Move("k", b"p", "pull", "failed", reason="no\x07")) == "no\\x07"
 
 
 @given(st.lists(st.binary(min_size=1, max_size=8).filter(lambda b: b"\0" not in b), max_size=4))

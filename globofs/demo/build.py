@@ -22,7 +22,6 @@ class Past:
     clock: StoryClock
     now: int
     events: list[Event] = field(default_factory=list)
-    syncs: int = 0
 
     def at(self, days_ago: float, what: Callable[[int], None]) -> None:
         """Something happens; it is given the time."""

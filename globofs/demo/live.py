@@ -27,8 +27,6 @@ CLIP_BYTES = 6 << 20
 OFFLINE_FIRST, OFFLINE_SECONDS, ONLINE_SECONDS = 14.0, 16.0, 30.0
 EDITS = 400  # after that the demo rests
 
-Wait = Callable[[float], bool]
-
 
 class Live:
     """Everybody but the laptop. `run` returns when `wait` says that it is over."""

@@ -51,7 +51,6 @@ class Document:
         self._random = random.Random(seed)
         self._title = title
         self._lines = [self._sentence() for _ in range(lines)]
-        self.edits = 0
 
     def _sentence(self) -> str:
         return self._random.choice(SENTENCES)
@@ -59,7 +58,6 @@ class Document:
     def edit(self) -> None:
         """One sitting: mostly additions, some corrections, now and then a paragraph less."""
         chance = self._random
-        self.edits += 1
         for _ in range(chance.randint(1, 3)):
             at = chance.randrange(len(self._lines) + 1)
             what = chance.random()

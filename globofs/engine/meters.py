@@ -84,12 +84,6 @@ class Meter:
         with self._lock:
             return tuple(self._history) if any(self._history) else ()
 
-    def restart(self) -> None:
-        """A new stretch of work begins: its ETA waits for samples of its own."""
-        with self._lock:
-            self._seconds_seen = 0
-            self._slow = self._fast
-
     def eta(self, remaining: int) -> tuple[float, float] | None:
         """Seconds until `remaining` bytes have passed, as a range; None while not to be trusted.
 

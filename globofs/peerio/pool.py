@@ -11,7 +11,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from globofs import limits
@@ -88,14 +88,6 @@ class Call(Generic[T]):
             self.finish(value, None)
         finally:
             _running.call = before
-
-
-def wait_first(calls: Sequence[Call[Any]], timeout: float) -> None:
-    """Return when one of `calls` has ended, or after `timeout` seconds."""
-    event = threading.Event()
-    for call in calls:
-        call.watch(event)
-    event.wait(timeout)
 
 
 class PeerPool:

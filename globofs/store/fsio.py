@@ -168,15 +168,6 @@ class Writer:
         """Append `data`."""
         self.size += _write_fd(self.fd, self.path, self.size, data)
 
-    def skip(self, length: int) -> None:
-        """Leave a hole of `length` bytes; `close_hole` after a last one."""
-        self.size += length
-
-    def close_hole(self) -> None:
-        """Make the file as long as was written and skipped."""
-        _tell("truncate", self.path, self.size)
-        os.ftruncate(self.fd, self.size)
-
     def writeback(self) -> None:
         """Ask the kernel to begin writing to disk, without waiting."""
         start_writeback(self.fd)

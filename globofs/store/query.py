@@ -12,8 +12,6 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from globofs.format.names import ancestors
-from globofs.format.text import format_time
 from globofs.store import history, versions
 from globofs.store.overlay import Overlay, overlay_at
 from globofs.store.totals import PathRow
@@ -260,17 +258,3 @@ class View:
         """The blocks of a version (or its row) in order, and whether each is on this node."""
         row = version if isinstance(version, int) else version.row
         return versions.blocks_of(self.index, row)
-
-    def name_of(self, version: Version) -> str:
-        """What a version is called: its time, and eight digits of its id where two share it."""
-        text = format_time(version.time)
-        sql = "SELECT count(*) FROM version v JOIN path p ON p.no = v.path WHERE p.path = ? AND v.time = ?"
-        twins = self.index.one(sql, (version.path, version.time))[0]
-        return text if twins < 2 else f"{text}-{version.id.hex()[:8]}"
-
-    def parents_exist(self, path: bytes) -> bool:
-        """Whether every directory above a path is there (and no file stands in the way)."""
-        return all(
-            (entry := self.entry(above)) is not None and entry.kind == "directory"
-            for above in ancestors(path)
-        )

@@ -103,11 +103,6 @@ class PathRow:
         ]
 
 
-def own_weight(values: Sequence[Any]) -> tuple[int, ...]:
-    """`PathRow.weight` of a raw row in the order of `COLUMNS` (for a check from scratch)."""
-    return PathRow(values, False).weight()
-
-
 class PathRows:
     """The paths a transaction works on. Use inside one transaction, then `flush`."""
 

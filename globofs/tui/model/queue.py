@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from globofs.events import Move
 
 ORDER: Final = {"moving": 0, "failed": 1, "paused": 2, "queued": 3, "done": 4}
-SORTS: Final = ("priority", "size", "progress", "name")
 
 
 class Queue:

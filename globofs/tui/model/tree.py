@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from globofs.store.views import Entry
     from globofs.volume import Volume
 
-SORTS: Final = ("name", "size", "time", "versions", "state")
 FILTER_MAX: Final = 5000  # matches shown by a filter
 SLICE: Final = 20_000  # rows; beyond, each opened directory asks whether anyone still waits
 KEPT_MAX: Final = 5000  # directories kept in memory

@@ -215,7 +215,6 @@ class StartScreen(ModeScreen):
 
     def _join(self, theirs: str) -> None:
         """The second question of joining: where this node should live."""
-        self._theirs = theirs
         self.app.call_after_refresh(
             self._ask,
             "Join: your own node",

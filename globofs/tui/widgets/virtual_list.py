@@ -180,15 +180,6 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         if self._key != was:
             self.post_message(self.Moved(self, self.cursor, self._key))
 
-    def set_source(self, source: Source) -> None:
-        """Show another source from its first row."""
-        self.source = source
-        self._strips.clear()
-        self.range_from = None
-        self.cursor = 0
-        self._key = None
-        self.reload(keep=False)
-
     def _measure(self) -> None:
         self.virtual_size = Size(self.size.width, self.rows + self.head)
 
