@@ -129,7 +129,8 @@ async def test_restore_undo_redo() -> None:
         await b.settle()
         assert b.volume.done[-1][0] == "restore"
         alone = "in the volume alone, R also in /home/anna/Trips/2026/alps/notes.md"
-        assert f"Restored 1 file {alone} · z undoes" in b.toasts()
+        then = "as of a day ago (2026-11-17 09:06)"
+        assert f"Restored 1 file {then} {alone} · z undoes" in b.toasts()
         assert len(b.volume.history(b"2026/alps/notes.md")) == 5
         await b.keys("z")
         await b.until(lambda: b.volume.done[-1][0] == "undo")
@@ -342,7 +343,7 @@ async def test_a_volume_that_cannot_be_opened_says_why() -> None:
 
     app = GlobofsApp(opener)
     async with app.run_test(size=(80, 24)) as pilot:
-        for _ in range(50):
+        for _ in range(500):
             await pilot.pause(0.02)
             if app.current_mode == "start":
                 break

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from globofs.speech import command, exact_time, version_number
+from globofs.speech import command, exact_time, long_age, version_number
 from globofs.store.views import Version
 from globofs.tui import words
 from globofs.tui.model import places
@@ -183,7 +183,7 @@ class FilesRestore(FilesTravel):
             "restore",
             "restoring",
             work,
-            lambda result: _said(result, wanted, next(iter(origins), None)),
+            lambda result: _said(result, wanted, next(iter(origins), None), self.globofs.now()),
             line=_line(wanted),
             after=lambda _: self._done_here(),
         )
@@ -200,12 +200,15 @@ class FilesRestore(FilesTravel):
             self.follow()
 
 
-def _said(result: RestoreResult, wanted: Wanted, origin: str | None) -> str:
-    """The toast: what came back and where, and what would take it further or back."""
+def _said(result: RestoreResult, wanted: Wanted, origin: str | None, now: int) -> str:
+    """The toast: what came back, from when and where to, and what would take it further or back."""
     if result.missing:
         lost = words.plural(len(result.missing), "file")
         return f"{lost} not restored: nobody reachable holds the content"
     what = f"Restored {words.plural(result.files, 'file')}"
+    then = wanted.version.time if wanted.version is not None else wanted.at
+    if then is not None:
+        what += f" as of {long_age(then, now)} ({exact_time(then)[:16]})"
     if wanted.back:
         kept = "; what lay there is kept as a version" if result.versions else ""
         return f"{what} to {words.safe(wanted.to or '')} and in the volume{kept} · z undoes that"
