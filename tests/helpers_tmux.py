@@ -105,7 +105,7 @@ def terminal(place: Path, width: int = 80, height: int = 24) -> Iterator[Termina
     env = {
         "HOME": home, "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home, "XDG_CACHE_HOME": home,
         "PYTHONPATH": ROOT, "TZ": "UTC", "LC_ALL": "C.UTF-8", "PS1": PROMPT, "COLORTERM": "truecolor",
-        "TEXTUAL_ANIMATIONS": "none", "PATH": os.environ["PATH"],
+        "TEXTUAL_ANIMATIONS": "none", "PATH": os.environ["PATH"], "HISTFILE": os.devnull,
     }  # fmt: skip
     shell = shlex.join(["env", "-i"])
     words = [f"{key}={value}" for key, value in env.items()]
