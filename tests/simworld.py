@@ -493,14 +493,20 @@ class World:
                 found.append(machine)
         return found
 
+    def _beyond_reach(self, machine: Machine, block: bytes) -> bool:
+        """Whether a block is held, but only where `machine` has no way to."""
+        holders = self.holders(block, machine.node.index.block_size(block) or 0)
+        near = {entry.name for entry in machine.node.peer_entries()}
+        return bool(holders) and (machine.boot > 1 or not near & {m.name for m in holders})
+
     def _clean(self, machine: Machine, turn: str) -> None:
         problems: list[object] = []
         done = scrub.verify(machine.node, None, emit=problems.append)
         bad = [p.reason for p in problems if isinstance(p, Problem) and not p.warning]
         lost = scrub._lost(machine.node)
-        if machine.boot > 1:
-            # A block that was put here before the power went, by a node that this one cannot ask.
-            lost = [b for b in lost if not self.holders(b, machine.node.index.block_size(b) or 0)]
+        # A block that was put here before the power went (ours, or that of the peer which put it),
+        # by a node that this one cannot ask.
+        lost = [b for b in lost if not self._beyond_reach(machine, b)]
         if done.damaged and not set(lost) - self.forgiven and not bad:
             return
         if done.remaining or bad:
