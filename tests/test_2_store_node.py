@@ -13,7 +13,7 @@ import pytest
 
 from globofs import errors
 from globofs.format.config import PeerConfig
-from globofs.store import fsio
+from globofs.store import explode, fsio
 from globofs.store.node import (
     Node,
     create_node,
@@ -318,7 +318,7 @@ def test_temporary_files_nobody_writes_are_deleted(volume: Path) -> None:
         old.touch()
         new.touch()
         os.utime(old, (1, 1))
-        assert node.clean_tmp() == 1
+        assert explode.sweep(node.blocks) == 1
         assert os.listdir(node.tmp()) == ["new"]
 
 

@@ -21,7 +21,7 @@ import pytest
 
 from globofs.errors import GlobofsError
 from globofs.events import Problem
-from globofs.store import fsio
+from globofs.store import explode, fsio
 from globofs.store.commit import Operation
 from globofs.store.node import open_node
 from globofs.sync import prune as pruning
@@ -362,7 +362,7 @@ def test_row_1_before_the_staged_file_is_complete(
     with Volume.open(place) as volume:
         assert list(volume.view().walk()) == []
         volume.node.finish()
-        volume.node.clean_tmp(-(10**9))
+        explode.sweep(volume.node.blocks, -(10**9))
         assert names_in(place, "staged") == names_in(place, "tmp") == []
         clean(volume)
 

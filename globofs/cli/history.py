@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from globofs.cli.context import DONE, Context
 from globofs.cli.output import operation_id, path_fields, problem_fields
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from globofs.sync.results import Change, DiffResult, EditResult
 
 PAGE = 500
+T = TypeVar("T")
 
 
 def version_fields(context: Context, version: Version) -> dict[str, Any]:
@@ -102,23 +103,39 @@ def _versions(context: Context, path: bytes) -> Iterator[Version]:
 
 
 def _below(context: Context, path: bytes, limit: int) -> Iterator[Version]:
-    """Everything below a directory, newest first, page by page. Versions of one nanosecond may
-    stand on both sides of a page's border, so a page begins where the last one ended."""
+    """Everything below a directory, newest first."""
+
+    def page(size: int, before: int | None) -> list[Version]:
+        return context.volume.history_below(path, limit=size, before=before)
+
+    return _paged(context, page, lambda one: one.row, lambda one: one.time, limit)
+
+
+def _paged(
+    context: Context,
+    page_of: Callable[[int, int | None], list[T]],
+    key_of: Callable[[T], object],
+    time_of: Callable[[T], int],
+    limit: int,
+) -> Iterator[T]:
+    """What `page_of` (how many, before when) gives, newest first, page by page. Things of one
+    nanosecond may stand on both sides of a page's border, so a page begins where the last one
+    ended."""
     before: int | None = None
-    seen: set[int] = set()
+    seen: set[object] = set()
     count = 0
     while not context.cancelled():
-        page = context.volume.history_below(path, limit=PAGE + len(seen), before=before)
-        fresh = [version for version in page if version.row not in seen]
-        for version in fresh:
-            yield version
+        page = page_of(PAGE + len(seen), before)
+        fresh = [one for one in page if key_of(one) not in seen]
+        for one in fresh:
+            yield one
             count += 1
             if limit and count >= limit:
                 return
         if len(fresh) < PAGE:
             return
-        last = page[-1].time
-        seen = {version.row for version in page if version.time == last}
+        last = time_of(page[-1])
+        seen = {key_of(one) for one in page if time_of(one) == last}
         before = last + 1
 
 
@@ -162,23 +179,11 @@ def _log_operations(context: Context, path: bytes) -> int:
 
 
 def _operations(context: Context, path: bytes) -> Iterator[Operation]:
+    def page(size: int, before: int | None) -> list[Operation]:
+        return context.volume.operations(limit=size, before=before, below=path)
+
     limit = context.args.limit
-    before: int | None = None
-    seen: set[OperationKey] = set()
-    count = 0
-    while not context.cancelled():
-        page = context.volume.operations(limit=PAGE + len(seen), before=before, below=path)
-        fresh = [operation for operation in page if operation.key not in seen]
-        for operation in fresh:
-            yield operation
-            count += 1
-            if limit and count >= limit:
-                return
-        if len(fresh) < PAGE:
-            return
-        last = page[-1].last
-        seen = {operation.key for operation in page if operation.last == last}
-        before = last + 1
+    return _paged(context, page, lambda one: one.key, lambda one: one.last, limit)
 
 
 # --- diff -------------------------------------------------------------------------------------
@@ -194,7 +199,7 @@ def diff(context: Context) -> int:
         **context.listening,
     )
     if context.out.as_json:
-        context.out.document(_diff_fields(context, result))
+        context.out.document(_diff_fields(result))
     else:
         for line in result.lines:
             context.out.line(_diff_line(line))
@@ -218,7 +223,7 @@ def _change_line(change: Change) -> str:
     return f"{mark} {old}{safe(change.path)}"
 
 
-def _diff_fields(context: Context, result: DiffResult) -> dict[str, Any]:
+def _diff_fields(result: DiffResult) -> dict[str, Any]:
     return {
         **path_fields(result.path),
         "kind": result.kind,

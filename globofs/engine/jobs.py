@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import traceback
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
@@ -39,7 +38,6 @@ class Job:
         self.progress: Progress | None = None
         self.result: Any = None
         self.error: errors.GlobofsError | None = None
-        self.trace = ""  # of an error that is our own mistake, for the debug log
         self._cancelled = threading.Event()
         self._ended = threading.Event()
 
@@ -72,7 +70,6 @@ class Job:
         except OSError as error:
             self.error, self.state = errors.from_os_error(error), "failed"
         except Exception as error:
-            self.trace = traceback.format_exc()
             self.error = errors.GlobofsError(f"{self.kind}: {type(error).__name__}: {error}")
             self.state = "failed"
         finally:

@@ -313,12 +313,6 @@ class Node:
 
         finish(self, emit=emit)
 
-    def clean_tmp(self, older_than_seconds: float = 3600.0) -> int:
-        """Delete temporary files that nobody writes any more; returns how many."""
-        from globofs.store import explode
-
-        return explode.sweep(self.blocks, older_than_seconds)
-
     def close(self) -> None:
         """Make pulled blocks durable, close the index. May be called twice."""
         try:

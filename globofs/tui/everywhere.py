@@ -184,7 +184,7 @@ class Everywhere(Mounting):
 
     def do_palette(self) -> None:
         """Find a command by typing."""
-        self._commands("Commands", every=False)
+        self._commands()
 
     def do_help(self) -> None:
         """All keys and symbols."""
@@ -195,13 +195,13 @@ class Everywhere(Mounting):
         contexts = screen.contexts()
         app.push_screen(HelpDialog(contexts, app.keymap), self._chosen)
 
-    def _commands(self, title: str, every: bool) -> None:
+    def _commands(self) -> None:
         from globofs.tui.screens.dialogs import PickDialog
         from globofs.tui.screens.help import COLUMNS, command_choices
 
         app = self._me()
         screen: Any = app.screen
-        found = command_choices(app, screen, screen.contexts(), every)
+        found = command_choices(app, screen, screen.contexts())
         found += self._extra_commands()
 
         def find(text: str) -> list[Choice]:
@@ -209,7 +209,9 @@ class Everywhere(Mounting):
 
             return best(found, text)
 
-        app.push_screen(PickDialog(title, COLUMNS, find, placeholder="what to do"), self._chosen)
+        app.push_screen(
+            PickDialog("Commands", COLUMNS, find, placeholder="what to do"), self._chosen
+        )
 
     def _extra_commands(self) -> list[Choice]:
         from globofs.tui.screens.dialogs import Choice

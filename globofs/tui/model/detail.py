@@ -55,7 +55,7 @@ def read(volume: Volume, asked: Asked) -> Page:
     return difference(volume, asked, version, moment.before)
 
 
-def version_page(volume: Volume, version: Version, now: int) -> Page:
+def version_page(volume: Volume, version: Version) -> Page:
     """What a version changed against the one it was made from."""
     moments = of_versions(volume.history(version.path), volume.node_name)
     moment = next((one for one in moments if one.version and one.version.id == version.id), None)

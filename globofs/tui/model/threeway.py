@@ -35,7 +35,7 @@ def places(base: Sequence[str], left: Sequence[str], right: Sequence[str]) -> It
     """The whole of the three texts, cut where what changed begins and ends."""
     sides = [_blocks(base, left), _blocks(base, right)]
     at = begin_left = begin_right = 0
-    for common, in_left, in_right, length in _kept(sides[0], sides[1], len(base)):
+    for common, in_left, in_right, length in _kept(sides[0], sides[1]):
         gone = tuple(base[at:common])
         ours, theirs = tuple(left[begin_left:in_left]), tuple(right[begin_right:in_right])
         if gone or ours or theirs:
@@ -64,7 +64,7 @@ def _blocks(base: Sequence[str], side: Sequence[str]) -> list[tuple[int, int, in
 
 
 def _kept(
-    left: list[tuple[int, int, int]], right: list[tuple[int, int, int]], end: int
+    left: list[tuple[int, int, int]], right: list[tuple[int, int, int]]
 ) -> Iterator[tuple[int, int, int, int]]:
     """Stretches of the common text that both sides kept: where they are in each of the three."""
     i = j = 0

@@ -29,9 +29,7 @@ def keys_of(action: Action) -> str:
     return " ".join(dict.fromkeys(shown(normal(key)) for key in action.keys))
 
 
-def command_choices(
-    app: GlobofsApp, screen: Any, contexts: Sequence[str], every: bool
-) -> list[Choice]:
+def command_choices(app: GlobofsApp, screen: Any, contexts: Sequence[str]) -> list[Choice]:
     """The actions that work in these contexts, as rows; pale with the reason when they cannot."""
     found = []
     for action in app.keymap.valid(contexts):

@@ -227,7 +227,6 @@ class LogScreen(ModeScreen):
             pane.show(Page())
             return
         volume, version = self.globofs.volume, self.files[self.file_list.cursor]
-        now = self.globofs.now()
 
         def show(page: Page) -> None:
             pane.show(page)
@@ -237,7 +236,7 @@ class LogScreen(ModeScreen):
         self.bridge.ask(
             "content",
             "log-detail",
-            lambda: detail.version_page(volume, version, now),
+            lambda: detail.version_page(volume, version),
             show,
             lambda error: show(Page("", words=("This cannot be shown", error.message))),
         )
