@@ -62,7 +62,9 @@ def _story(at: Terminal) -> None:
     at.keys("T")
     at.until("24 versions", without="AS OF")
     at.until("Enter Show")
-    at.keys("G", "r")
+    at.keys("G")
+    at.until(lambda screen: "▶" not in screen)  # the version shown now has scrolled away
+    at.keys("r")
     at.until("undoes")
     at.until("25 versions")
     at.keys("z")
