@@ -10,10 +10,8 @@ import asyncio
 import os
 import re
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -96,26 +94,13 @@ async def take(where: str, picture: Picture, into: Path) -> None:
         for _ in range(1500 if picture.moving else 0):
             await pilot.pause(0.02)
             over = app.snapshot.overall if app.snapshot is not None else None
-            if over is not None and over.moving and 3 * over.done > over.total:
+            if over is not None and over.moving and over.done:
                 break
         await pilot.pause(0.15 if picture.moving else 0)
         svg = app.export_screenshot(title="globofs")
         app.exit()
     await asyncio.to_thread(app.bridge.close)
     (into / f"{picture.name}.svg").write_text(tidy(svg), encoding="utf-8")
-
-
-def slow_link() -> None:
-    """Peers behind a link of some 20 MB/s: on one disk a film is here before it can be seen."""
-    from globofs.peerio.peer import Peer
-
-    fetch = Peer.read_block
-
-    def read_block(self: Peer, *args: Any, **options: Any) -> Any:
-        time.sleep(0.8)
-        return fetch(self, *args, **options)
-
-    Peer.read_block = read_block  # type: ignore[method-assign]
 
 
 def fill_readme(readme: Path) -> bool:
@@ -140,7 +125,6 @@ def main(names: list[str]) -> None:
     from globofs.demo.stage import Stage
 
     fill_readme(ROOT / "README.md")
-    slow_link()
     into = ROOT / "screenshots"
     into.mkdir(exist_ok=True)
     with Stage() as stage:
