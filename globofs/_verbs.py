@@ -7,6 +7,7 @@ result whose `problems` name whatever was not done.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -42,20 +43,20 @@ def never() -> bool:
     return False
 
 
-class _Base:
+class _Base(ABC):
     """What every family needs of the volume."""
 
     node: Node
 
     @property
+    @abstractmethod
     def peers(self) -> Peers:
         """The peers of this node; made at the first use, no peer is touched by that."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def puller(self) -> Puller:
         """Gets blocks, from here or from peers."""
-        raise NotImplementedError
 
 
 class FileVerbs(_Base):

@@ -211,7 +211,7 @@ class FolderWatch:
             self._emit(Note(f"{errors.printable(self._folder)}: {', '.join(what)}"))
 
     def _wait(self, why: str) -> float:
-        """Nothing is recorded for now: say why, once."""
+        """Nothing can be recorded at present: say why, once."""
         self.waiting = why
         self._say(why, warning=True)
         return RETRY_SECONDS

@@ -86,7 +86,7 @@ class Pulls:
 
     @property
     def idle(self) -> bool:
-        """Whether there is nothing to do for now."""
+        """Whether there is nothing to do at present."""
         with self._condition:
             reading = self._enabled and (self._dirty or self._filling)
             return not reading and self._workers == self._idle

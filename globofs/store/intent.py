@@ -1,8 +1,9 @@
 """What a mount is about to record, written down before: nothing closed is lost with the process.
 
 Each mount has a directory of its own, `state/open/<name>/`: `log`, scratch files named by number,
-and `alive`, locked as long as the mount lives; `where` it is mounted, what is `open` through it. FORMAT.md, section 1. Lines of the log, fields
-percent-escaped and separated by blanks, `-` for none:
+and `alive`, locked as long as the mount lives; `where` it is mounted, what is `open` through it.
+FORMAT.md, section 1. Lines of the log, fields percent-escaped and separated by blanks, `-` for
+none:
 
     set <n> <kind> <path> <mode> <mtime> <target> <base id> <replaced id>
         <from path> <from id> <scratch>
