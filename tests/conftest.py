@@ -15,6 +15,12 @@ settings.register_profile(
 )
 settings.load_profile("house")
 
+OF_THE_TESTS = frozenset(
+    f"GLOBOFS_{name}"
+    for name in ("DEBUG", "SEED", "SEEDS", "FIRST_SEED", "EVERY_STEP", "STEPS", "EXAMPLES")
+)
+"""What the tests themselves are told by the environment; all else is a setting of the product."""
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Long runs only where `-m` asks for them."""
@@ -28,5 +34,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def quiet_environment() -> None:
     """No setting of the person who runs the tests reaches the volumes made by them."""
     for name in [name for name in os.environ if name.startswith("GLOBOFS_")]:
-        if name not in ("GLOBOFS_SEED", "GLOBOFS_DEBUG"):
+        if name not in OF_THE_TESTS:
             del os.environ[name]
