@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from globofs.events import Move
 from globofs.tui import settings, words
 from globofs.tui.glyphs import UNICODE
-from globofs.tui.model import detail, picture, text, timeline
+from globofs.tui.model import detail, difference, picture, text, timeline
 from globofs.tui.model.queue import Queue
 from globofs.tui.model.tree import Builder, Wish
 from globofs.tui.widgets.bars import sparkline, stacked
@@ -133,11 +133,25 @@ def test_details_never_fetch() -> None:
 
 
 def test_a_difference_marks_words_and_counts_lines() -> None:
-    page, counted = text.diff_page(b"a\nmeet at 9\nz\n", b"a\nmeet at 10\nz\n", "Diff")
+    page, counted = difference.diff_page(b"a\nmeet at 9\nz\n", b"a\nmeet at 10\nz\n", "Diff")
     assert (counted.added, counted.removed) == (1, 1)
     marked = [span for line in page.lines for span in line if span[1].endswith("-word")]
     assert marked == [("9", "removed-word"), ("10", "added-word")]
-    assert text.diff_page(b"", b"new\n", "Diff")[1].added == 1
+    assert difference.diff_page(b"", b"new\n", "Diff")[1].added == 1
+
+
+def test_a_difference_side_by_side_keeps_lines_opposite() -> None:
+    old, new = b"a\nb\nmeet at 9\nz\n", b"a\nmeet at 10\nz\ny\n"
+    page, _ = difference.diff_page(old, new, "Diff", ("before", "after"))
+    rows = [
+        tuple(half.gutter.strip() + "".join(text for text, _ in half.line) for half in pair)
+        for pair in page.beside
+    ]
+    assert rows[0] == ("before", "after")
+    assert rows[2:] == [
+        ("1a", "1a"), ("2 -b", "2 +meet at 10"), ("3 -meet at 9", ""), ("4z", "3z"), ("", "4 +y"),
+    ]  # fmt: skip
+    assert page.beside[-1][0].base == "hover"  # nothing stands there, and that is seen
 
 
 def test_texts_are_highlighted_and_cannot_colour_the_terminal() -> None:

@@ -14,6 +14,7 @@ from globofs.limits import DIFF_BYTES, PREVIEW_BYTES
 from globofs.speech import long_age, version_number
 from globofs.store.views import Entry, Version
 from globofs.tui import words
+from globofs.tui.model import difference as differences
 from globofs.tui.model import text, threeway
 from globofs.tui.model.text import Line, Page
 from globofs.tui.model.timeline import Moment, of_versions
@@ -99,11 +100,13 @@ def compare(volume: Volume, old: Version, new: Version, title: str) -> Page:
         return absent_page(volume, new, title)
     if not text.is_text(left) or not text.is_text(right):
         return Page(title, blocks_lines(volume, old, new, left, right), note="binary")
-    page, counted = text.diff_page(left, right, title)
+    heads = [
+        f"{words.safe(volume.node_name(v.node))}, {words.exact_time(v.time)}" for v in (old, new)
+    ]
+    page, counted = differences.diff_page(left, right, title, (heads[0], heads[1]))
     if not page.lines:
         return Page(title, words=("The same text", _mode_words(old, new)))
-    note = page.note or f"+{counted.added:,} −{counted.removed:,} lines"
-    return Page(title, page.lines, page.gutter, note, (), page.bases)
+    return replace(page, note=page.note or f"+{counted.added:,} −{counted.removed:,} lines")
 
 
 def three_way(

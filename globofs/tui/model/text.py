@@ -1,7 +1,7 @@
-"""Contents as lines of spans: highlighted text, differences, descriptions of binaries. Pure.
+"""Contents as lines of spans: highlighted text, descriptions of binaries. Pure.
 
-Runs in the bridge's `content` lane; every function is bounded by `limits.PREVIEW_BYTES`,
-`DIFF_BYTES` and `DIFF_LINES` and says so where it cut.
+Runs in the bridge's `content` lane; every function is bounded by `limits.PREVIEW_BYTES` and says
+so where it cut. `difference` and `threeway` make pages of two and of three texts.
 """
 
 from __future__ import annotations
@@ -12,15 +12,25 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from globofs.errors import printable
-from globofs.limits import DIFF_LINES
-from globofs.tui.words import count, size_words
+from globofs.tui.words import size_words
 
 Span = tuple[str, str]
 Line = tuple[Span, ...]
 HIGHLIGHT_MAX: Final = 160_000  # characters; longer texts are shown plain
 LINE_MAX: Final = 2000  # characters of a line that are shown
-CONTEXT: Final = 3
 TAB: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One column of a row: its line number, the line, the style of the whole."""
+
+    gutter: str = ""
+    line: Line = ()
+    base: str = ""
+
+
+Pair = tuple[Half, Half]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class Page:
     note: str = ""  # in the pane's lower edge
     words: tuple[str, ...] = ()  # instead of lines
     bases: tuple[str, ...] = ()  # style of each whole line
+    beside: tuple[Pair, ...] = ()  # the same in two columns, for who has the room
 
 
 def is_text(data: bytes) -> bool:
@@ -123,111 +134,6 @@ def _style(kind: object) -> str:
         style = next((s for prefix, s in _TOKENS if name.startswith(prefix)), "")
         _CACHE[kind] = style
     return style
-
-
-# --- differences --------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """Lines a difference adds and removes."""
-
-    added: int
-    removed: int
-
-
-def diff_page(old: bytes, new: bytes, title: str) -> tuple[Page, Counted]:
-    """The difference of two texts with three lines of context and changed words marked."""
-    import difflib
-
-    a, b = decode(old).splitlines(), decode(new).splitlines()
-    capped = len(a) > DIFF_LINES or len(b) > DIFF_LINES
-    a, b = a[:DIFF_LINES], b[:DIFF_LINES]
-    wide = len(str(max(len(a), len(b), 1)))
-    made = _Diff(wide)
-    matcher = difflib.SequenceMatcher(None, a, b, autojunk=len(a) + len(b) > 4000)
-    for group in matcher.get_grouped_opcodes(CONTEXT):
-        first, last = group[0], group[-1]
-        made.hunk(first[1], last[2], first[3], last[4], first_of_all=not made.lines)
-        for tag, i1, i2, j1, j2 in group:
-            if tag == "equal":
-                for offset in range(i2 - i1):
-                    made.same(i1 + offset, j1 + offset, a[i1 + offset])
-            elif tag == "replace" and i2 - i1 == j2 - j1 and i2 - i1 <= 40:
-                made.replaced(a[i1:i2], b[j1:j2], i1, j1)
-            else:
-                for i in range(i1, i2):
-                    made.removed(i, ((clean(a[i]), ""),))
-                for j in range(j1, j2):
-                    made.added(j, ((clean(b[j]), ""),))
-    note = f"only the first {count(DIFF_LINES)} lines are compared" if capped else ""
-    page = Page(title, tuple(made.lines), tuple(made.gutter), note, (), tuple(made.bases))
-    return page, Counted(made.plus, made.minus)
-
-
-class _Diff:
-    """Collects the lines of a difference."""
-
-    def __init__(self, wide: int) -> None:
-        self.wide = wide
-        self.lines: list[Line] = []
-        self.gutter: list[str] = []
-        self.bases: list[str] = []
-        self.plus = self.minus = 0
-
-    def _put(self, line: Line, gutter: str, base: str) -> None:
-        self.lines.append(line)
-        self.gutter.append(gutter)
-        self.bases.append(base)
-
-    def hunk(self, i1: int, i2: int, j1: int, j2: int, *, first_of_all: bool) -> None:
-        """A heading over a group of changes."""
-        if not first_of_all:
-            self._put((), "", "")
-        where = f"lines {j1 + 1}–{j2}" if j2 > j1 else f"after line {j1}"
-        self._put(((f"@@ {where} @@", "hunk"),), " " * (2 * self.wide + 2), "")
-
-    def same(self, i: int, j: int, line: str) -> None:
-        """An unchanged line."""
-        self._put(((f"  {clean(line)}", ""),), f"{i + 1:>{self.wide}} {j + 1:>{self.wide}} ", "")
-
-    def removed(self, i: int, line: Line) -> None:
-        """A line only the old side has."""
-        self.minus += 1
-        self._put((("- ", ""), *line), f"{i + 1:>{self.wide}} {'':>{self.wide}} ", "removed")
-
-    def added(self, j: int, line: Line) -> None:
-        """A line only the new side has."""
-        self.plus += 1
-        self._put((("+ ", ""), *line), f"{'':>{self.wide}} {j + 1:>{self.wide}} ", "added")
-
-    def replaced(self, old: list[str], new: list[str], i1: int, j1: int) -> None:
-        """Lines changed one by one: the words that differ are marked."""
-        pairs = [changed_words(clean(x), clean(y)) for x, y in zip(old, new, strict=True)]
-        for offset, (left, _) in enumerate(pairs):
-            self.removed(i1 + offset, left)
-        for offset, (_, right) in enumerate(pairs):
-            self.added(j1 + offset, right)
-
-
-def changed_words(old: str, new: str) -> tuple[Line, Line]:
-    """Both lines, with what differs marked; unmarked when they have little in common."""
-    import difflib
-    import re
-
-    a, b = re.findall(r"\w+|\s+|[^\w\s]", old), re.findall(r"\w+|\s+|[^\w\s]", new)
-    matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
-    if len(a) + len(b) > 800 or matcher.ratio() < 0.4:
-        return ((old, ""),), ((new, ""),)
-    left: list[Span] = []
-    right: list[Span] = []
-    for tag, i1, i2, j1, j2 in matcher.get_opcodes():
-        marked = tag != "equal"
-        if i2 > i1:
-            left.append(("".join(a[i1:i2]), "removed-word" if marked else ""))
-        if j2 > j1:
-            right.append(("".join(b[j1:j2]), "added-word" if marked else ""))
-    return tuple(left), tuple(right)
 
 
 # --- binaries -----------------------------------------------------------------------------

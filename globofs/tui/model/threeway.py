@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from globofs.limits import DIFF_LINES
-from globofs.tui.model.text import CONTEXT, Line, Page, clean, decode
+from globofs.tui.model.difference import CONTEXT
+from globofs.tui.model.text import Line, Page, clean, decode
 from globofs.tui.words import count, plural
 
 By = Literal["nobody", "left", "right", "same", "both"]

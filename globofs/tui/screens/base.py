@@ -228,7 +228,7 @@ class ModeScreen(KeyedScreen):
         if self.panes:
             self.query_one(f"#{self.panes[0]}").focus()
         for text in self.query(TextView):
-            text.wrap = self.globofs.habits.wrap
+            text.wrap, text.divider = self.globofs.habits.wrap, self.glyphs.line
         self.is_ready = True
         self.ready()
         if self.globofs.snapshot is not None:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import ClassVar
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Final
 
 from textual.binding import BindingType
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from globofs.tui.model.text import Page
+from globofs.tui.model.text import Half, Line, Page
 from globofs.tui.widgets.paint import Painted, Span, fit, spans_width, width_of
+
+BESIDE_COLUMNS: Final = 104  # from this width on, a difference is shown side by side
 
 
 class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
-    """Shows a `Page`. Only lines on screen are drawn, whatever the length."""
+    """Shows a `Page`: its lines, or where there is room its two columns. Only what is on the
+    screen is drawn, whatever the length."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
 
@@ -24,37 +27,45 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         self.page_shown = Page()
         self.dim = False
         self.wrap = False  # long lines go on in the next row
-        self._gutter = 0
-        self._rows: list[tuple[int, int, int]] = []  # when wrapped: line, from and to which cell
+        self.divider = "│"  # between two columns
+        self._columns: tuple[_Column, ...] = ()
+        self._rows: list[tuple[int, int]] | None = None  # when wrapped: line, and its which part
 
     def show(self, page: Page, *, keep: bool = False) -> None:
         """Show another page, from its top unless `keep`."""
         self.page_shown = page
-        self._gutter = max((width_of(text) for text in page.gutter), default=0)
         self._lay()
         if not keep:
             self.scroll_to(0, 0, animate=False, force=True)
         self.refresh()
 
     def _lay(self) -> None:
-        page = self.page_shown
-        self._rows = []
-        room = self.size.width - self._gutter - 1
-        if self.wrap and room > 0:
-            for index, line in enumerate(page.lines):
-                begin = 0
-                for end in _breaks(line, room):
-                    self._rows.append((index, begin, end))
-                    begin = end
-            self.virtual_size = Size(self.size.width, len(self._rows))
+        """Columns, and the rows they need, at this width."""
+        page, width = self.page_shown, self.size.width
+        if page.beside and width >= BESIDE_COLUMNS:
+            left = (width - 3) // 2
+            self._columns = (
+                _of_halves([one for one, _ in page.beside], left),
+                _of_halves([other for _, other in page.beside], width - 3 - left),
+            )
+        else:
+            self._columns = (_Column(page.lines, page.gutter, page.bases, width),)
+        count = max(len(column.lines) for column in self._columns)
+        self._rows = None
+        if self.wrap and width > 0:
+            self._rows = [
+                (index, part)
+                for index in range(count)
+                for part in range(max(column.parts(index) for column in self._columns))
+            ]
+            self.virtual_size = Size(width, len(self._rows))
             return
-        widest = max((spans_width(line) for line in page.lines), default=0)
-        self.virtual_size = Size(widest + self._gutter + 2, len(page.lines))
+        hidden = max(column.widest - column.room for column in self._columns)
+        self.virtual_size = Size(max(0, width + hidden + 1), count)
 
     def on_resize(self) -> None:
-        """Lines are wrapped at the new edge."""
-        if self.wrap:
-            self._lay()
+        """Another width: other columns, other wrapping."""
+        self._lay()
 
     def move(self, by: int, *, extend: bool = False) -> None:
         """Scroll by lines."""
@@ -66,8 +77,7 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
 
     def edge(self, last: bool) -> None:
         """First or last line."""
-        rows = self._rows or self.page_shown.lines
-        self.scroll_to(y=len(rows) if last else 0, animate=False, force=True)
+        self.scroll_to(y=self.virtual_size.height if last else 0, animate=False, force=True)
 
     def sideways(self, by: int) -> bool:
         """Scroll by columns; False at the edge."""
@@ -85,36 +95,78 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
                 return self.strip(fit(((page.words[y - top], style),), width, "center"), width)
             return self.strip((), width)
         scroll_x, scroll_y = self.scroll_offset
-        index = y + scroll_y
-        begin = end = 0
-        if self._rows:
-            index, begin, end = (
-                self._rows[index] if index < len(self._rows) else (len(page.lines), 0, 0)
-            )
-        if index >= len(page.lines):
-            return self.strip((), width)
-        base = page.bases[index] if index < len(page.bases) else ""
+        index, part = y + scroll_y, None
+        if self._rows is not None:
+            index, part = self._rows[index] if index < len(self._rows) else (-1, 0)
+        strips: list[Strip] = []
+        for column in self._columns:
+            if strips:
+                strips.append(self.strip([(f" {self.divider} ", "faint")], 3))
+            strips.append(self._half(column, index, part, scroll_x))
+        return Strip.join(strips).adjust_cell_length(width)
+
+    def _half(self, column: _Column, index: int, part: int | None, scroll_x: int) -> Strip:
+        """A line as far as one column shows it: a part of it when wrapped, else from `scroll_x`."""
+        if not 0 <= index < len(column.lines):
+            return self.strip((), column.width)
+        line, base, room = column.lines[index], column.base(index), column.room
         if self.dim:
             base += " faint"
-        gutter = page.gutter[index] if index < len(page.gutter) else ""
-        if self._rows and begin:
-            gutter = ""
-        spans: list[Span] = []
-        if self._gutter:
-            spans.append((f" {gutter:<{self._gutter}}", "gutter"))
-        else:
-            spans.append((" ", ""))
-        room = max(0, width - spans_width(spans))
-        text = page.lines[index]
-        if self._rows:
-            line = self.strip(text, max(end, spans_width(text)), base).crop(begin, end)
-            rest = self.strip((), max(0, room - line.cell_length), base)
-            row = [self.strip(spans, width - room, base), line, rest]
-            return Strip.join(row).adjust_cell_length(width)
-        line = self.strip(text, scroll_x + room, base).crop(scroll_x, scroll_x + room)
-        if spans_width(text) > scroll_x + room and room > 8:
-            line = Strip.join([line.crop(0, room - 1), self.strip([("›", "faint")], 1, base)])
-        return Strip.join([self.strip(spans, width - room, base), line]).adjust_cell_length(width)
+        gutter = "" if part else column.gutter(index)
+        begin, end = column.span(index, part) if part is not None else (scroll_x, scroll_x + room)
+        text = self.strip(line, max(end, spans_width(line)), base).crop(begin, end)
+        if part is None and spans_width(line) > end and room > 8:
+            text = Strip.join([text.crop(0, room - 1), self.strip([("›", "faint")], 1, base)])
+        rest = self.strip((), max(0, room - text.cell_length), base)
+        number = self.strip([(f" {gutter}", "gutter")], column.width - room, base)
+        return Strip.join([number, text, rest])
+
+
+class _Column:
+    """Lines below each other, in so many cells."""
+
+    def __init__(
+        self, lines: Sequence[Line], gutters: Sequence[str], bases: Sequence[str], width: int
+    ) -> None:
+        self.lines = lines
+        self._gutters, self._bases = gutters, bases
+        self.width = width
+        self.room = max(0, width - max(map(width_of, gutters), default=0) - 1)
+        self.widest = max(map(spans_width, lines), default=0)
+        self._ends: dict[int, list[int]] = {}
+
+    def gutter(self, index: int) -> str:
+        """What stands before a line."""
+        return self._gutters[index] if index < len(self._gutters) else ""
+
+    def base(self, index: int) -> str:
+        """The style of a whole line."""
+        return self._bases[index] if index < len(self._bases) else ""
+
+    def _breaks(self, index: int) -> list[int]:
+        if index not in self._ends:
+            self._ends[index] = _breaks(self.lines[index], max(1, self.room))
+        return self._ends[index]
+
+    def parts(self, index: int) -> int:
+        """How many rows a line takes when it is wrapped."""
+        return len(self._breaks(index))
+
+    def span(self, index: int, part: int) -> tuple[int, int]:
+        """From and to which cell a part of a wrapped line goes; nothing behind its end."""
+        ends = self._breaks(index)
+        if part >= len(ends):
+            return ends[-1], ends[-1]
+        return (ends[part - 1] if part else 0), ends[part]
+
+
+def _of_halves(halves: Sequence[Half], width: int) -> _Column:
+    return _Column(
+        [half.line for half in halves],
+        [half.gutter for half in halves],
+        [half.base for half in halves],
+        width,
+    )
 
 
 def _breaks(line: Iterable[Span], room: int) -> list[int]:
