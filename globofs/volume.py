@@ -188,10 +188,11 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         """Operations that touched something below `below`, newest first."""
         return self.view().operations(limit, before=before, below=below or None)
 
-    def operation_versions(self, key: OperationKey, limit: int = 0) -> list[Version]:
-        """What an operation wrote; `limit` 0 is all."""
-        versions = self.view().versions_of_operation(key)
-        return versions[:limit] if limit else versions
+    def operation_versions(
+        self, key: OperationKey, limit: int = 0, below: bytes = b""
+    ) -> list[Version]:
+        """What an operation wrote at and below a path, by path; `limit` 0 is all."""
+        return self.view().versions_of_operation(key, limit, below)
 
     def find(self, pattern: str, *, limit: int = 0) -> list[Entry]:
         """What is, or once was, called like `pattern` (shell wildcards, or part of a name)."""

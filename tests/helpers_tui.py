@@ -244,8 +244,11 @@ class FakeVolume:
         ]
         return sorted(found, key=lambda op: -op.last)[:limit]
 
-    def operation_versions(self, key: OperationKey, limit: int = 0) -> list[Version]:
+    def operation_versions(
+        self, key: OperationKey, limit: int = 0, below: bytes = b""
+    ) -> list[Version]:
         found = sorted((v for v in self.versions if v.operation == key), key=lambda v: v.path)
+        found = [v for v in found if not below or (v.path + b"/").startswith(below + b"/")]
         return found[:limit] if limit else found
 
     def blocks(self, version: Version) -> list[tuple[Block, bool]]:

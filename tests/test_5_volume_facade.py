@@ -156,6 +156,8 @@ def test_operations_hold_their_versions(volume: Volume) -> None:
     assert {v.path for v in volume.operation_versions(latest.key)} >= {b"docs/deep/c.txt"}
     assert len(volume.operation_versions(first.key, 2)) == 2
     assert volume.operation_versions(OperationKey(volume.uuid, 10**9)) == []
+    below = volume.operation_versions(first.key, 2, below=b"docs/deep")
+    assert [v.path for v in below] == [b"docs/deep", b"docs/deep/c.txt"]
     assert [one.key for one in volume.operations(below=b"docs/a.txt")] == [first.key]
     assert [one.key for one in volume.operations(before=latest.last)] == [first.key]
     assert volume.view(at=first.last).entry(b"docs/deep/c.txt") is not None

@@ -88,12 +88,17 @@ def history_below(
     return versions.select(index, condition, (latest, path, len(prefix), prefix, limit))
 
 
-def versions_of_operation(index: Index, key: OperationKey) -> list[Version]:
-    """What an operation wrote, by path."""
+def versions_of_operation(
+    index: Index, key: OperationKey, limit: int = 0, below: bytes = b""
+) -> list[Version]:
+    """What an operation wrote at and below a path, by path; `limit` 0 is all."""
+    inside = "AND (p.path = ? OR p.path > ? AND p.path < ?) " if below else ""
     condition = (
-        "WHERE v.op = (SELECT no FROM op WHERE node = ? AND number = ?) ORDER BY p.path, v.time"
+        "WHERE v.op = (SELECT no FROM op WHERE node = ? AND number = ?) "
+        f"{inside}ORDER BY p.path, v.time LIMIT ?"
     )
-    return versions.select(index, condition, key)
+    span = (below, below + b"/", below + b"0") if below else ()  # "0" comes after "/"
+    return versions.select(index, condition, (*key, *span, limit or -1))
 
 
 def operations(

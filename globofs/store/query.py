@@ -233,9 +233,11 @@ class View:
         """One operation by its name."""
         return history.operation(self.node, key)
 
-    def versions_of_operation(self, key: OperationKey) -> list[Version]:
-        """What an operation wrote, by path."""
-        return history.versions_of_operation(self.index, key)
+    def versions_of_operation(
+        self, key: OperationKey, limit: int = 0, below: bytes = b""
+    ) -> list[Version]:
+        """What an operation wrote at and below a path, by path; `limit` 0 is all."""
+        return history.versions_of_operation(self.index, key, limit, below)
 
     def version_by_id(self, version: bytes) -> Version | None:
         """A version by its id."""

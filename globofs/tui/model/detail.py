@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 OPERATION_ROWS: Final = 500
 BLOCK_ROWS: Final = 200
+#: how a list marks what a version made of its path
+SIGNS: Final = {"new": ("+", "good"), "changed": ("~", "accent"), "deleted": ("−", "bad")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,34 +239,36 @@ def facts_page(volume: Volume, version: Version, now: int) -> Page:
 
 def operation_page(volume: Volume, operation: Operation, below: bytes) -> Page:
     """What an operation did below a directory, file by file."""
-    found = volume.operation_versions(operation.key, limit=OPERATION_ROWS + 1)
+    found = volume.operation_versions(operation.key, limit=OPERATION_ROWS + 2, below=below)
     prefix = below + b"/" if below else b""
-    inside = [v for v in found if not prefix or v.path.startswith(prefix)]
-    kinds = Counter(
-        "deleted" if v.kind == "deleted" else "new" if not v.parents else "changed" for v in inside
-    )
-    lines: list[Line] = []
-    signs = {"new": ("+ ", "good"), "changed": ("~ ", "accent"), "deleted": ("− ", "bad")}
-    for version in inside[:OPERATION_ROWS]:
-        kind = (
-            "deleted" if version.kind == "deleted" else "new" if not version.parents else "changed"
-        )
-        size = words.size_words(version.size) if version.kind == "file" else ""
-        path = words.safe(version.path[len(prefix) :]) + (
-            "/" if version.kind == "directory" else ""
-        )
-        renamed: Line = ()
-        if version.from_path is not None and version.from_path != version.path:
-            renamed = ((f"  from {words.shown_path(version.from_path)}", "muted"),)
-        lines.append((signs[kind], (path, ""), (f"  {size}", "muted"), *renamed))
+    inside = [version for version in found if version.path != below]
+    lines = [_written(version, prefix) for version in inside[:OPERATION_ROWS]]
+    kinds = Counter(kind_of(version) for version in inside)
     note = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
-    if len(found) > OPERATION_ROWS:
-        note = f"the first {OPERATION_ROWS} of {operation.versions:,}"
+    if len(inside) > OPERATION_ROWS:
+        note = f"the first {OPERATION_ROWS}"
     title = words.operation(operation, count_too=False)
     title = title[0].upper() + title[1:]
     if not lines:
-        return Page(title, words=("Nothing below this directory",))
+        return Page(title, words=("It made this directory, and nothing in it",))
     return Page(title, tuple(lines), note=note)
+
+
+def kind_of(version: Version) -> str:
+    """`new`, `changed` or `deleted`: what a version made of its path."""
+    return "deleted" if version.kind == "deleted" else "changed" if version.parents else "new"
+
+
+def _written(version: Version, prefix: bytes) -> Line:
+    """A file that an operation wrote, as a line."""
+    sign, style = SIGNS[kind_of(version)]
+    size = words.size_words(version.size) if version.kind == "file" else ""
+    slash = "/" if version.kind == "directory" else ""
+    renamed: Line = ()
+    if version.from_path is not None and version.from_path != version.path:
+        renamed = ((f"  from {words.shown_path(version.from_path)}", "muted"),)
+    path = words.safe(version.path[len(prefix) :]) + slash
+    return ((f"{sign} ", style), (path, ""), (f"  {size}", "muted"), *renamed)
 
 
 def directory_page(entry: Entry) -> Page:

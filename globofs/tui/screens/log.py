@@ -191,16 +191,8 @@ class LogScreen(ModeScreen):
 
     def _got_files(self, op: Operation, found: list[Version]) -> None:
         self.files = found
-        signs = {"deleted": ("−", "bad"), "new": ("+", "good"), "changed": ("~", "accent")}
         cells: list[tuple[Cell, ...]] = []
         for version in found:
-            kind = (
-                "deleted"
-                if version.kind == "deleted"
-                else "new"
-                if not version.parents
-                else "changed"
-            )
             path = words.shown_path(version.path)
             renamed = version.from_path is not None and version.from_path != version.path
             name: Cell = (
@@ -209,7 +201,7 @@ class LogScreen(ModeScreen):
                 else path
             )
             size = words.size_words(version.size) if version.kind == "file" else ""
-            cells.append(((signs[kind],), name, ((size, "muted"),)))
+            cells.append(((detail.SIGNS[detail.kind_of(version)],), name, ((size, "muted"),)))
         self.file_rows.replace([version.id for version in found], cells)
         self.file_list.words = ("It wrote nothing",)
         capped = f"the first {FILES_MAX:,} of " if op.versions > len(found) else ""
