@@ -15,6 +15,8 @@ PeerState = Literal["online", "offline", "readonly", "stuck", "paused", "wrong"]
 Activity = Literal["idle", "pushing", "pulling"]
 MoveState = Literal["moving", "queued", "failed", "done", "paused"]
 Direction = Literal["pull", "push", "add", "restore", "verify"]
+Sources = tuple[tuple[str, int], ...]
+"""Names of peers and the bytes that each gave, in the order in which they began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ class Move:
     since: int = 0
     reason: str = ""
     by: str = ""  # the process that moves it, when it is not this one
+    sources: Sources = ()  # who gave how much of `done`
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ class Overall:
     queued: int = 0
     failed: int = 0
     finished: int = 0
+    sources: Sources = ()  # who gave how much of `done`; the rest of it was sent
 
 
 @dataclass(frozen=True, slots=True)

@@ -629,8 +629,10 @@ PEERS = (
                "its file system has not answered for 41 s", "idle", 3, 0, False, NOW - 9 * MINUTE),
 )  # fmt: skip
 MOVES = (
-    Move("1", b"2026/alps/film.mkv", "pull", "moving", "nas", 214_000_000, 482_000_000, 430_000_000, 9_800_000),
-    Move("2", b"2026/alps/IMG_0001.raw", "pull", "moving", "nas, attic", 14_000_000, 31_100_000, 0, 2_600_000),
+    Move("1", b"2026/alps/film.mkv", "pull", "moving", "nas", 214_000_000, 482_000_000, 430_000_000, 9_800_000,
+         sources=(("nas", 214_000_000),)),
+    Move("2", b"2026/alps/IMG_0001.raw", "pull", "moving", "nas, attic", 14_000_000, 31_100_000, 0, 2_600_000,
+         sources=(("nas", 9_000_000), ("attic", 5_000_000))),
     Move("3", b"2026/alps/IMG_0002.raw", "pull", "queued", "nas", 0, 31_200_000),
     Move("4", b"2026/alps/IMG_0003.raw", "pull", "queued", "nas", 0, 31_300_000),
     Move("5", b"2025/coast/IMG_0009.jpg", "pull", "failed", "phone", 0, 3_900_000, 0, 0, 0,
@@ -639,7 +641,10 @@ MOVES = (
     Move("7", b"budget.csv", "pull", "done", "nas", 27, 27),
     Move("8", b"2026/alps/notes.md", "push", "done", "nas", 160, 160, by="mount, process 4711"),
 )  # fmt: skip
-OVERALL = Overall(228_000_000, 590_000_000, 430_000_000, 12_400_000, (28.0, 44.0), True, 2, 2, 1, 2)
+OVERALL = Overall(
+    228_000_000, 590_000_000, 430_000_000, 12_400_000, (28.0, 44.0), True, 2, 2, 1, 2,
+    (("nas", 190_000_000), ("attic", 30_000_000)),
+)  # fmt: skip
 
 
 def busy_engine(volume: FakeVolume) -> FakeEngine:

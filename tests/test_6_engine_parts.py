@@ -8,11 +8,13 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from globofs import errors
+from globofs.engine.compose import merge_overall
 from globofs.engine.jobs import Job, Jobs
 from globofs.engine.meters import Meter, Meters
 from globofs.engine.queue import DONE_KEPT, FAILED_KEPT, QUEUED_SHOWN, Item, Queue
@@ -208,7 +210,9 @@ def test_bytes_of_a_path_move_its_row_and_name_the_peers() -> None:
     queue.progress(b"a", "cabin", 20, "pull", 0.1)
     [move] = queue.moves()
     assert (move.done, move.total, move.peer, move.state) == (50, 100, "nas, cabin", "moving")
+    assert move.sources == (("nas", 30), ("cabin", 20))
     assert queue.overall(0.0, None).done == 50
+    assert queue.overall(0.0, None).sources == move.sources
     assert queue.left() == 50
 
 
@@ -399,7 +403,7 @@ def test_a_long_round_with_signs_of_life_is_not_stuck() -> None:
 
 def publish(files: RunFiles, *moves: Move, leads: bool = False) -> None:
     peer = PeerStatus("nas", "u", "/nas", state="online", history_in=(1.0, 2.0))
-    overall = Overall(done=1, total=2, eta_seconds=(1.0, 2.0))
+    overall = Overall(done=1, total=2, eta_seconds=(1.0, 2.0), sources=(("nas", 1),))
     assert files.publish(
         at=time.time_ns(),
         leads=leads,
@@ -416,14 +420,16 @@ def test_what_one_process_publishes_another_reads(tmp_path: Path) -> None:
     ui = RunFiles(str(tmp_path), "ui")
     mount.prepare()
     odd = b"odd\xff\x1b[name"
-    publish(mount, Move("k", odd, "pull", "moving", done=3, total=9), leads=True)
+    move = Move("k", odd, "pull", "moving", done=3, total=9, sources=(("nas", 2), ("cabin", 1)))
+    publish(mount, move, leads=True)
     [other] = ui.others(time.time_ns())
     assert other.leads
     assert other.tree_serial == 7
     assert other.who == f"mount (pid {os.getpid()})"
-    assert other.moves == (Move("k", odd, "pull", "moving", done=3, total=9, by=other.who),)
+    assert other.moves == (replace(move, by=other.who),)
     assert other.peers[0].history_in == (1.0, 2.0)
     assert other.overall.eta_seconds == (1.0, 2.0)
+    assert merge_overall(other.overall, [other]).sources == (("nas", 2),)
     assert mount.others(time.time_ns()) == [], "nobody is told of himself"
     mount.withdraw()
     assert ui.others(time.time_ns()) == []

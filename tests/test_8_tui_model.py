@@ -15,7 +15,7 @@ from globofs.tui.glyphs import UNICODE
 from globofs.tui.model import detail, difference, picture, text, timeline
 from globofs.tui.model.queue import Queue
 from globofs.tui.model.tree import Builder, Wish
-from globofs.tui.widgets.bars import sparkline, stacked
+from globofs.tui.widgets.bars import parts, sparkline, stacked
 from globofs.tui.widgets.paint import (
     Column,
     cut,
@@ -193,9 +193,29 @@ def test_rows_of_the_queue_keep_their_place() -> None:
     assert [move.path for move in queue.moves] == [b"2026/alps/film.mkv"]
 
 
-@given(st.integers(0, 200), st.integers(0, 10**12), st.integers(0, 10**12), st.integers(0, 10**12))
-def test_a_bar_fills_exactly_its_width(width: int, had: int, done: int, total: int) -> None:
-    assert spans_width(stacked(width, had, done, total, UNICODE)) == width
+@given(
+    st.integers(0, 200),
+    st.integers(0, 10**12),
+    st.lists(st.integers(1, 10**12), max_size=5),
+    st.integers(0, 10**12),
+)
+def test_a_bar_fills_exactly_its_width(width: int, had: int, gave: list[int], total: int) -> None:
+    sources = tuple((f"peer {number}", count) for number, count in enumerate(gave))
+    spans = stacked(width, had, sum(gave), total, UNICODE, sources)
+    assert spans_width(spans) == width
+    if sum(gave) < total and width:
+        assert spans[-1][1] == "rest"  # never full before all is there
+
+
+def test_a_bar_says_who_gave_what() -> None:
+    sources = (("nas", 30), ("attic", 20))
+    found = parts(40, 60, 100, sources, UNICODE)
+    assert [(count, span[1]) for count, span in found] == [
+        (40, "had"), (30, "first"), (20, "second"), (10, "sent"),
+    ]  # fmt: skip
+    assert len({span[0] for _, span in found[:3]}) == 3  # told apart without colour, too
+    swapped = parts(0, 20, 20, (("attic", 20),), UNICODE, ("nas", "attic"))
+    assert swapped == [(20, (UNICODE.bar_givers[1], "second"))]
 
 
 @given(st.lists(st.floats(0, 1e12), max_size=90), st.integers(1, 60))

@@ -9,7 +9,7 @@ from globofs.engine.meters import PeerMeters
 from globofs.engine.rounds import NOT_ASKED, RoundState
 from globofs.engine.runfiles import Published
 from globofs.engine.work import PeerFacts
-from globofs.events import Activity, Move, Overall, PeerState, PeerStatus
+from globofs.events import Activity, Move, Overall, PeerState, PeerStatus, Sources
 
 MOVES_OF_OTHERS: Final = 200
 
@@ -94,5 +94,14 @@ def merge_overall(own: Overall, others: list[Published]) -> Overall:
             queued=total.queued + line.queued,
             failed=total.failed + line.failed,
             finished=total.finished + line.finished,
+            sources=_together(total.sources, line.sources),
         )
     return total
+
+
+def _together(one: Sources, other: Sources) -> Sources:
+    """What each peer gave, to two processes."""
+    given = dict(one)
+    for peer, count in other:
+        given[peer] = given.get(peer, 0) + count
+    return tuple(given.items())

@@ -57,7 +57,7 @@ class Row:
     since: int
     order: tuple[int, int] = (NORMAL, 0)
     item: Item | None = None
-    peers: list[str] = field(default_factory=list)
+    peers: dict[str, int] = field(default_factory=dict)  # and how many bytes each moved
     done: int = 0
     total: int = 0
     had: int = 0
@@ -82,6 +82,7 @@ class Row:
             rate=self.rate if self.state == "moving" else 0.0,
             since=self.since,
             reason=self.reason,
+            sources=tuple(self.peers.items()) if self.direction == "pull" else (),
         )
 
 
@@ -109,6 +110,7 @@ class Queue:
         self._finished = 0
         self._stretch_done = 0  # bytes since the queue was last empty
         self._stretch_had = 0
+        self._stretch_sources: dict[str, int] = {}
         self._rest = 0  # bytes that wait in the index
         self._growing = False
         self._sampled = 0.0  # monotonic
@@ -242,6 +244,7 @@ class Queue:
         """After a pause in all moving the overall line begins anew."""
         if now - self._quiet_since > STRETCH_QUIET_SECONDS:
             self._stretch_done = self._stretch_had = 0
+            self._stretch_sources = {}
 
     def finish(self, key: str, now: float, *, error: str = "", again: bool = False) -> None:
         """A moving row has ended: done, failed with a reason (tried again later, ever more
@@ -258,6 +261,7 @@ class Queue:
             if again:
                 kept = min(row.done, row.total)
                 row.had, row.total, row.done = row.had + kept, row.total - kept, 0
+                row.peers = dict.fromkeys(row.peers, 0)
                 row.seen_done = 0
                 self._wait(row)
             elif error:
@@ -290,8 +294,11 @@ class Queue:
             row.done += count
             row.touched = now
             self._stretch_done += count
-            if peer and peer not in row.peers:
-                row.peers.append(peer)
+            if peer:
+                row.peers[peer] = row.peers.get(peer, 0) + count
+                if direction == "pull":
+                    given = self._stretch_sources
+                    given[peer] = given.get(peer, 0) + count
             self.serial += 1
             return row
 
@@ -448,6 +455,7 @@ class Queue:
                 queued=len(self._queued) + len(self._paused),
                 failed=len(self._failed) + self._failed_more,
                 finished=self._finished,
+                sources=tuple(self._stretch_sources.items()),
             )
 
     def left(self) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from globofs.events import Move, Overall, PeerStatus
+from globofs.events import Move, Overall, PeerStatus, Sources
 from globofs.store import fsio
 
 SNAPSHOT_BYTES: Final = 1 << 20
@@ -100,12 +100,18 @@ def _move_in(raw: dict[str, Any], who: str) -> Move:
     raw = dict(raw)
     raw["path"] = _bytes(str(raw["path"]))
     raw["by"] = str(raw.get("by") or who)
+    raw["sources"] = _sources_in(raw)
     return Move(**raw)
 
 
 def _overall_in(raw: dict[str, Any]) -> Overall:
     eta = raw.get("eta_seconds")
-    return Overall(**{**raw, "eta_seconds": None if eta is None else (eta[0], eta[1])})
+    span = None if eta is None else (eta[0], eta[1])
+    return Overall(**{**raw, "eta_seconds": span, "sources": _sources_in(raw)})
+
+
+def _sources_in(raw: dict[str, Any]) -> Sources:
+    return tuple((str(peer), int(count)) for peer, count in raw.get("sources") or ())
 
 
 def _peer_in(raw: dict[str, Any]) -> PeerStatus:

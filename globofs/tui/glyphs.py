@@ -51,10 +51,9 @@ class Glyphs:
     minus: str = "−"
     spinner: str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
     bars: str = "▁▂▃▄▅▆▇█"
-    block: str = "█"
-    bar_had: str = "━"
+    bar_had: str = "═"
+    bar_givers: str = "━╍┅"  # what came from the first peer, the second, all others
     bar_done: str = "━"
-    bar_now: str = "╸"
     bar_rest: str = "─"
 
 
@@ -94,10 +93,9 @@ ASCII: Final = Glyphs(
     minus="-",
     spinner="|/-\\",
     bars="_.-=+*%#",
-    block="#",
     bar_had="=",
+    bar_givers="#%&",
     bar_done="#",
-    bar_now=">",
     bar_rest=".",
 )
 SETS: Final = {glyphs.name: glyphs for glyphs in (UNICODE, ASCII, NERD)}

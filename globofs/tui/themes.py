@@ -41,7 +41,8 @@ DARK: Final = Theme(
         "row-hover": "#1a222d", "bar": "#1a212c",
         "diff-add": "#16321f", "diff-add-word": "#2a6a3d", "diff-add-text": "#a8e6b5",
         "diff-del": "#3a1c22", "diff-del-word": "#7d2f3c", "diff-del-text": "#ffb3b8",
-        "part-rest": "#2b3746", "part-had": "#4d7299", "part-elsewhere": "#8fa3bf", "part-now": "#ffb454",
+        "part-rest": "#2b3746", "part-had": "#4d7299", "part-now": "#ffb454",
+        "part-second": "#c792ea", "part-third": "#8fa3bf",
         **_SYNTAX_DARK,
     },
 )  # fmt: skip
@@ -65,7 +66,8 @@ LIGHT: Final = Theme(
         "row-hover": "#f0eee8", "bar": "#efece5",
         "diff-add": "#e2f4e4", "diff-add-word": "#b2e2ba", "diff-add-text": "#14532d",
         "diff-del": "#fbe4e4", "diff-del-word": "#f3b9bb", "diff-del-text": "#7f1d1d",
-        "part-rest": "#d9d4ca", "part-had": "#8fb0d3", "part-elsewhere": "#52657d", "part-now": "#b65a00",
+        "part-rest": "#d9d4ca", "part-had": "#8fb0d3", "part-now": "#b65a00",
+        "part-second": "#7c3aad", "part-third": "#52657d",
         **_SYNTAX_LIGHT,
     },
 )  # fmt: skip
@@ -88,7 +90,7 @@ COLOUR_BLIND: Final = Theme(
         "line-focus": "#56b4e9", "row": "#1f4a68",
         "diff-add": "#10293d", "diff-add-word": "#1d5d8c", "diff-add-text": "#9fd6f7",
         "diff-del": "#3b2608", "diff-del-word": "#8a5a0c", "diff-del-text": "#ffc97a",
-        "part-now": "#e69f00", "syntax-str": "#9fd6f7", "syntax-tag": "#ffc97a",
+        "part-now": "#e69f00", "part-second": "#f0e442", "syntax-str": "#9fd6f7", "syntax-tag": "#ffc97a",
     },
 )  # fmt: skip
 

@@ -97,8 +97,9 @@ class SyncScreen(ModeScreen):
     def _draw_moves(self, snapshot: Snapshot) -> None:
         self.queue.update(snapshot.moves)
         moves = self.queue.moves
+        order = [peer for peer, _ in snapshot.overall.sources]
         self.move_rows.replace(
-            [move.key for move in moves], [move_cells(move, self.glyphs) for move in moves]
+            [move.key for move in moves], [move_cells(move, self.glyphs, order) for move in moves]
         )
         self.moves.words = self._empty_words(snapshot)
         self.moves.dim = bool(snapshot.error)

@@ -3,9 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.widgets.paint import Span
+
+if TYPE_CHECKING:
+    from globofs.events import Sources
+
+
+#: styles of what came from the first peer, the second, and all others together
+GIVERS: Final = ("first", "second", "third")
+
+
+def parts(
+    had: int, done: int, total: int, sources: Sources, glyphs: Glyphs, order: Sequence[str] = ()
+) -> list[tuple[int, Span]]:
+    """A bar's stretches from the left, without the rest: bytes, and the glyph and style of each.
+    What was here, what each peer gave, what was sent or done here.
+
+    A peer looks the same in all bars that are given one `order` of names.
+    """
+    given = dict.fromkeys(GIVERS, 0)
+    order = [*order, *(peer for peer, _ in sources if peer not in order)]
+    left = min(done, total)
+    for peer, count in sources:
+        count = min(count, left)
+        left -= count
+        given[GIVERS[min(order.index(peer), len(GIVERS) - 1)]] += count
+    found: list[tuple[int, Span]] = [(had, (glyphs.bar_had, "had"))]
+    for style, shape in zip(GIVERS, glyphs.bar_givers, strict=True):
+        found.append((given[style], (shape, style)))
+    found.append((left, (glyphs.bar_done, "sent" if sources else "first")))
+    return [part for part in found if part[0] > 0]
 
 
 def stacked(
@@ -14,33 +44,26 @@ def stacked(
     done: int,
     total: int,
     glyphs: Glyphs,
-    live: bool = True,
-    thick: bool = False,
+    sources: Sources = (),
+    order: Sequence[str] = (),
 ) -> list[Span]:
-    """`width` cells: what was here already, what arrived, the head while it moves, the rest.
+    """`width` cells: what was here already, what each of `sources` gave, the rest. Something is
+    never nothing, and all but everything never all.
 
     `had` counts beside `done` and `total` (bytes to move), so the bar spans `had + total`.
     """
-    full = glyphs.block if thick and glyphs.name != "ascii" else ""
-    had_glyph, done_glyph, rest_glyph = (
-        full or glyphs.bar_had, full or glyphs.bar_done, full or glyphs.bar_rest
-    )  # fmt: skip
     whole = had + total
     if whole <= 0 or width <= 0:
-        return [(rest_glyph * max(0, width), "rest")]
-    first = round(width * had / whole)
-    if had and not first:
-        first = 1
-    second = round(width * (had + min(done, total)) / whole) - first
-    if done < total and first + second >= width:
-        second = max(0, width - first - 1)
-    second = max(0, second)
-    spans: list[Span] = [(had_glyph * first, "had"), (done_glyph * second, "now")]
-    left = width - first - second
-    if live and left and done < total and not full:
-        spans.append((glyphs.bar_now, "now"))
-        left -= 1
-    spans.append((rest_glyph * left, "rest"))
+        return [(glyphs.bar_rest * max(0, width), "rest")]
+    end = width if done >= total else width - 1
+    spans: list[Span] = []
+    at = bytes_so_far = 0
+    for count, (glyph, style) in parts(had, done, total, sources, glyphs, order):
+        bytes_so_far += count
+        until = min(end, max(at + 1, round(width * bytes_so_far / whole)))
+        spans.append((glyph * (until - at), style))
+        at = until
+    spans.append((glyphs.bar_rest * (width - at), "rest"))
     return [span for span in spans if span[0]]
 
 

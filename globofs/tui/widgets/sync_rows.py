@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from globofs import speech
 from globofs.tui import words
 from globofs.tui.glyphs import Glyphs
-from globofs.tui.widgets.bars import sparkline, stacked
-from globofs.tui.widgets.paint import Cell, Column, Span
+from globofs.tui.widgets.bars import GIVERS, parts, sparkline, stacked
+from globofs.tui.widgets.paint import Cell, Column, Span, spans_width
 
 if TYPE_CHECKING:
-    from globofs.events import Move, PeerStatus, Snapshot
+    from globofs.events import Move, Overall, PeerStatus, Snapshot
 
 STATE_STYLE: Final = {
     "online": "good", "readonly": "primary", "offline": "muted", "stuck": "warn",
@@ -104,8 +105,8 @@ JOBS: Final[dict[str, str]] = {
 }  # fmt: skip
 
 
-def move_cells(move: Move, glyphs: Glyphs) -> tuple[Cell, ...]:
-    """One row of the queue."""
+def move_cells(move: Move, glyphs: Glyphs, order: Sequence[str] = ()) -> tuple[Cell, ...]:
+    """One row of the queue; `order` of peers is that of the overall bar."""
     style = MOVE_STYLE[move.state]
     glyph = {
         "moving": glyphs.down if move.direction == "pull" else glyphs.up,
@@ -122,7 +123,7 @@ def move_cells(move: Move, glyphs: Glyphs) -> tuple[Cell, ...]:
     )
     bar: Cell = ""
     if move.total and move.state != "done":
-        bar = tuple(stacked(BAR, move.had, move.done, move.total, glyphs, live))
+        bar = tuple(stacked(BAR, move.had, move.done, move.total, glyphs, move.sources, order))
     whole = move.had + move.total
     if move.state == "done":
         amount = words.size_words(whole) if whole else ""
@@ -236,10 +237,8 @@ def overall_lines(snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[list[S
         return _idle_lines(snapshot, glyphs)
     head = f"{words.percent(over.had + over.done, whole):>5} "
     room = max(8, width - len(head) - len(spark) - 3)
-    bar: list[Span] = [
-        *stacked(room, over.had, over.done, over.total, glyphs, bool(over.moving), True)
-    ]
-    first = [*bar, (f" {head}", "strong"), (f" {spark}", "accent")]
+    bar = stacked(room, over.had, over.done, over.total, glyphs, over.sources)
+    first: list[Span] = [*bar, (f" {head}", "strong"), (f" {spark}", "accent")]
     numbers: list[Span] = [
         (f"{words.size_words(over.had + over.done)} of {words.size_words(whole)}", "strong"),
     ]
@@ -247,14 +246,29 @@ def overall_lines(snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[list[S
         numbers.append((f"   {words.rate(over.rate)}", "good"))
     numbers.append((f"   ETA {words.eta(over.eta_seconds)}", ""))
     if over.growing:
-        numbers.append(("   total still growing", "warn"))
-    legend: list[Span] = [
-        (glyphs.block, "had"), (" was here already   ", "muted"),
-        (glyphs.block, "now"), (" arrived   ", "muted"),
-        (glyphs.block, "rest"), (" to come", "muted"),
-    ]  # fmt: skip
-    legend += _also(snapshot)
-    return [first, numbers, legend]
+        numbers.append(("   total still growing" if width >= 70 else "   growing", "warn"))
+    return [first, numbers, [*_legend(over, width, glyphs), *_also(snapshot)]]
+
+
+def _legend(over: Overall, width: int, glyphs: Glyphs) -> list[Span]:
+    """What the stretches of the bar mean, and how much each is, as far as there is room."""
+    names = [words.safe(peer) for peer, _ in over.sources]
+    if len(names) > len(GIVERS):
+        names[len(GIVERS) - 1 :] = ["others"]
+    meant = dict(zip(GIVERS, names, strict=False))
+    found = parts(over.had, over.done, over.total, over.sources, glyphs)
+    found.append((max(0, over.total - over.done), (glyphs.bar_rest, "rest")))
+    for amounts, full in ((True, True), (False, True), (False, False)):
+        said = {"had": "was here", "sent": "sent", "rest": "to come"}
+        said |= {style: f"from {name}" if full else name for style, name in meant.items()}
+        spans: list[Span] = []
+        for count, (glyph, style) in found:
+            amount = f" {words.size_words(count)}" if amounts else ""
+            text = f" {said.get(style, 'done')}{amount}"
+            spans += [("   " if spans else "", ""), (glyph * 2, style), (text, "muted")]
+        if spans_width(spans) <= width:
+            break
+    return spans
 
 
 def _also(snapshot: Snapshot) -> list[Span]:
