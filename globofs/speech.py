@@ -18,7 +18,7 @@ from globofs.errors import BadTime, UsageError, printable
 from globofs.limits import SECOND_NS, TIME_MAX_NS
 
 if TYPE_CHECKING:
-    from globofs.events import PeerStatus, Status
+    from globofs.snapshots import PeerStatus, Status
     from globofs.store.views import Operation
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from globofs.engine.queue import Item
 from globofs.engine.work import PeerFacts, Steering
-from globofs.events import BlockMoved, Emit, PeerSeen, Status
+from globofs.events import BlockMoved, Emit, PeerSeen
+from globofs.snapshots import Status
 from globofs.store.locks import Lock
 
 OWN = "00000000-0000-4000-8000-000000000000"

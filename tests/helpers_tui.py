@@ -15,15 +15,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from globofs.errors import ContentMissing, NothingToUndo
-from globofs.events import (
-    Move,
-    Overall,
-    PeerStatus,
-    Problem,
-    Snapshot,
-    Status,
-    ignore,
-)
+from globofs.events import Problem, ignore
+from globofs.snapshots import Move, Overall, PeerStatus, Snapshot, Status
 from globofs.store.views import Block, Entry, Operation, OperationKey, Version
 from globofs.sync.results import (
     AddResult,

@@ -12,7 +12,8 @@ import pytest
 
 from globofs import errors
 from globofs.engine import Engine, Request, ask
-from globofs.events import BlockMoved, Note, Problem, Progress, Snapshot
+from globofs.events import BlockMoved, Note, Problem, Progress
+from globofs.snapshots import Snapshot
 from tests.helpers_engine import OWN, FakeWork, until
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from globofs.engine import Engine
-from globofs.events import PeerStatus
+from globofs.snapshots import PeerStatus
 from globofs.store.state import Wanted
 from globofs.volume import Volume
 from tests.helpers_engine import until

@@ -21,7 +21,8 @@ from globofs.engine.queue import DONE_KEPT, FAILED_KEPT, QUEUED_SHOWN, Item, Que
 from globofs.engine.rounds import PeerLoop, Schedule, state_of
 from globofs.engine.runfiles import MOVES_PUBLISHED, Request, RunFiles, ask
 from globofs.engine.watch import Watcher, file_system_type
-from globofs.events import Event, Move, Overall, PeerSeen, PeerStatus, Progress
+from globofs.events import Event, PeerSeen, Progress
+from globofs.snapshots import Move, Overall, PeerStatus
 from tests.helpers_engine import until
 
 # --- meters ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from globofs import speech
 from globofs.errors import BadTime, UsageError
-from globofs.events import PeerStatus
+from globofs.snapshots import PeerStatus
 from globofs.store.views import Operation, OperationKey
 
 SECOND = 1_000_000_000

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from globofs.events import Move
+from globofs.snapshots import Move
 from globofs.tui import settings, words
 from globofs.tui.glyphs import UNICODE
 from globofs.tui.model import detail, difference, picture, text, timeline

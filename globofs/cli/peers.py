@@ -10,7 +10,7 @@ from globofs.errors import GlobofsError, UsageError, printable
 from globofs.speech import parse_size, parse_span, rfc3339, safe, state_words
 
 if TYPE_CHECKING:
-    from globofs.events import PeerStatus
+    from globofs.snapshots import PeerStatus
 
 
 def init(context: Context) -> int:

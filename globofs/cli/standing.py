@@ -9,7 +9,7 @@ from globofs.cli.context import DONE, Context
 from globofs.cli.output import path_fields
 from globofs.cli.peers import peer_fields
 from globofs.errors import printable
-from globofs.events import Overall
+from globofs.snapshots import Overall
 from globofs.speech import (
     age_words,
     plural,
@@ -23,7 +23,7 @@ from globofs.speech import (
 
 if TYPE_CHECKING:
     from globofs.engine.runfiles import Published
-    from globofs.events import PeerStatus, Status
+    from globofs.snapshots import PeerStatus, Status
 
 
 def status_fields(status: Status, leader: Published | None = None) -> dict[str, Any]:

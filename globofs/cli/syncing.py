@@ -11,7 +11,8 @@ from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import plain, problem_fields
 from globofs.cli.peers import peer_fields
 from globofs.errors import Interrupted, Locked, UsageError
-from globofs.events import Note, PeerStatus, Problem, Progress
+from globofs.events import Note, Problem, Progress
+from globofs.snapshots import PeerStatus
 from globofs.speech import (
     parse_span,
     plural,
@@ -21,7 +22,8 @@ from globofs.speech import (
 
 if TYPE_CHECKING:
     from globofs.engine.runfiles import Published
-    from globofs.events import Event, PeerSeen, Snapshot
+    from globofs.events import Event, PeerSeen
+    from globofs.snapshots import Snapshot
 
 REST_SECONDS: Final = 1.0  # a peer whose figures stay so long is told of, though it lags behind
 LOOK_SECONDS: Final = 0.1

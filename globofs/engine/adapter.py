@@ -12,8 +12,9 @@ from typing import Final
 from globofs.engine.queue import Item
 from globofs.engine.queue import below as at_or_below
 from globofs.engine.work import PeerFacts, Steering
-from globofs.events import Emit, PeerSeen, Status
+from globofs.events import Emit, PeerSeen
 from globofs.peerio.peer import Peer
+from globofs.snapshots import Status
 from globofs.store.announce import announce
 from globofs.store.query import View
 from globofs.store.state import Wanted

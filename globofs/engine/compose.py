@@ -9,7 +9,8 @@ from globofs.engine.meters import PeerMeters
 from globofs.engine.rounds import NOT_ASKED, RoundState
 from globofs.engine.runfiles import Published
 from globofs.engine.work import PeerFacts
-from globofs.events import Activity, Move, Overall, PeerState, PeerStatus, Sources
+from globofs.events import PeerState
+from globofs.snapshots import Activity, Move, Overall, PeerStatus, Sources
 
 MOVES_OF_OTHERS: Final = 200
 

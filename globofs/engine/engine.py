@@ -34,18 +34,8 @@ from globofs.engine.queue import Queue
 from globofs.engine.rounds import HANG_SECONDS
 from globofs.engine.runfiles import Published, Request, RunFiles
 from globofs.engine.work import PeerFacts, Work
-from globofs.events import (
-    BlockMoved,
-    Changed,
-    Event,
-    Note,
-    PeerSeen,
-    PeerStatus,
-    Problem,
-    Progress,
-    Snapshot,
-    Status,
-)
+from globofs.events import BlockMoved, Changed, Event, Note, PeerSeen, Problem, Progress
+from globofs.snapshots import PeerStatus, Snapshot, Status
 from globofs.store.clock import SYSTEM, Clock
 from globofs.volume import Volume
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from globofs import errors
 from globofs.engine.work import Steering, Work
-from globofs.events import Changed, Emit, Event, Status
+from globofs.events import Changed, Emit, Event
+from globofs.snapshots import Status
 
 UPKEEP_SECONDS: Final = 61.0  # eviction looks twice, at least 60 s apart
 BURST_SECONDS: Final = (0.0, 0.03, 0.1, 0.3)  # looks after a hint: it may come before the fact

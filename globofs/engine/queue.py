@@ -17,7 +17,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from globofs.events import Direction, Move, MoveState, Overall
+from globofs.events import Direction
+from globofs.snapshots import Move, MoveState, Overall
 
 QUEUED_MAX: Final = 5000
 QUEUED_LOW: Final = 1000  # fewer than this: time to ask the index for more

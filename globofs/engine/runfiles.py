@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from globofs.events import Move, Overall, PeerStatus, Sources
+from globofs.snapshots import Move, Overall, PeerStatus, Sources
 from globofs.store import fsio
 
 SNAPSHOT_BYTES: Final = 1 << 20

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from globofs.engine.queue import Item
-from globofs.events import Emit, PeerSeen, Status
+from globofs.events import Emit, PeerSeen
+from globofs.snapshots import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from hashlib import sha256
 
+from globofs.events import Cancelled
 from globofs.format.chunking import Chunker, iter_chunks
 from globofs.store import fsio
 from globofs.store.node import Node
@@ -13,7 +14,6 @@ from globofs.store.versions import blocks_of, by_ids
 from globofs.store.views import Version
 from globofs.sync._scan import Item
 from globofs.sync._sources import Memory
-from globofs.sync.results import Cancelled
 
 
 def overwritten(

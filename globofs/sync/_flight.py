@@ -10,10 +10,9 @@ import threading
 from typing import TYPE_CHECKING, NamedTuple
 
 from globofs.errors import Interrupted
-from globofs.events import Problem
+from globofs.events import Cancelled, Problem, never
 from globofs.peerio.peer import Peer
 from globofs.peerio.pool import Call
-from globofs.sync.results import Cancelled, never
 
 if TYPE_CHECKING:
     from globofs.sync.pull import Puller

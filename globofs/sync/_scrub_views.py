@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from globofs.errors import from_os_error
-from globofs.events import Emit
+from globofs.events import Cancelled, Emit
 from globofs.format.manifest import manifest_id
 from globofs.format.names import to_disk
 from globofs.format.text import format_time
@@ -18,7 +18,6 @@ from globofs.store import fsio
 from globofs.store.node import Node
 from globofs.store.tree import build_tree
 from globofs.store.versions import blocks_of
-from globofs.sync.results import Cancelled
 
 PAGE: Final = 1000
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from globofs.errors import ContentMissing, GlobofsError, from_os_error
-from globofs.events import Emit, Problem, Progress
+from globofs.events import Cancelled, Emit, Problem, Progress
 from globofs.limits import KIB, MIB
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -19,7 +19,7 @@ from globofs.store.versions import blocks_of_many
 from globofs.store.views import Block, Version
 from globofs.sync._outside import Outside
 from globofs.sync.pull import Puller, Wanted
-from globofs.sync.results import Cancelled, PlanItem, RestorePlan
+from globofs.sync.results import PlanItem, RestorePlan
 
 WORKERS: Final = 2
 SMALL_BYTES: Final = 256 * KIB

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from globofs.errors import MassChange, UsageError, from_os_error, printable
-from globofs.events import Emit, Note, Problem, Progress, ignore
+from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.format.manifest import content_of
 from globofs.limits import MASS_CHANGE_FILES, MASS_CHANGE_SHARE, RACY_NS
@@ -29,7 +29,7 @@ from globofs.sync._ingest import Done, Ingest
 from globofs.sync._scan import Item, Place, Scan
 from globofs.sync._sources import Memory, SourceName, source_name
 from globofs.sync._versions import batched, writable
-from globofs.sync.results import AddResult, Cancelled, never
+from globofs.sync.results import AddResult
 
 TELL_SECONDS = 0.1
 

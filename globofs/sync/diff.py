@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from globofs.errors import ContentMissing, NoSuchPath, printable
-from globofs.events import Emit, Problem, ignore
+from globofs.events import Cancelled, Emit, Problem, ignore, never
 from globofs.limits import DIFF_BYTES, DIFF_LINES
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.views import Entry, Version
 from globofs.sync._textdiff import counts, is_text, opcodes, unified
 from globofs.sync._versions import hint
-from globofs.sync.results import Cancelled, Change, DiffResult, never
+from globofs.sync.results import Change, DiffResult
 
 LOOK_BYTES = 8192
 """How much of a file decides whether it is text."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from globofs.errors import NoSuchPath, TargetExists, UsageError, printable
-from globofs.events import Emit, Problem, Progress, ignore
+from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.views import Entry
 from globofs.sync._versions import batched, deletion, draft_of, hint, live_at, writable
-from globofs.sync.results import Cancelled, EditResult, never
+from globofs.sync.results import EditResult
 
 
 def rm(

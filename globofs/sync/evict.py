@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from globofs.errors import NoSuchPath, PeerError, PeerStuck, Unsupported
-from globofs.events import Emit, Note, Problem, Progress, ignore
+from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.limits import COPIES_DEFAULT, SECOND_NS
 from globofs.peerio.peers import Peers
@@ -20,7 +20,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.sync._keepers import Keeper, Needs, Sightings, keepers, needs_of
 from globofs.sync._versions import hint, live_at, writable
-from globofs.sync.results import Cancelled, CopyCount, EvictResult, never
+from globofs.sync.results import CopyCount, EvictResult
 
 BATCH: Final = 500
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from globofs.errors import ContentMissing, NoSuchPath
-from globofs.events import BlockMoved, Emit, Event, Problem, Progress, ignore
+from globofs.events import BlockMoved, Cancelled, Emit, Event, Problem, Progress, ignore, never
 from globofs.peerio.peers import Peers
 from globofs.store.blocks import BlockAbsent
 from globofs.store.node import Node
@@ -19,7 +19,6 @@ from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
 from globofs.sync._missing import missing_below
 from globofs.sync.pull import Puller, PullResult, Wanted
-from globofs.sync.results import Cancelled, never
 
 _CHUNK = 256
 _SAY_EVERY_SECONDS = 0.1

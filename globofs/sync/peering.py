@@ -18,13 +18,14 @@ from globofs.errors import (
     UsageError,
     printable,
 )
-from globofs.events import Emit, Note, PeerStatus, ignore
+from globofs.events import Emit, Note, ignore
 from globofs.format import kinds
 from globofs.format.config import PeerConfig
 from globofs.format.text import parse_uuid
 from globofs.peerio.directory import NodeFacts, find_node
 from globofs.peerio.peer import Peer
 from globofs.peerio.pool import PeerPool
+from globofs.snapshots import PeerStatus
 from globofs.store.node import Node, PeerEntry
 from globofs.store.query import View
 from globofs.sync._journals import RemoteJournal, decode_or_empty, has, local_applied_bytes

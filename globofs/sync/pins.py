@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from globofs.errors import NoSuchPath
-from globofs.events import Emit, ignore
+from globofs.events import Cancelled, Emit, ignore, never
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.sync._versions import hint, writable
-from globofs.sync.results import Cancelled, PinResult, never
+from globofs.sync.results import PinResult
 
 
 def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never) -> PinResult:

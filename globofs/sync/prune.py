@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from globofs.errors import Unsupported
-from globofs.events import Emit, Note, Problem, Progress, ignore
+from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import kinds, names
 from globofs.limits import SECOND_NS, TRASH_GRACE_SECONDS
 from globofs.store import fsio
@@ -25,7 +25,7 @@ from globofs.store.index import chunks, marks
 from globofs.store.node import Node
 from globofs.sync import _policy
 from globofs.sync._versions import writable
-from globofs.sync.results import Cancelled, Policy, PruneResult, never
+from globofs.sync.results import Policy, PruneResult
 
 RECORD_IDS: Final = 50_000
 GRACE_NS: Final = int(TRASH_GRACE_SECONDS * SECOND_NS)

@@ -30,7 +30,7 @@ from globofs.errors import (
     PeerStuck,
     PeerWrong,
 )
-from globofs.events import BlockMoved, Emit, Problem, ignore
+from globofs.events import BlockMoved, Cancelled, Emit, Problem, ignore, never
 from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
 from globofs.peerio.pool import Call
@@ -39,7 +39,6 @@ from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
 from globofs.store.views import Version
 from globofs.sync._flight import Driver, Flight, Pulled, Wanted
-from globofs.sync.results import Cancelled, never
 
 _HEDGE_LEAST_SECONDS = 0.25
 _HEDGE_UNKNOWN_SECONDS = 1.0

@@ -6,13 +6,12 @@ peer never hears of a version that it could not read. Nothing counts as sent unt
 
 from __future__ import annotations
 
-from globofs.events import Emit, ignore
+from globofs.events import Cancelled, Emit, ignore, never
 from globofs.format.applied import Applied
 from globofs.peerio.peer import Peer
 from globofs.store.node import Node
 from globofs.sync._journals import lacked
 from globofs.sync._outbox import Delivered, Sent, deliver
-from globofs.sync.results import Cancelled, never
 
 
 def push(

@@ -13,7 +13,7 @@ import threading
 from dataclasses import dataclass, field
 
 from globofs import limits
-from globofs.events import BlockMoved, Emit, ignore
+from globofs.events import BlockMoved, Cancelled, Emit, ignore, never
 from globofs.format.applied import Applied, Position
 from globofs.format.record import BEFORE_APPEND
 from globofs.peerio.peer import Peer
@@ -21,7 +21,6 @@ from globofs.store.node import Node
 from globofs.sync._journals import RemoteJournal, append_via, lacked
 from globofs.sync._patience import Backoff, Patience
 from globofs.sync._spans import Spans
-from globofs.sync.results import Cancelled, never
 
 FETCH_AFTER_ROUNDS = 2
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from globofs.events import Emit, ignore
+from globofs.events import Cancelled, Emit, ignore, never
 from globofs.format.applied import Applied
 from globofs.peerio.peer import Peer
 from globofs.store.apply_records import load_seen
@@ -18,7 +18,6 @@ from globofs.sync._journals import lacked
 from globofs.sync._outbox import Delivered, Sent, deliver
 from globofs.sync._patience import Patience
 from globofs.sync._spans import Spans
-from globofs.sync.results import Cancelled, never
 
 RELAY_AFTER_ROUNDS = 2
 

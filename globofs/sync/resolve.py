@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from globofs.errors import NoSuchPath, NoSuchVersion, UsageError, printable
-from globofs.events import Emit, Problem, ignore
+from globofs.events import Cancelled, Emit, Problem, ignore, never
 from globofs.format import names
 from globofs.limits import NAME_BYTES, SECOND_NS
 from globofs.store.commit import Draft
@@ -22,7 +22,7 @@ from globofs.store.versions import by_ids
 from globofs.store.views import Version
 from globofs.sync._store_file import store_file
 from globofs.sync._versions import commit_all, draft_of, writable
-from globofs.sync.results import Cancelled, Conflict, EditResult, never
+from globofs.sync.results import Conflict, EditResult
 
 ANCESTORS_MAX: Final = 20_000  # versions looked at for a common one
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from globofs.errors import TargetExists, UnsafeTarget
-from globofs.events import Emit, Progress, ignore
+from globofs.events import Cancelled, Emit, Progress, ignore, never
 from globofs.store.commit import Draft
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -19,7 +19,7 @@ from globofs.sync._sources import remember_restored
 from globofs.sync._versions import batched, deletion, draft_of, writable
 from globofs.sync._write_out import write_out
 from globofs.sync.pull import Puller
-from globofs.sync.results import Cancelled, PlanItem, RestorePlan, RestoreResult, never
+from globofs.sync.results import PlanItem, RestorePlan, RestoreResult
 
 __all__ = ["plan_restore", "restore"]
 

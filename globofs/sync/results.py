@@ -7,7 +7,6 @@ done everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,12 +14,6 @@ from globofs.events import Problem
 from globofs.store.views import Kind, OperationKey, Version
 
 VolumePath = bytes  # `bytes` is also a count in some results
-Cancelled = Callable[[], bool]
-
-
-def never() -> bool:
-    """The `cancelled` of callers that do not interrupt."""
-    return False
 
 
 def failed(problems: tuple[Problem, ...]) -> bool:

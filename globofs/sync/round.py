@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from globofs.errors import GlobofsError, PeerError, PeerReadOnly, from_os_error
-from globofs.events import Emit, Event, Note, PeerSeen, PeerState, Problem, ignore
+from globofs.events import Cancelled, Emit, Event, Note, PeerSeen, PeerState, Problem, ignore, never
 from globofs.format.applied import Applied
 from globofs.peerio.directory import decode_applied
 from globofs.peerio.peer import Peer
@@ -28,7 +28,6 @@ from globofs.sync.pull import Puller
 from globofs.sync.push import push
 from globofs.sync.receive import FETCH_AFTER_ROUNDS, Claims, Fetched, Received, fetch
 from globofs.sync.relay import Relayed, relay
-from globofs.sync.results import Cancelled, never
 from globofs.sync.upkeep import pull_owed
 
 _PASSES = 4  # news fetched in the first are relayed in the last, after two rounds of patience

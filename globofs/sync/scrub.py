@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from globofs.errors import Damaged, FormatError
-from globofs.events import Emit, Problem, Progress, ignore
+from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
 from globofs.format import codec
 from globofs.format.manifest import manifest_id
 from globofs.limits import BLOCK_SIZE_MAX
@@ -29,7 +29,7 @@ from globofs.store.query import View
 from globofs.store.staged import STORED_MAX
 from globofs.sync._scrub_views import check_journals, check_tree, rebuild_tree
 from globofs.sync.pull import Puller, Wanted
-from globofs.sync.results import Cancelled, VerifyResult, never
+from globofs.sync.results import VerifyResult
 
 WORKERS: Final = 2
 GROUP: Final = 64

@@ -11,17 +11,17 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from globofs.errors import GlobofsError
-from globofs.events import PeerSeen, PeerState, PeerStatus
+from globofs.events import Cancelled, PeerSeen, PeerState, never
 from globofs.format.applied import Applied
 from globofs.peerio.directory import PeerDirectory, decode_applied
 from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
 from globofs.peerio.pool import Call
+from globofs.snapshots import PeerStatus
 from globofs.store.node import Node
 from globofs.sync._journals import decode_or_empty, lacked, local_applied_bytes
 from globofs.sync._seen import note_seen
 from globofs.sync.peering import peer_list
-from globofs.sync.results import Cancelled, never
 
 _LOOK_SECONDS: Final = 0.02
 _STUCK_SECONDS: Final = 1.0

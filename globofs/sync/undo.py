@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from globofs.errors import NoSuchVersion, NothingToUndo
-from globofs.events import Emit, Problem, Progress, ignore
+from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
 from globofs.format import kinds
 from globofs.limits import BATCH_RECORDS, PARENTS_MAX
 from globofs.store.commit import Draft
@@ -23,7 +23,7 @@ from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Operation, OperationKey, Version
 from globofs.sync._versions import deletion, draft_of, writable
-from globofs.sync.results import Cancelled, EditResult, never
+from globofs.sync.results import EditResult
 
 PAGE = 200
 CHANGED: Final = "was changed since, left as it is"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from itertools import chain
 
-from globofs.events import Emit, Problem, ignore
+from globofs.events import Cancelled, Emit, Problem, ignore, never
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.sync._missing import owed_to_caches, pending_manifests, wished
 from globofs.sync.pull import Puller
-from globofs.sync.results import Cancelled, never
 
 
 def pull_owed(

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from globofs.events import Move, PeerStatus, Status
+from globofs.events import Cancelled, never
+from globofs.snapshots import Move, PeerStatus, Status
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.state import Pauses
 from globofs.store.views import Entry, Version
-from globofs.sync.results import Cancelled, never
 
 ReasonWord = Literal[
     "unwanted", "queued", "failed", "offline", "paused", "nobody", "evicted", "behind", "conflict"

@@ -18,7 +18,8 @@ from textual.reactive import var
 from textual.screen import Screen
 
 from globofs import errors
-from globofs.events import Emit, Snapshot
+from globofs.events import Emit
+from globofs.snapshots import Snapshot
 from globofs.tui import glyphs as glyph_sets
 from globofs.tui import keys, programs, settings, themes, words
 from globofs.tui.bridge import Answer, Bridge

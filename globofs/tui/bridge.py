@@ -20,8 +20,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from globofs import errors
-from globofs.events import Emit, Event, Note, Progress, Snapshot, ignore
+from globofs.events import Emit, Event, Note, Progress, ignore
 from globofs.limits import SNAPSHOT_HZ
+from globofs.snapshots import Snapshot
 
 if TYPE_CHECKING:
     from globofs.engine import Engine

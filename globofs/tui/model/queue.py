@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from globofs.tui.words import safe
 
 if TYPE_CHECKING:
-    from globofs.events import Move
+    from globofs.snapshots import Move
 
 ORDER: Final = {"moving": 0, "failed": 1, "paused": 2, "queued": 3, "done": 4}
 

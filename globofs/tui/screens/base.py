@@ -25,7 +25,7 @@ from globofs.tui.widgets.text_view import TextView
 from globofs.tui.widgets.virtual_list import VirtualList
 
 if TYPE_CHECKING:
-    from globofs.events import Snapshot
+    from globofs.snapshots import Snapshot
     from globofs.tui.app import GlobofsApp
     from globofs.tui.bridge import Bridge
 

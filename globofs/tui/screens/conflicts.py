@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from globofs import errors
-from globofs.events import Snapshot
+from globofs.snapshots import Snapshot
 from globofs.speech import command, version_number
 from globofs.store.views import Version
 from globofs.tui import words

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
 from globofs import errors
-from globofs.events import Snapshot
+from globofs.snapshots import Snapshot
 from globofs.store.views import Entry, Version
 from globofs.tui import words
 from globofs.tui.keys import Action

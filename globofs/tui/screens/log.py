@@ -9,7 +9,7 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.widgets import Input, Static
 
 from globofs import errors, speech
-from globofs.events import Snapshot
+from globofs.snapshots import Snapshot
 from globofs.store.views import Operation, Version
 from globofs.tui import words
 from globofs.tui.model import detail

@@ -9,7 +9,7 @@ from textual.containers import Container, Vertical
 from textual.widgets import Input
 
 from globofs import speech
-from globofs.events import PeerStatus, Snapshot
+from globofs.snapshots import PeerStatus, Snapshot
 from globofs.tui import words
 from globofs.tui.model import places
 from globofs.tui.model.check import Check

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
-from globofs.events import Move, PeerStatus, Snapshot
+from globofs.snapshots import Move, PeerStatus, Snapshot
 from globofs.tui import words
 from globofs.tui.model.queue import Queue
 from globofs.tui.screens.base import ListPane, ModeScreen, caption

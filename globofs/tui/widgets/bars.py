@@ -9,7 +9,7 @@ from globofs.tui.glyphs import Glyphs
 from globofs.tui.widgets.paint import Span
 
 if TYPE_CHECKING:
-    from globofs.events import Sources
+    from globofs.snapshots import Sources
 
 
 #: styles of what came from the first peer, the second, and all others together

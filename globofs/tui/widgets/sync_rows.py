@@ -12,7 +12,7 @@ from globofs.tui.widgets.bars import GIVERS, parts, sparkline, stacked
 from globofs.tui.widgets.paint import Cell, Column, Span, spans_width
 
 if TYPE_CHECKING:
-    from globofs.events import Move, Overall, PeerStatus, Snapshot
+    from globofs.snapshots import Move, Overall, PeerStatus, Snapshot
 
 STATE_STYLE: Final = {
     "online": "good", "readonly": "primary", "offline": "muted", "stuck": "warn",

@@ -1,7 +1,7 @@
 """The facade that all faces share: open a volume, look at it, and one short method a verb.
 
-Looking is SQLite only and works from any thread; content is pulled when it is not here; verbs
-(`globofs/_verbs.py`) import what they need when they are called, so that `globofs ls` starts fast.
+Looking is SQLite only and works from any thread; content is pulled when it is not here. The verbs
+stand in families beside this module (`files`, `moving`, `care`); `Volume` is made of them.
 """
 
 from __future__ import annotations
@@ -11,19 +11,23 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from globofs._verbs import CareVerbs, FileVerbs, MovingVerbs, never
-from globofs.events import Emit, Status, ignore
+from globofs.events import Emit, ignore, never
+from globofs.volume.care import CareVerbs
+from globofs.volume.files import FileVerbs
+from globofs.volume.moving import MovingVerbs
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from globofs.events import Cancelled
     from globofs.peerio.peers import Peers
+    from globofs.snapshots import Status
     from globofs.store.clock import Clock
     from globofs.store.node import Node
     from globofs.store.query import View
     from globofs.store.views import Block, Entry, Operation, OperationKey, Version
     from globofs.sync.pull import FileReader, Puller
-    from globofs.sync.results import Cancelled, Conflict
+    from globofs.sync.results import Conflict
 
 ENVIRONMENT = "GLOBOFS_VOLUME"
 

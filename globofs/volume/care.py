@@ -1,0 +1,49 @@
+"""Verbs that look after what is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from globofs.events import Emit, ignore, never
+from globofs.volume.base import Verbs
+
+if TYPE_CHECKING:
+    from globofs.events import Cancelled
+    from globofs.sync.results import Policy, PruneResult, VerifyResult
+
+
+class CareVerbs(Verbs):
+    """Verbs that look after what is stored."""
+
+    def verify(
+        self,
+        *,
+        repair: bool = False,
+        sample: float | None = None,
+        emit: Emit = ignore,
+        cancelled: Cancelled = never,
+    ) -> VerifyResult:
+        """Read blocks and manifests and check them; `sample` is the share to read, 0 to 1."""
+        from globofs.sync.scrub import verify
+
+        return verify(
+            self.node,
+            self.puller if repair else None,
+            repair=repair,
+            sample=sample,
+            emit=emit,
+            cancelled=cancelled,
+        )
+
+    def prune(
+        self,
+        policy: Policy,
+        dry_run: bool = False,
+        *,
+        emit: Emit = ignore,
+        cancelled: Cancelled = never,
+    ) -> PruneResult:
+        """Let old versions go by `policy`, then collect blocks without a version."""
+        from globofs.sync.prune import prune
+
+        return prune(self.node, policy, dry_run=dry_run, emit=emit, cancelled=cancelled)
