@@ -120,6 +120,12 @@ class NoSuchPath(GlobofsError):
     errno = _errno.ENOENT
 
 
+class NotPinned(GlobofsError):
+    """{path}: is not pinned{hint}"""
+
+    errno = _errno.ENOENT
+
+
 class NoSuchVersion(GlobofsError):
     """{path}: no version {version}; `globofs log` lists them"""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from globofs.errors import NoSuchPath, Unsupported
+from globofs.errors import NotPinned, Unsupported
 from globofs.limits import SECOND_NS
 from globofs.store.announce import announce
 from globofs.store.clock import SYSTEM
@@ -178,7 +178,7 @@ def test_pinned_stays_and_is_said(pair: Pair) -> None:
     assert dict(result.kept) == {"pinned": 1}
     assert pair.bench.shown("docs/d/y").missing == 0
     assert pair.bench.shown("docs/x").missing > 0
-    with pytest.raises(NoSuchPath, match="kept by the pin"):
+    with pytest.raises(NotPinned, match="what keeps it is the pin"):
         pair.light.unpin(b"docs/d/y")
     assert pair.light.unpin(b"docs/d").pins == ()
     pair.clock.sleep(1)

@@ -251,7 +251,7 @@ def test_content_that_nobody_holds_is_listed_and_the_rest_restored(
 def test_what_never_was_is_an_error_with_a_hint(bench: Bench) -> None:
     bench.put("Readme", "1")
     bench.add()
-    with pytest.raises(NoSuchPath, match="there is docs/Readme"):
+    with pytest.raises(NoSuchPath, match="did you mean docs/Readme"):
         bench.volume.restore([b"docs/readme"])
 
 

@@ -137,6 +137,11 @@ STATUSES = [
     (1, "cat docs/a.txt --version 99", "no version 99"),
     (1, "cat docs/a.txt --at 2001-01-01", "at that moment"),
     (1, "bump nope", "no such file"),
+    (1, "unpin docs", "/docs: is not pinned"),
+    (1, "ls docs/a.tx", "did you mean docs/a.txt?"),
+    (1, "cat dosc/a.tx", "did you mean docs/a.txt?"),
+    (1, "ls DOCS", "did you mean docs?"),
+    (1, "mirror doc", "did you mean docs?"),
     (1, "undo 99999", "there is none, or it changed no file"),
     (1, "evict", "is a keeper"),
     (1, "prune --keep-last 1 --path nope --dry-run", "no such file"),
@@ -149,7 +154,7 @@ STATUSES = [
     (2, "ls --nope", "unrecognized"),
     (2, "ls --at gestern", "not a time"),
     (2, "ls a//b", "empty part"),
-    (2, "ls ../..", ""),
+    (2, "ls ../..", "it leads out of the volume"),
     (2, "restore docs/a.txt --version -1 --at now", "not allowed with"),
     (2, "restore docs --to TOP/v", "lies in the volume itself"),
     (2, "restore docs/a.txt --to TOP/v/local/root/x", "lies in the volume itself"),
@@ -199,6 +204,35 @@ def test_forms_of_a_path(world: World, path: str) -> None:
     ran = world.here("cat", path.replace("TOP", str(world.top)), "--version", world.versions[0])
     assert ran.out == ONE
     assert ("is docs/a.txt in the volume" in ran.err) == path.startswith("TOP")
+
+
+# --- where a PATH stands: nothing is known of that place, or an added folder, or our own root/
+
+
+DOTTED = [
+    ("elsewhere", ".", "docs/"),
+    ("elsewhere", "./", "docs/"),
+    ("elsewhere", "./docs/deep", ""),
+    ("elsewhere", "docs/./a.txt", "docs/a.txt"),
+    ("elsewhere", "/docs/deep/../a.txt", "docs/a.txt"),
+    ("v", ".", "docs/"),
+    ("v", "./docs/a.txt", "docs/a.txt"),
+    ("v/local/root/docs", ".", "a.txt"),
+    ("v/local/root/docs", "./a.txt", "docs/a.txt"),
+    ("docs", ".", "a.txt"),
+    ("docs", "./a.txt", "docs/a.txt"),
+    ("docs/deep", "../a.txt", "docs/a.txt"),
+]
+
+
+@pytest.mark.parametrize(("stands", "path", "first"), DOTTED)
+def test_dots_in_a_path(
+    world: World, stands: str, path: str, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (world.top / "elsewhere").mkdir(exist_ok=True)
+    monkeypatch.chdir(world.top / stands)
+    found = world.here("ls", path, "--at", world.before)
+    assert found.lines[:1] == ([first] if first else ["c.txt"])
 
 
 def test_forms_of_an_id(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import operation_id, plain
-from globofs.errors import GlobofsError, Interrupted, NoSuchPath, PeerStuck, UsageError, printable
+from globofs.errors import GlobofsError, Interrupted, PeerStuck, UsageError, printable
 from globofs.speech import parse_span, plural, rate_words, safe, size_words
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def prune(context: Context) -> int:
     paths = context.paths(args.path)
     for path in paths:
         if path and not context.volume.history_below(path, limit=1):
-            raise NoSuchPath(path=path, hint="")
+            raise context.volume.no_such_path(path)
     policy = Policy(**counts, keep_within_seconds=float(within), paths=tuple(paths))
     result = context.volume.prune(policy, args.dry_run, **context.listening)
     if context.out.as_json:

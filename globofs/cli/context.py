@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from globofs.errors import Interrupted, NoSuchPath, UsageError
+from globofs.errors import Interrupted, UsageError
 from globofs.events import Problem
 
 if TYPE_CHECKING:
@@ -113,9 +113,7 @@ class Context:
         except NoSuchVersion:
             view = self.volume.view()
             if view.entry(path, deleted=True) is None:
-                from globofs.sync._versions import hint
-
-                raise NoSuchPath(path=path, hint=hint(view, path)) from None
+                raise self.volume.no_such_path(path) from None
             raise
 
     def version_or_time(self, path: bytes, text: str | None) -> Version | int | None:

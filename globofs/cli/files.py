@@ -109,21 +109,18 @@ def resolve(context: Context) -> int:
 def pick(context: Context, path: bytes) -> Version:
     """The version of a file that `--version` or `--at` names, else the present one. Raises
     NoSuchPath, NoSuchVersion, NotAFile."""
-    from globofs.sync._versions import hint
-
     if context.args.version is not None:
         return context.version(path, context.args.version)
     at = context.time(context.args.at)
     view = context.volume.view(at)
     entry = view.entry(path)
     if entry is None or entry.kind == "deleted":
-        when = hint(view, path) if at is None else f" at that moment ({context.args.at})"
-        raise NoSuchPath(path=path, hint=when)
+        raise context.volume.no_such_path(path, context.args.at or "")
     if entry.kind == "directory" or not entry.version:
         raise NotAFile(path=shown_path(path), kind="directory")
     version = view.version(path)
     if version is None:
-        raise NoSuchPath(path=path, hint="")
+        raise context.volume.no_such_path(path)
     return version
 
 

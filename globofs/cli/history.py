@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from globofs.cli.context import DONE, Context
 from globofs.cli.output import operation_id, path_fields, problem_fields
-from globofs.errors import NoSuchPath, UsageError, printable
+from globofs.errors import UsageError, printable
 from globofs.speech import (
     equivalent,
     plural,
@@ -96,9 +96,7 @@ def _versions(context: Context, path: bytes) -> Iterator[Version]:
         return iter(own)
     below = volume.history_below(path, limit=1)
     if not below and not own and path:
-        from globofs.sync._versions import hint
-
-        raise NoSuchPath(path=path, hint=hint(volume.view(), path))
+        raise volume.no_such_path(path)
     return _below(context, path, limit)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, Context
 from globofs.cli.output import path_fields
-from globofs.errors import NoSuchPath, printable
+from globofs.errors import printable
 from globofs.speech import safe, short_time, size_words, version_number
 
 if TYPE_CHECKING:
@@ -47,10 +47,7 @@ def ls(context: Context) -> int:
     path = context.path(args.path)
     entry = view.entry(path, deleted=args.deleted)
     if path and entry is None:
-        from globofs.sync._versions import hint
-
-        when = "" if at is None else f" at that moment ({args.at})"
-        raise NoSuchPath(path=path, hint=when or hint(view, path))
+        raise context.volume.no_such_path(path, args.at or "")
     single = entry is not None and entry.kind != "directory" and not entry.below
     if single and entry is not None:
         entries: Iterable[Entry] = [entry]

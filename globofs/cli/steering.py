@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, Context
 from globofs.cli.output import path_fields
-from globofs.errors import NoSuchPath, NoSuchPeer
+from globofs.errors import NoSuchPeer
 from globofs.speech import safe, shown_path
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def bump(context: Context) -> int:
     """Move a path to the front of the queue; makes it wanted where it was not."""
     path = context.path(context.args.path)
     if path and context.volume.view().entry(path) is None:
-        raise NoSuchPath(path=path, hint="")
+        raise context.volume.no_such_path(path)
     context.volume.bump(path)
     moving = _ask(context, "bump", path)
     when = "comes next" if moving else "comes first at the next `globofs sync`"

@@ -16,8 +16,9 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Block, Version
+from globofs.sync._meant import no_such_path
 from globofs.sync._sources import came_from, still_as_added
-from globofs.sync._versions import hint, live_at
+from globofs.sync._versions import live_at
 from globofs.sync.results import Action, PlanItem, RestorePlan
 
 Wanted = tuple[bytes, Version]
@@ -188,7 +189,7 @@ class _Asked:
             (v for v in self.now.history_below(path, -1) if v.kind == "deleted" and v.head), None
         )
         if newest is None:
-            raise NoSuchPath(path=path, hint=hint(self.now, path))
+            raise no_such_path(self.now, path)
         found: list[Wanted] = []
         for gone in self.now.versions_of_operation(newest.operation):
             if gone.kind != "deleted" or not names.is_below(gone.path, path):

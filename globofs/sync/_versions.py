@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from globofs.errors import NoSuchPath, ReadOnlyVolume
-from globofs.format import names
+from globofs.errors import ReadOnlyVolume
 from globofs.limits import BATCH_RECORDS
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.views import Entry, Version
+from globofs.sync._meant import no_such_path
 
 
 def writable(node: Node) -> None:
@@ -76,17 +76,5 @@ def live_at(view: View, path: bytes) -> list[Entry]:
     """
     found = list(view.walk(path))
     if path and not found:
-        raise NoSuchPath(path=path, hint=hint(view, path))
+        raise no_such_path(view, path)
     return [entry for entry in found if entry.version]
-
-
-def hint(view: View, path: bytes) -> str:
-    """What to try instead of a path that is not there: words to append, or nothing."""
-    if view.entry(path, deleted=True) is not None:
-        return "; it was deleted, `globofs ls --deleted` shows it"
-    above = names.parent(path)
-    wanted = names.name(path).lower()
-    for entry in view.children(above):
-        if entry.name.lower() == wanted:
-            return f"; there is {entry.path.decode('utf-8', 'replace')}"
-    return ""

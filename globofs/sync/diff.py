@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from globofs.errors import ContentMissing, NoSuchPath, printable
+from globofs.errors import ContentMissing, printable
 from globofs.events import Cancelled, Emit, Problem, ignore, never
 from globofs.limits import DIFF_BYTES, DIFF_LINES
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.views import Entry, Version
+from globofs.sync._meant import no_such_path
 from globofs.sync._textdiff import counts, is_text, opcodes, unified
-from globofs.sync._versions import hint
 from globofs.sync.results import Change, DiffResult
 
 LOOK_BYTES = 8192
@@ -50,7 +50,7 @@ def diff(
     if not history and any(True for _ in view.children(path, deleted=True)):
         return _directories(node, path, old, new, cancelled)
     if not history:
-        raise NoSuchPath(path=path, hint=hint(view, path))
+        raise no_such_path(view, path)
     newer = _pick(node, path, new, history)
     if newer is None:
         newer = next((one for one in history if one.shown), history[0])

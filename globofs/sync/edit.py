@@ -11,7 +11,8 @@ from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.views import Entry
-from globofs.sync._versions import batched, deletion, draft_of, hint, live_at, writable
+from globofs.sync._meant import no_such_path
+from globofs.sync._versions import batched, deletion, draft_of, live_at, writable
 from globofs.sync.results import EditResult
 
 
@@ -88,7 +89,7 @@ def _moves(view: View, moved: list[Entry], old: bytes, new: bytes) -> Iterator[D
     for entry in moved:
         version = view.version_by_id(entry.version)
         if version is None:
-            raise NoSuchPath(path=entry.path, hint=hint(view, entry.path))
+            raise no_such_path(view, entry.path)
         target = new + entry.path[len(old) :]
         yield draft_of(view, version, target, from_path=entry.path, from_id=version.id)
     for entry in moved:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from globofs.errors import NoSuchPath, PeerError, PeerStuck, Unsupported
+from globofs.errors import PeerError, PeerStuck, Unsupported
 from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.limits import COPIES_DEFAULT, SECOND_NS
@@ -19,7 +19,8 @@ from globofs.store.index import chunks, marks
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.sync._keepers import Keeper, Needs, Sightings, keepers, needs_of
-from globofs.sync._versions import hint, live_at, writable
+from globofs.sync._meant import no_such_path
+from globofs.sync._versions import live_at, writable
 from globofs.sync.results import CopyCount, EvictResult
 
 BATCH: Final = 500
@@ -44,7 +45,7 @@ def evict(
         raise Unsupported(what="evict", reason="this node is a keeper (cacheonly=no in its config)")
     view = View(node)
     if path and view.entry(path, deleted=True) is None:
-        raise NoSuchPath(path=path, hint=hint(view, path))
+        raise no_such_path(view, path)
     # Until keepers know that this node keeps nothing, they may count on its copies.
     announce(node)
     found, others = keepers(node, peers)

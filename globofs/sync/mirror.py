@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from globofs.errors import ContentMissing, NoSuchPath
+from globofs.errors import ContentMissing
 from globofs.events import BlockMoved, Cancelled, Emit, Event, Problem, Progress, ignore, never
 from globofs.peerio.peers import Peers
 from globofs.store.blocks import BlockAbsent
@@ -17,6 +17,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
+from globofs.sync._meant import no_such_path
 from globofs.sync._missing import missing_below
 from globofs.sync.pull import Puller, PullResult, Wanted
 
@@ -56,7 +57,7 @@ def mirror(
     """
     view = View(node)
     if path and view.entry(path, deleted=all_versions) is None:
-        raise NoSuchPath(path=path, hint="")
+        raise no_such_path(view, path)
     if to is not None:
         return _send(node, peers, puller, path, to, all_versions, emit, cancelled)
     wish = Wish("history" if all_versions else "mirror", path)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from globofs.errors import NoSuchPath
+from globofs.errors import NotPinned, printable
 from globofs.events import Cancelled, Emit, ignore, never
 from globofs.store.node import Node
 from globofs.store.query import View
-from globofs.sync._versions import hint, writable
+from globofs.sync._meant import no_such_path
+from globofs.sync._versions import writable
 from globofs.sync.results import PinResult
 
 
@@ -18,7 +19,7 @@ def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = 
     writable(node)
     view = View(node)
     if path and view.entry(path, deleted=True) is None:
-        raise NoSuchPath(path=path, hint=hint(view, path))
+        raise no_such_path(view, path)
     node.state.pin(path)
     return _result(node, view, path)
 
@@ -26,15 +27,13 @@ def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = 
 def unpin(
     node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
 ) -> PinResult:
-    """Take a pin back; what is here stays until it is evicted. Raises NoSuchPath."""
+    """Take a pin back; what is here stays until it is evicted. Raises NotPinned."""
     writable(node)
     if not node.state.unpin(path):
         pins = node.state.pins()
         above = next((p for p in pins if path == p or not p or path.startswith(p + b"/")), None)
-        words = "; nothing of that name is pinned"
-        if above is not None:
-            words = f"; it is kept by the pin on /{above.decode('utf-8', 'replace')}"
-        raise NoSuchPath(path=path, hint=words)
+        words = "" if above is None else f"; what keeps it is the pin on /{printable(above)}"
+        raise NotPinned(path=b"/" + path, hint=words)
     return _result(node, View(node), path)
 
 

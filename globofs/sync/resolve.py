@@ -10,7 +10,7 @@ import time as _time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from globofs.errors import NoSuchPath, NoSuchVersion, UsageError, printable
+from globofs.errors import NoSuchVersion, UsageError, printable
 from globofs.events import Cancelled, Emit, Problem, ignore, never
 from globofs.format import names
 from globofs.limits import NAME_BYTES, SECOND_NS
@@ -20,6 +20,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Version
+from globofs.sync._meant import no_such_path
 from globofs.sync._store_file import store_file
 from globofs.sync._versions import commit_all, draft_of, writable
 from globofs.sync.results import Conflict, EditResult
@@ -98,7 +99,7 @@ def resolve(
     for path in paths:
         conflict = conflict_at(view, path)
         if conflict is None:
-            raise NoSuchPath(path=path, hint="")
+            raise no_such_path(view, path)
         if path in open_paths:
             settled.append(conflict)
         else:

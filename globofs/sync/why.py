@@ -43,12 +43,11 @@ def why(
 
     `moves` is the queue of the process that syncs this node, where there is one. At most `FILES_MOST` files are named; the rest is counted. Raises NoSuchPath.
     """
-    from globofs.errors import NoSuchPath
-    from globofs.sync._versions import hint
+    from globofs.sync._meant import no_such_path
 
     view = View(node)
     if path and view.entry(path) is None and not view.history(path, follow=False):
-        raise NoSuchPath(path=path, hint=hint(view, path))
+        raise no_such_path(view, path)
     judge = _Judge(node, view, list(peers), list(moves))
     found: list[Reason] = []
     more = 0

@@ -19,6 +19,7 @@ from globofs.volume.moving import MovingVerbs
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from globofs.errors import NoSuchPath
     from globofs.events import Cancelled
     from globofs.peerio.peers import Peers
     from globofs.snapshots import Status
@@ -211,6 +212,13 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         """The version of `path` that `text` names: its number, a unique prefix of it or of its
         id, `-1` for the one before the newest. Raises NoSuchVersion, AmbiguousVersion."""
         return self.view().version_by_prefix(path, text)
+
+    def no_such_path(self, path: bytes, when: str = "") -> NoSuchPath:
+        """The error for a `path` that is not there, with what may have been meant; `when` says
+        which moment was looked at, where it was not now."""
+        from globofs.sync._meant import no_such_path
+
+        return no_such_path(self.view(), path, when)
 
     def conflicts(self) -> list[Conflict]:
         """Paths with several different heads."""
