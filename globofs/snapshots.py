@@ -111,3 +111,10 @@ class Snapshot:
     tree_serial: int = 0  # rises whenever the tree changed
     leader: str = ""  # who syncs this node: "" this process, else its description
     error: str = ""  # the volume vanished, the disk is read only: a banner
+
+    def news(self, last: Note | None) -> tuple[Note, ...]:
+        """The notes behind `last`, the very one; all, where that has gone out of sight."""
+        for place in range(len(self.notes) - 1, -1, -1):
+            if self.notes[place] is last:
+                return self.notes[place + 1 :]
+        return self.notes

@@ -254,6 +254,33 @@ def test_random_access_and_reading_ahead(three: tuple[Site, Site, Site]) -> None
     assert c.puller._bytes == 0
 
 
+def test_who_waits_for_a_silent_peer_holds_up_no_other_reader_and_gives_up(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, c = three
+    spread(a, b, c)
+    stored(b, blocks()[2]).unlink()
+    release = slow_reads(monkeypatch, "a", 30)
+    version = View(c.node).version(b"file")
+    assert version is not None
+    errors: list[ContentMissing] = []
+    with FileReader(c.puller, version, patience=1.5) as reader:
+
+        def read() -> None:
+            try:
+                reader.pread(2 * PIECE, PIECE)
+            except ContentMissing as error:
+                errors.append(error)
+
+        waits = threading.Thread(target=read)
+        waits.start()
+        assert reader.pread(5 * PIECE, PIECE) == DATA[5 * PIECE : 6 * PIECE]
+        assert waits.is_alive()
+        waits.join(8)
+    assert "a: no answer for 1.5 s" in errors[0].message
+    release.set()
+
+
 def test_cancelling_is_quick_and_leaves_what_came(
     three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:

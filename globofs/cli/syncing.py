@@ -193,10 +193,11 @@ class _Live:
         if snapshot.error != self._error:
             self._error = snapshot.error
             self._event({"event": "error", "error": self._error}, self._error or "it goes on")
-        for note in self._news(snapshot.notes):
+        for note in snapshot.news(self._noted):
             text = f"{note.peer}: {note.text}" if note.peer else note.text
             line = {"event": "note", "text": note.text, "peer": note.peer, "warning": note.warning}
             self._event(line, text)
+        self._noted = snapshot.notes[-1] if snapshot.notes else self._noted
         for peer in snapshot.status.peers:
             self._peer(peer)
         if self._tree not in (-1, snapshot.tree_serial) and self._context.out.as_json:
@@ -209,14 +210,6 @@ class _Live:
             self._context.out.event(line)
         else:
             self._context.out.say(f"globofs: {safe(text)}")
-
-    def _news(self, notes: tuple[Note, ...]) -> tuple[Note, ...]:
-        """The notes behind the last one told; all, where that has gone out of sight."""
-        last, self._noted = self._noted, notes[-1] if notes else self._noted
-        for place in range(len(notes) - 1, -1, -1):
-            if notes[place] is last:
-                return notes[place + 1 :]
-        return notes
 
     def _peer(self, peer: PeerStatus) -> None:
         """A line when it came to rest in another way than before, not for every record."""

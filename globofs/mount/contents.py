@@ -10,16 +10,18 @@ from __future__ import annotations
 import errno
 import queue
 import threading
+import time
 from bisect import bisect_right
 from collections import OrderedDict
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from globofs.errors import GlobofsError
+from globofs.errors import ContentMissing, GlobofsError
 from globofs.mount.namespace import fail
 from globofs.store.versions import blocks_by_id
 
 if TYPE_CHECKING:
+    from globofs.mount.messages import Messages
     from globofs.store.views import Block
     from globofs.sync.pull import FileReader
     from globofs.volume import Volume
@@ -30,6 +32,8 @@ _AHEAD = 3
 _WORKERS = 2
 _AT_ONCE_BYTES = 128 << 10
 """A block of up to so many bytes is asked for whole, so there is no use in keeping it."""
+_VAIN_SECONDS = 1.0
+"""The kernel asks again for what it did not get: so long the answer is the same at once."""
 
 
 class _Coming:
@@ -43,8 +47,10 @@ class _Coming:
 class Contents:
     """Plain blocks that were just read or will be read next, for all open files together."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, messages: Messages) -> None:
+        """`messages` hears of content that nobody could give."""
         self.volume = volume
+        self.messages = messages
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
@@ -130,7 +136,8 @@ class VersionReader:
         self._starts = list(accumulate((block.size for block in self._blocks), initial=0))
         self._asked = 0  # blocks before this one were read, or asked for ahead
         self._remote: FileReader | None = None
-        self._pulling = threading.Lock()
+        self._vain: dict[int, tuple[float, ContentMissing]] = {}
+        self._opening = threading.Lock()
 
     def pread(self, offset: int, size: int) -> bytes:
         """Up to `size` bytes from `offset`; fewer only at the end. Raises `ContentMissing`."""
@@ -166,20 +173,32 @@ class VersionReader:
 
     def _pulled(self, at: int) -> bytes:
         """A block that is not here: from a peer, with the next ones on their way."""
-        with self._pulling:
+        since, before = self._vain.get(at, (0.0, None))
+        if before is not None and time.monotonic() - since < _VAIN_SECONDS:
+            raise ContentMissing(**before.fields)
+        try:
+            data = self._peers().pread(self._starts[at], self._blocks[at].size)
+        except ContentMissing as error:
+            self._vain[at] = (time.monotonic(), error)
+            self._contents.messages.warn(error.message)
+            raise
+        self._contents.keep(self._blocks[at], data)
+        return data
+
+    def _peers(self) -> FileReader:
+        with self._opening:
             if self._remote is None:
                 volume = self._contents.volume
                 version = volume.view().version_by_id(self._version)
                 if version is None:
                     raise fail(errno.EIO)
-                self._remote = volume.reader(version)
-            data = self._remote.pread(self._starts[at], self._blocks[at].size)
-        self._contents.keep(self._blocks[at], data)
-        return data
+                patience = volume.node.config.readtimeout_seconds
+                self._remote = volume.reader(version, patience=patience)
+            return self._remote
 
     def close(self) -> None:
         """Let go of what is on its way."""
-        with self._pulling:
+        with self._opening:
             if self._remote is not None:
                 self._remote.close()
                 self._remote = None

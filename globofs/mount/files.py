@@ -10,7 +10,6 @@ import time
 from typing import TYPE_CHECKING
 
 from globofs.errors import GlobofsError
-from globofs.mount.contents import Contents
 from globofs.mount.inode import Handle, Inode
 from globofs.mount.namespace import Namespace, as_os_error, fail
 from globofs.store.scratch import Scratch
@@ -18,16 +17,23 @@ from globofs.store.scratch import Scratch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from globofs.mount.contents import Contents
     from globofs.mount.inode import Attributes
 
 
 class Files:
     """The table of open files. Any thread may call it."""
 
-    def __init__(self, space: Namespace, ready: Callable[[], None], commit_seconds: float) -> None:
+    def __init__(
+        self,
+        space: Namespace,
+        contents: Contents,
+        ready: Callable[[], None],
+        commit_seconds: float,
+    ) -> None:
         """`ready` is called when something can be recorded; it must not block."""
         self.space = space
-        self.contents = Contents(space.volume)
+        self.contents = contents
         self.ready = ready
         self.commit_seconds = commit_seconds
         self._handles: dict[int, Handle] = {}

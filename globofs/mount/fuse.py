@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mfusepy
 
 from globofs.errors import GlobofsError
+from globofs.mount import libfuse
 from globofs.mount.inode import Attributes, Inode
 from globofs.mount.namespace import as_os_error, fail
 from globofs.mount.past import Past, Place, is_past
@@ -60,6 +61,9 @@ class VolumeFuse(mfusepy.Operations):
 
     def init_with_config(self, conn_info: Any, config_3: Any) -> None:
         """libfuse is ready. Open files are told by their number, not by their path."""
+        if conn_info is not None:
+            conn_info.max_background = libfuse.BACKGROUND
+            conn_info.congestion_threshold = libfuse.BACKGROUND * 3 // 4
         if config_3 is not None:
             config_3.nullpath_ok = 1
             config_3.entry_timeout = config_3.attr_timeout = _KERNEL_CACHE_SECONDS

@@ -16,7 +16,11 @@ from globofs.errors import Unsupported
 _CHOICE = "FUSE_LIBRARY_PATH"
 _LIBRARIES = ("libfuse3.so.4", "libfuse3.so.3")
 """libfuse from 3.17 on, and before."""
-_THREADS = 16
+_IDLE_THREADS = 16
+_THREADS = 128
+"""Reads that wait for a peer hold a thread each; all others shall find one meanwhile."""
+BACKGROUND = 128
+"""Reads ahead, of all files together, that the kernel has under way before it holds others back."""
 
 
 def fuse() -> ModuleType:
@@ -61,7 +65,7 @@ def need() -> None:
 def thread_options() -> dict[str, Any]:
     """How many threads of libfuse serve requests, in words that this libfuse knows."""
     module = fuse()
-    options: dict[str, Any] = {"max_idle_threads": _THREADS}
+    options: dict[str, Any] = {"max_idle_threads": _IDLE_THREADS}
     if (module.fuse_version_major, module.fuse_version_minor) >= (3, 12):
         options["max_threads"] = _THREADS
     return options

@@ -19,6 +19,7 @@ from globofs.store import intent as intents
 
 if TYPE_CHECKING:
     from globofs.mount.fuse import VolumeFuse
+    from globofs.mount.messages import Messages
     from globofs.mount.recorder import Recorder
     from globofs.volume import Volume
 
@@ -74,25 +75,29 @@ def mount(
     """
     libfuse.need()
     place = check_place(volume.directory, mountpoint)
+    from globofs.mount.contents import Contents
     from globofs.mount.files import Files
     from globofs.mount.fuse import VolumeFuse
+    from globofs.mount.messages import Messages
     from globofs.mount.namespace import Namespace
     from globofs.mount.past import Past
     from globofs.mount.recorder import Recorder, open_directory, recover
 
+    messages = Messages(volume.node, place, emit)
     log: intents.IntentLog | None = None
     if not volume.readonly:
-        recover(volume, emit)
+        recover(volume, messages)
         log = intents.IntentLog(open_directory(volume), f"{os.getpid()}-{secrets.token_hex(3)}")
         log.say_where(place)
     space = Namespace(volume, log)
-    recorder = Recorder(space, place, emit)
-    files = Files(space, recorder.ready, volume.node.config.commit_seconds)
+    recorder = Recorder(space, place, messages)
+    contents = Contents(volume, messages)
+    files = Files(space, contents, recorder.ready, volume.node.config.commit_seconds)
     recorder.open_paths = files.open_paths
     face = VolumeFuse(space, files, recorder, Past(volume))
     clean = False
     try:
-        _serve(volume, face, recorder, place, on_ready, sync, allow_other)
+        _serve(volume, face, recorder, place, messages if sync else None, on_ready, allow_other)
         if log is not None:
             recorder.close()
         clean = True
@@ -106,16 +111,18 @@ def _serve(
     face: VolumeFuse,
     recorder: Recorder,
     place: str,
+    messages: Messages | None,
     on_ready: Callable[[], None] | None,
-    sync: bool,
     allow_other: bool,
 ) -> None:
+    """Without `messages`, which hears what the engine has to say, there is no engine."""
     from globofs.engine import Engine
     from globofs.mount.binding import VolumeBinding
 
-    engine = Engine(volume) if sync else None
+    engine = Engine(volume, label="mount") if messages is not None else None
     face.on_mounted = on_ready
-    if engine is not None:
+    if engine is not None and messages is not None:
+        engine.subscribe(messages.follow)
         engine.start()
     if not volume.readonly:
         recorder.start()

@@ -107,6 +107,8 @@ class PeerPool:
         self._abandoned: set[Call[Any]] = set()
         self._stuck_since: float | None = None
         self._closed = False
+        self.answered = 0.0
+        """When a call last ended by itself, by the monotonic clock; 0 before the first."""
 
     @property
     def stuck_seconds(self) -> float:
@@ -217,6 +219,7 @@ class PeerPool:
                 call.heard = time.monotonic()
                 self._running.add(call)
             call.run()
+            self.answered = time.monotonic()
             with self._lock:
                 self._outstanding -= 1
                 self._running.discard(call)

@@ -6,6 +6,7 @@ has lost interest in does not hold up another.
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -47,6 +48,13 @@ class Flight:
         self.reasons: list[str] = []
         self.hedge_at = 0.0
 
+    def heard(self, began: float) -> float:
+        """When somebody who is asked last gave a sign of life; `began` if nobody did since."""
+        with self.lock:
+            calls = list(self.calls)
+        signs = [max(call.heard or 0.0, peer.pool.answered) for peer, call in calls]
+        return max([began, *signs])
+
 
 class Driver:
     """One caller that waits for flights. Not for several threads."""
@@ -81,19 +89,27 @@ class Driver:
             self._release(flight)
         return ended
 
-    def bytes_of(self, flight: Flight) -> bytes:
-        """Wait for one block. Raises `ContentMissing` or `Interrupted`."""
+    def bytes_of(self, flight: Flight, patience: float = math.inf) -> bytes:
+        """Wait for one block. Raises `Interrupted`, and `ContentMissing` when nobody holds it, or
+        when none of the peers that were asked gave a sign of life for `patience` seconds."""
+        began = self.puller.node.clock.monotonic()
+        reasons = flight.reasons
         while not self.puller.step(flight):
             if self.cancelled():
                 raise Interrupted()
-            self._event.wait(_WAIT_SECONDS)
+            self._event.wait(min(_WAIT_SECONDS, patience))
             self._event.clear()
+            if self.puller.node.clock.monotonic() - flight.heard(began) > patience:
+                silent = [peer.name for peer, _ in flight.calls]
+                reasons = [*reasons, f"{', '.join(silent)}: no answer for {patience:g} s"]
+                break
+        plain = flight.plain
         self._release(flight)
         for text in flight.reasons:
             self.puller.emit(Problem(flight.wanted.path, text, warning=True))
-        if flight.plain is None:
-            raise self.puller.missing(flight.wanted, reasons=flight.reasons)
-        return flight.plain
+        if plain is None:
+            raise self.puller.missing(flight.wanted, reasons=reasons)
+        return plain
 
     def drop(self, flight: Flight) -> None:
         """Stop waiting for one block."""

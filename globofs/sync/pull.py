@@ -10,6 +10,7 @@ it waits.
 from __future__ import annotations
 
 import errno
+import math
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
@@ -37,7 +38,7 @@ from globofs.peerio.pool import Call
 from globofs.store.node import Node
 from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
-from globofs.store.views import Version
+from globofs.store.views import Block, Version
 from globofs.sync._flight import Driver, Flight, Pulled, Wanted
 
 _HEDGE_LEAST_SECONDS = 0.25
@@ -360,10 +361,17 @@ class _Queue:
 class FileReader:
     """Random access to the content of one version; pulls what is missing, reads ahead.
 
-    For one thread at a time. The last blocks read are kept, so small reads cost one decoding.
+    Any number of threads may read at once, and none waits for what another has asked for. The
+    last blocks read are kept, so small reads cost one decoding. `patience`: see `Driver.bytes_of`.
     """
 
-    def __init__(self, puller: Puller, version: Version, cancelled: Cancelled = never) -> None:
+    def __init__(
+        self,
+        puller: Puller,
+        version: Version,
+        cancelled: Cancelled = never,
+        patience: float = math.inf,
+    ) -> None:
         self.puller = puller
         self.version = version
         listed = blocks_of(puller.node.index, version.row)
@@ -371,7 +379,10 @@ class FileReader:
         self._unknown = {block.id for block, held in listed if not held}
         self._given: list[tuple[bytes, int]] = []  # here, though nobody told the index
         self.size = version.size
+        self._patience = patience
+        self._cancelled = cancelled
         self._starts = list(accumulate((block.size for block in self.blocks), initial=0))
+        self._lock = threading.Lock()  # of what follows; never held while waiting for a peer
         self._cache: OrderedDict[int, bytes] = OrderedDict()
         self._ahead: dict[int, Flight] = {}
         self._driver = puller.driver(cancelled)
@@ -399,12 +410,13 @@ class FileReader:
 
     def close(self) -> None:
         """Stop reading ahead."""
-        if self._given and not self.puller.node.readonly:
-            self.puller.node.index.mark_held(self._given)
-        self._given = []
-        self._driver.close()
-        self._ahead.clear()
-        self._cache.clear()
+        with self._lock:
+            if self._given and not self.puller.node.readonly:
+                self.puller.node.index.mark_held(self._given)
+            self._given = []
+            self._driver.close()
+            self._ahead.clear()
+            self._cache.clear()
 
     def __enter__(self) -> FileReader:
         return self
@@ -413,34 +425,48 @@ class FileReader:
         self.close()
 
     def _block(self, at: int, keep: bool = True) -> bytes:
-        cached = self._cache.get(at)
-        if cached is not None:
-            self._cache.move_to_end(at)
-            return cached
-        if self._driver.cancelled():
+        with self._lock:
+            cached = self._cache.get(at)
+            if cached is not None:
+                self._cache.move_to_end(at)
+                return cached
+            coming = at in self._ahead
+        if self._cancelled():
             raise Interrupted()
-        block = self.blocks[at]
-        flight = self._ahead.pop(at, None)
-        data = None if flight is not None else self.puller.held(block.id, block.size)
-        if data is not None and block.id in self._unknown:
-            self._unknown.discard(block.id)
-            self._given.append((block.id, block.size))
+        data = None if coming else self._held(self.blocks[at])
         if data is None:
-            if flight is None:
-                flight = self._driver.start(self._wanted(at))
-            if at == self._expected:
-                self._read_ahead(at)
-            try:
-                data = self._driver.bytes_of(flight)
-            except ContentMissing:
-                self._want()
-                raise
-        self._expected = at + 1
-        if keep:
-            self._cache[at] = data
-            while len(self._cache) > _READER_BLOCKS:
-                self._cache.popitem(last=False)
+            data = self._pulled(at)
+        with self._lock:
+            self._expected = at + 1
+            if keep:
+                self._cache[at] = data
+                while len(self._cache) > _READER_BLOCKS:
+                    self._cache.popitem(last=False)
         return data
+
+    def _held(self, block: Block) -> bytes | None:
+        data = self.puller.held(block.id, block.size)
+        if data is not None and block.id in self._unknown:
+            with self._lock:
+                self._unknown.discard(block.id)
+                self._given.append((block.id, block.size))
+        return data
+
+    def _pulled(self, at: int) -> bytes:
+        driver = self.puller.driver(self._cancelled)
+        flight = driver.start(self._wanted(at))  # the one read ahead, if there is one
+        try:
+            with self._lock:
+                if at in self._ahead:
+                    self._driver.drop(self._ahead.pop(at))
+                if at == self._expected:
+                    self._read_ahead(at)
+            return driver.bytes_of(flight, self._patience)
+        except ContentMissing:
+            self._want()
+            raise
+        finally:
+            driver.drop(flight)
 
     def _want(self) -> None:
         """What was asked for and could not be had stays wanted: a later sync brings it."""

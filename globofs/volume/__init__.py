@@ -6,6 +6,7 @@ stand in families beside this module (`files`, `moving`, `care`); `Volume` is ma
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -273,11 +274,12 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         Raises ContentMissing where nobody reachable holds a block."""
         return self.puller.iter_version(version, cancelled)
 
-    def reader(self, version: Version) -> FileReader:
-        """Random access to the content of a version, for as long as it is open."""
+    def reader(self, version: Version, *, patience: float = math.inf) -> FileReader:
+        """Random access to the content of a version, for as long as it is open; a read gives up
+        when no peer gave a sign of life for `patience` seconds."""
         from globofs.sync.pull import FileReader
 
-        return FileReader(self.puller, version)
+        return FileReader(self.puller, version, patience=patience)
 
     def read_held(self, version: Version, limit: int) -> bytes | None:
         """The first `limit` bytes if they are all here; None otherwise. Touches no peer."""
