@@ -7,9 +7,12 @@ import sys
 import time
 
 from tests.benchmarks import measure
-from tests.benchmarks.jobs import JOBS, US, Bench, Result, version_of, working_directory
-from tests.benchmarks.measure import Figures
+from tests.benchmarks.bench import US, Bench, Result, working_directory
+from tests.benchmarks.measure import Figures, version_of
 from tests.benchmarks.peers import PEERS
+from tests.benchmarks.table import JOBS
+
+OTHERS = (*PEERS, "rsync", "syncthing")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -21,7 +24,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--warm", action="store_true", help="leave the page cache alone")
     parser.add_argument("--scale", type=float, default=1.0, help="of the sets' sizes (1.0)")
     parser.add_argument("--rounds", type=int, default=1, help="of us and peers in turn (1)")
-    parser.add_argument("--peers", default=",".join(PEERS), help="comma separated; `-` for none")
+    parser.add_argument("--peers", default=",".join(OTHERS), help="comma separated; `-` for none")
     parser.add_argument("--work", help="directory for sets and volumes; kept")
     args = parser.parse_args(words)
     if args.list or not args.names:
@@ -35,7 +38,7 @@ def main(words: list[str] | None = None) -> int:
     scale = 0.01 if args.quick else args.scale
     only = frozenset(args.peers.split(","))
     bench = Bench(working_directory(args.work), scale, 1 if args.quick else args.rounds, only)
-    for peer in sorted(only & PEERS.keys()):
+    for peer in sorted(only.intersection(OTHERS)):
         print(f"{peer}: {version_of(peer)}")
     measure.cold = not (args.quick or args.warm)
     if not measure.drop_caches():

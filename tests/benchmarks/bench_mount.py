@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from tests.benchmarks.measure import REPOSITORY, Figures, environment, ours
 
 if TYPE_CHECKING:
-    from tests.benchmarks.jobs import Bench, Result
+    from tests.benchmarks.bench import Bench, Result
 
 US = "globofs"
 PASSTHROUGH = "passthrough"

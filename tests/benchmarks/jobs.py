@@ -1,92 +1,25 @@
-"""The rows of the table of goals, each a function that fills `Figures`; `JOBS` names them."""
+"""Rows of the table of goals: storing, restoring, looking again, and what costs nothing."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks import sets
+from tests.benchmarks.bench import US, Bench, Result
 from tests.benchmarks.measure import (
     REPOSITORY,
     Figures,
-    Run,
     attempt,
     drop_caches,
     environment,
     ours,
     run,
     said,
+    traced,
 )
-from tests.benchmarks.peers import PEERS, Peer, disk_bytes
-
-US = "globofs"
-
-
-@dataclass
-class Bench:
-    """Where to work, how large, how often, and what was used most."""
-
-    work: Path
-    scale: float
-    rounds: int
-    only: frozenset[str]  # peers that may be run
-    memory: int = 0
-
-    def set(self, name: str) -> Path:
-        """A set of files."""
-        return sets.make(name, self.work, self.scale)
-
-    def fresh(self, name: str) -> Path:
-        """A path in the working directory where nothing lies.
-
-        What lay there goes to the trash: ext4 looks long for inodes where many were just deleted.
-        """
-        path = self.work / name
-        if path.exists():
-            trash = self.work / "trash"
-            trash.mkdir(exist_ok=True)
-            path.rename(trash / f"{time.monotonic_ns()}")
-        return path
-
-    def empty_trash(self) -> None:
-        """Delete what `fresh` moved away."""
-        shutil.rmtree(self.work / "trash", ignore_errors=True)
-
-    def ours(self, job: str, *args: str | Path) -> Run:
-        """One of our jobs, with cold caches; its memory is remembered."""
-        drop_caches()
-        done = ours(job, *args)
-        self.memory = max(self.memory, done.memory_bytes)
-        return done
-
-    def peers(self, figures: Figures, *names: str) -> list[Peer]:
-        """Fresh repositories of those peers that are installed; the others are noted."""
-        found: list[Peer] = []
-        for name in names:
-            kind = PEERS[name]
-            why = "was not asked for" if name not in self.only else kind.why_not()
-            if why:
-                figures.skipped[name] = why
-                continue
-            peer = kind(self.work)
-            peer.begin()
-            found.append(peer)
-        return found
-
-
-Result = dict[str, Figures]
-
-
-def _volume(bench: Bench, name: str = "volume", chunking: str = "cdc") -> Path:
-    path = bench.fresh(name)
-    ours("init", path, chunking)
-    return path
+from tests.benchmarks.peers import disk_bytes
 
 
 def _three(bench: Bench, name: str, *peers: str) -> Result:
@@ -96,7 +29,7 @@ def _three(bench: Bench, name: str, *peers: str) -> Result:
     source = bench.set(name)
     target = bench.work / "restored"
     for _ in range(bench.rounds):
-        volume = _volume(bench)
+        volume = bench.volume()
         done = bench.ours("add", volume, source)
         first.take(US, done)
         safe.note(US, said(done, "safe"))
@@ -152,7 +85,7 @@ def many(bench: Bench) -> Result:
     """100,000 files of which none changed: ≤ 0.5 restic."""
     again = Figures()
     source = bench.set("N")
-    volume = _volume(bench)
+    volume = bench.volume()
     ours("add", volume, source)
     others = bench.peers(again, "restic")
     for peer in others:
@@ -171,7 +104,7 @@ def edits(bench: Bench) -> Result:
     found = sets.edits(bench.work, bench.scale)
     inside = bench.fresh("edited")
     inside.mkdir()
-    volume = _volume(bench)
+    volume = bench.volume()
     others = bench.peers(took, "casync", "borg")
     for version in found:
         shutil.copyfile(version, inside / "file")
@@ -189,27 +122,6 @@ def _blocks_bytes(volume: Path) -> int:
     return disk_bytes(volume / "local" / "hashes")
 
 
-def bring(bench: Bench) -> Result:
-    """5,000 small files and 512 MiB to a second node: ≤ 1.0 of `rsync -a`."""
-    took = Figures()
-    source = bench.set("B")
-    why = "" if shutil.which("rsync") else "is not installed"
-    took.skipped["syncthing"] = "needs its own network set-up, see the manual comparison"
-    for _ in range(bench.rounds):
-        one, two = bench.fresh("one"), bench.fresh("two")
-        ours("pair", one, two)
-        ours("add", one, source)
-        ours("sync", one)
-        took.take(US, bench.ours("sync", two, "mirror"))
-        if why:
-            took.skipped["rsync"] = why
-            continue
-        copy = bench.fresh("copy")
-        drop_caches()
-        took.take("rsync", run(["rsync", "-a", f"{source}/", f"{copy}/"]))
-    return {"brought": took}
-
-
 def change(bench: Bench) -> Result:
     """A small change is readable at a second node: ≤ 0.2 s with change notification."""
     took = Figures()
@@ -223,12 +135,14 @@ def change(bench: Bench) -> Result:
 
 
 def round_(bench: Bench) -> Result:
-    """A sync round with nothing new, a large volume: < 50 ms and < 50 system calls a peer."""
+    """A sync round with nothing new at 200,000 files: < 50 ms and < 50 system calls a peer."""
     took, calls, all_calls = Figures(), Figures("calls"), Figures("calls")
     one, two = bench.fresh("one"), bench.fresh("two")
     ours("pair", one, two)
-    ours("add", one, bench.set("N"))
-    for volume in (one, two, one, two):
+    ours("load", one, str(max(1000, int(200_000 * bench.scale))))
+    ours("sync", one)
+    ours("hear", two)
+    for volume in (two, one, two):
         ours("sync", volume)
     done = bench.ours("rounds", one, "20")
     took.note(US, said(done, "seconds"))
@@ -248,24 +162,17 @@ def _calls(volume: Path, peer: Path, trace: Path) -> tuple[float, float]:
 
     Those for memory, for threads, and for waiting are left out.
     """
-    command = [sys.executable, "-m", "tests.benchmarks.ours", "rounds", str(volume), "5"]
-    wanted = "trace=%file,%desc"
-    run(
-        ["strace", "-f", "-q", "-y", "-o", str(trace), "-e", wanted, *command],
-        cwd=REPOSITORY,
-        env=environment(),
-    )
-    lines = trace.read_text(errors="replace").splitlines()
+    lines = traced(trace, "%file,%desc", "rounds", volume, "5")
     begin = next(n for n, line in enumerate(lines) if "globofs-rounds-begin" in line)
     end = next(n for n, line in enumerate(lines) if "globofs-rounds-end" in line)
-    inside = [line for line in lines[begin + 1 : end] if "resumed>" not in line]
+    inside = lines[begin + 1 : end]
     return len(inside) / 5, sum(str(peer) in line for line in inside) / 5
 
 
 def start(bench: Bench) -> Result:
     """`globofs ls`: ≤ 4 × bare Python with json, sqlite3, hashlib, argparse."""
     took = Figures()
-    volume = _volume(bench)
+    volume = bench.volume()
     ours("add", volume, bench.set("S"))
     bare = [sys.executable, "-c", "import json, sqlite3, hashlib, argparse"]
     listing = [sys.executable, "-m", "globofs", "ls"]
@@ -278,7 +185,7 @@ def start(bench: Bench) -> Result:
 def rebuild(bench: Bench) -> Result:
     """The index made again from the journals: 30,000 records a second."""
     rate = Figures("records/s")
-    volume = _volume(bench)
+    volume = bench.volume()
     ours("add", volume, bench.set("N"))
     for _ in range(bench.rounds):
         rate.note(US, said(bench.ours("rebuild", volume), "rate"))
@@ -286,32 +193,13 @@ def rebuild(bench: Bench) -> Result:
     return {"rate": rate}
 
 
-JOBS: dict[str, Callable[[Bench], Result]] = {
-    "large": large,
-    "small": small,
-    "library": library,
-    "many": many,
-    "edits": edits,
-    "bring": bring,
-    "change": change,
-    "round": round_,
-    "start": start,
-    "rebuild": rebuild,
-}
-
-
-def version_of(program: str) -> str:
-    """The first line a program says of its version, for the record."""
-    flag = "version" if program in ("restic", "git-annex") else "--version"
-    try:
-        told = subprocess.run([program, flag], capture_output=True, text=True, timeout=10)
-    except OSError:
-        return "absent"
-    return (told.stdout.splitlines() or ["?"])[0].strip()[:60]
-
-
-def working_directory(given: str | None) -> Path:
-    """Where sets and volumes lie: `given`, or below the temporary directory."""
-    path = Path(given or os.path.join(os.environ.get("TMPDIR", "/tmp"), "globofs-benchmarks"))
-    path.mkdir(parents=True, exist_ok=True)
-    return path.resolve()
+def ui(bench: Bench) -> Result:
+    """The terminal UI: first paint < 0.5 s; key to paint < 50 ms (p95) while a sync runs."""
+    parts = ["start", "keys"] if bench.scale >= 0.1 else ["start"]
+    told = run(
+        [sys.executable, "-m", "tests.benchmarks.bench_ui", *parts],
+        cwd=REPOSITORY,
+        env=environment(),
+    )
+    print("  " + told.output.strip().replace("\n", "\n  "))
+    return {}

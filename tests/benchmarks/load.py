@@ -20,10 +20,11 @@ from pathlib import Path
 from globofs.format.manifest import Block
 from globofs.store.clock import boot_id
 from globofs.store.commit import Draft
+from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.volume import Volume
-from tests.benchmarks.jobs import working_directory
-from tests.benchmarks.measure import environment, own_memory
+from tests.benchmarks.bench import US, Bench, Result, working_directory
+from tests.benchmarks.measure import Figures, environment, own_memory
 
 ONE_DIRECTORY = 100_000
 OPERATION_VERSIONS = 10_000
@@ -59,7 +60,11 @@ def fill(volume: Volume, files: int, versions: int) -> None:
         rate = files / (time.monotonic() - begin)
         print(f"  {(serial + 1) * files} versions, {rate:.0f} a second", flush=True)
 
-    # As if it had been built: half an hour of making directories.
+    as_if_built(node)
+
+
+def as_if_built(node: Node) -> None:
+    """Believe that everything known stands in `root/`: half an hour of making directories."""
     newest = node.index.one("SELECT max(row) FROM version")[0]
     node.index.set_meta("tree_row", newest)
     node.index.set_meta("tree_row_synced", newest)
@@ -109,8 +114,8 @@ def looks(path: Path) -> None:
     print(f"  memory of all that: {own_memory() / 2**20:.0f} MiB")
 
 
-def giant(work: Path, size: int) -> None:
-    """A sparse file of `size` bytes is added and read back, in constant memory."""
+def giant(work: Path, size: int) -> Iterator[tuple[str, float, int]]:
+    """A sparse file of `size` bytes is added and read back: what, seconds, and most bytes held."""
     source, path = work / "giant", work / "giant-volume"
     shutil.rmtree(path, ignore_errors=True)
     with open(source, "wb") as file:
@@ -120,7 +125,7 @@ def giant(work: Path, size: int) -> None:
     program = (
         "import sys\nfrom globofs.cli.main import main\ncode = main(sys.argv[1:])\n"
         "told = open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]\n"
-        "print(int(told) // 1024, 'MiB', file=sys.stderr)\nsys.exit(code)"
+        "print(int(told), file=sys.stderr)\nsys.exit(code)"
     )
     for words in (["add", str(source)], ["cat", "giant"]):
         begin = time.monotonic()
@@ -131,10 +136,24 @@ def giant(work: Path, size: int) -> None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            check=True,
         )
-        last = (done.stderr.strip().splitlines() or ["?"])[-1]
-        print(f"  {words[0]} of {size} bytes: {time.monotonic() - begin:.1f} s, {last}", flush=True)
+        took = time.monotonic() - begin
+        yield words[0], took, int(done.stderr.strip().splitlines()[-1]) * 1024
     os.unlink(source)
+    shutil.rmtree(path)
+
+
+def memory(bench: Bench) -> Result:
+    """A sparse file of 10 GB added and read back, and one a tenth of it: < 150 MB, and the same."""
+    result: Result = {}
+    whole = max(2**26, int(10 * 2**30 * bench.scale))
+    for who, size in (("a tenth", whole // 10), (US, whole)):
+        for what, _, held in giant(bench.work, size):
+            result.setdefault(f"memory of {what}", Figures("MB")).note(who, held / 1e6)
+    for figures in result.values():
+        figures.note("goal", 150)
+    return result
 
 
 def main() -> int:
@@ -154,8 +173,8 @@ def main() -> int:
             fill(volume, args.files, args.versions)
         making.rename(path)
     looks(path)
-    if args.giant:
-        giant(work, args.giant)
+    for what, took, held in giant(work, args.giant) if args.giant else ():
+        print(f"  {what} of {args.giant} bytes: {took:.1f} s, {held / 2**20:.0f} MiB", flush=True)
     return 0
 
 

@@ -75,6 +75,28 @@ def ours(job: str, *args: str | Path) -> Run:
     return run(command, cwd=REPOSITORY, env=environment())
 
 
+def traced(trace: Path, wanted: str, job: str, *args: str | Path) -> list[str]:
+    """The system calls `wanted` of one job of ours, as lines of strace, each call once."""
+    command = [sys.executable, "-m", "tests.benchmarks.ours", job, *map(str, args)]
+    run(
+        ["strace", "-f", "-q", "-y", "-o", str(trace), "-e", f"trace={wanted}", *command],
+        cwd=REPOSITORY,
+        env=environment(),
+    )
+    lines = trace.read_text(errors="replace").splitlines()
+    return [line for line in lines if "resumed>" not in line]
+
+
+def version_of(program: str) -> str:
+    """The first line a program says of its version, for the record."""
+    flag = "version" if program in ("restic", "git-annex") else "--version"
+    try:
+        told = subprocess.run([program, flag], capture_output=True, text=True, timeout=10)
+    except OSError:
+        return "absent"
+    return (told.stdout.splitlines() or ["?"])[0].strip()[:60]
+
+
 def said(done: Run, key: str) -> float:
     """A figure that a job of ours printed as `key=value`."""
     for line in done.output.splitlines():

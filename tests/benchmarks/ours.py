@@ -20,11 +20,10 @@ def _since_start() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _init(volume: str, *options: str) -> None:
+def _init(volume: str) -> None:
     from globofs.volume import Volume
 
-    chunking = options[0] if options else "cdc"
-    Volume.init(volume, chunking=chunking).close()
+    Volume.init(volume).close()
 
 
 def _add(volume: str, *sources: str) -> None:
@@ -72,14 +71,51 @@ def _pair(first: str, second: str) -> None:
         two.peer_add("first", first, yes=True)
 
 
-def _sync(volume: str, *options: str) -> None:
+def _join(volume: str, other: str) -> None:
+    """One volume that knows of another, which does not know of it."""
     from globofs.volume import Volume
 
     with Volume.open(volume) as opened:
-        if "mirror" in options:
-            opened.mirror(b"")
-        else:
-            opened.sync()
+        opened.peer_add("other", other, yes=True)
+
+
+def _sync(volume: str) -> None:
+    from globofs.volume import Volume
+
+    with Volume.open(volume) as opened:
+        opened.sync()
+
+
+def _mirror(volume: str) -> None:
+    """Hear what there is, then have all of it."""
+    from globofs.volume import Volume
+
+    with Volume.open(volume) as opened:
+        opened.sync()
+        done = opened.mirror(b"")
+        print(f"blocks={done.blocks}\nbytes={done.bytes}\nmissing={done.missing}")
+        if done.missing or done.problems:
+            raise SystemExit(f"not all came: {done.problems[:3]}")
+
+
+def _load(volume: str, files: str) -> None:
+    """So many files, committed and not built into `root/`."""
+    from globofs.volume import Volume
+    from tests.benchmarks.load import fill
+
+    with Volume.open(volume) as opened:
+        fill(opened, int(files), int(files))
+
+
+def _hear(volume: str) -> None:
+    """Receive what was pushed here, and say that it was built, which it is not."""
+    from globofs.volume import Volume
+    from tests.benchmarks.load import as_if_built
+
+    with Volume.open(volume) as opened:
+        opened.node.catch_up()
+        as_if_built(opened.node)
+        opened.node.finish()
 
 
 def _rounds(volume: str, count: str) -> None:
@@ -144,7 +180,11 @@ JOBS: dict[str, Callable[..., None]] = {
     "restore": _restore,
     "rebuild": _rebuild,
     "pair": _pair,
+    "join": _join,
     "sync": _sync,
+    "mirror": _mirror,
+    "load": _load,
+    "hear": _hear,
     "rounds": _rounds,
     "change": _change,
 }

@@ -105,7 +105,10 @@ def make(name: str, work: Path, scale: float) -> Path:
 
 
 def edits(work: Path, scale: float) -> list[Path]:
-    """E: ten versions of one file of 128 MiB, bytes inserted near the start, ranges rewritten."""
+    """E: ten versions of one file of 128 MiB, bytes inserted near the start, ranges rewritten.
+
+    The scale makes the file smaller, not the changes: below 1, more of it is stored anew.
+    """
     rng = random.Random(4)
     size = max(2 * MIB, int(128 * MIB * scale))
     data = bytearray(rng.randbytes(size // 2) + text(rng, size // 2))
