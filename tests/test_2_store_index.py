@@ -305,3 +305,27 @@ def test_a_reset_does_not_disturb_a_thread_in_the_middle_of_a_question(index: In
     assert first is not None
     assert len(rows.fetchall()) > 50
     assert index.rows("SELECT id FROM version") == []
+
+
+def test_the_mark_of_change_is_the_same_for_all_threads(tmp_path: Path) -> None:
+    path = str(tmp_path / "index.sqlite")
+    ours, theirs = Index(path), Index(path)
+
+    def mark() -> object:
+        found: list[object] = []
+        thread = threading.Thread(target=lambda: found.append(ours.change_mark()))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    before = mark()
+    for number in range(3):
+        theirs.set_meta("seen", str(number))
+        after = mark()
+        assert after != before, "another process wrote"
+        assert [mark(), ours.change_mark()] == [after, after], "nobody wrote since"
+        before = after
+    ours.set_meta("seen", "ours")
+    assert mark() != before
+    ours.close()
+    theirs.close()

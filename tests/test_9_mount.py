@@ -150,6 +150,20 @@ def test_time_lies_below_dot_globofs(mount: Mounted) -> None:
     assert (m / ".globofs/missing").read_text() == ""
 
 
+def test_a_moment_ahead_keeps_what_was_there_when_it_came(mount: Mounted) -> None:
+    m, at = mount.place, mount.at
+    (m / "f").write_text("before")
+    until(lambda: at("cat", "f", expect=None).out == "before", 10)
+    moment = time.time_ns() + 2 * 10**9
+    place = m / f".globofs/at/{moment // 10**9}.{moment % 10**9:09d}/f"
+    assert place.read_text() == "before"
+    until(lambda: time.time_ns() > moment, 10)
+    (m / "f").write_text("after")
+    until(lambda: at("cat", "f").out == "after", 10)
+    until(lambda: (m / ".globofs/at/0s ago/f").read_text() == "after", 5)
+    assert place.read_text() == "before"
+
+
 def test_unchanged_content_makes_no_version(mount: Mounted) -> None:
     path = mount.place / "same"
     path.write_text("same")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 TOP = b".globofs"
 _MOMENTS_LISTED = 200
 _MOMENTS_KEPT = 8
+_RESTS_SECONDS = 60.0
 
 Listing = Callable[[], Iterator[tuple[bytes, "Kind"]]]
 
@@ -54,7 +56,10 @@ class Past:
 
     def __init__(self, volume: Volume) -> None:
         self.volume = volume
+        self._lock = threading.Lock()
+        self._meant: dict[str, tuple[int, float]] = {}
         self._moments: OrderedDict[int, View] = OrderedDict()
+        self._mark: object = None
         self._missing: tuple[float, bytes] = (0.0, b"")
 
     def find(self, path: bytes) -> Place:
@@ -77,12 +82,13 @@ class Past:
             return _directory(self._list_moments)
         words, _, below = rest.partition(b"/")
         try:
-            moment = parse_time(os.fsdecode(words), time.time_ns())
+            moment = self._moment(os.fsdecode(words))
         except BadTime:
             raise fail(errno.ENOENT, path) from None
         view = self._view(moment)
         if not below:
-            return _directory(lambda: _list(view, b""))
+            facts = Attributes("directory", 0o755, DIRECTORY_BYTES, moment, moment, 2)
+            return Place(facts, listing=lambda: _list(view, b""))
         entry = view.entry(below)
         if entry is None or entry.kind == "deleted":
             raise fail(errno.ENOENT, path)
@@ -98,12 +104,32 @@ class Past:
         for operation in self.volume.operations(limit=_MOMENTS_LISTED):
             yield format_time(operation.last).encode(), "directory"
 
+    def _moment(self, words: str) -> int:
+        """The moment that `words` name. One that moves, `2h ago`, rests while it is looked at, so
+        that whoever copies a tree copies it as it was at one moment. Raises BadTime."""
+        with self._lock:
+            moment, used = self._meant.get(words, (0, -_RESTS_SECONDS))
+            now = time.monotonic()
+            if now - used >= _RESTS_SECONDS:
+                moment = parse_time(words, time.time_ns())
+            if len(self._meant) >= _MOMENTS_LISTED and words not in self._meant:
+                self._meant.clear()
+            self._meant[words] = (moment, now)
+            return moment
+
     def _view(self, moment: int) -> View:
-        view = self._moments.pop(moment, None) or self.volume.view(moment)
-        self._moments[moment] = view
-        while len(self._moments) > _MOMENTS_KEPT:
-            self._moments.popitem(last=False)
-        return view
+        """The tree at a moment: the same as long as nothing changes, for a moment may lie ahead,
+        and what others did before it may still arrive."""
+        mark = self.volume.node.index.change_mark()
+        with self._lock:
+            if mark != self._mark:
+                self._mark = mark
+                self._moments.clear()
+            view = self._moments.pop(moment, None) or self.volume.view(moment)
+            self._moments[moment] = view
+            while len(self._moments) > _MOMENTS_KEPT:
+                self._moments.popitem(last=False)
+            return view
 
     # --- the versions of a file -----------------------------------------------------------------
 

@@ -90,6 +90,7 @@ class Index(BlockTable):
         self._lock = threading.RLock()
         self._opened: list[sqlite3.Connection] = []
         self._generation = 0
+        self._watching: tuple[int, sqlite3.Connection] | None = None
         self._inode = 0
         self._emptied = False  # a damaged file was replaced, and nobody filled the new one yet
         self._memory: sqlite3.Connection | None = None
@@ -343,8 +344,14 @@ class Index(BlockTable):
 
     def change_mark(self) -> tuple[int, int, int]:
         """A value that differs after any process changed the index (for caches)."""
-        data = self.db.execute("PRAGMA data_version").fetchone()[0]
-        return self._generation, self.serial, int(data)
+        thread = self.db
+        with self._lock:
+            if self._watching is None or self._watching[0] != self._generation:
+                # Each connection counts for itself: all threads must ask the same one.
+                watcher = thread if self._memory is not None else self._open()
+                self._watching = (self._generation, watcher)
+            data = self._watching[1].execute("PRAGMA data_version").fetchone()[0]
+            return self._generation, self.serial, int(data)
 
     def meta(self, key: str) -> Any:
         """A value kept beside the tables, or `None`."""
