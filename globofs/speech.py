@@ -98,6 +98,14 @@ def span_words(seconds: float) -> str:
     return f"{left // _DAY}d {left % _DAY // _HOUR}h"
 
 
+def step_words(ns: int) -> str:
+    """The step of a clock, `1 ns`, `10 ms`, `2 s`."""
+    for unit, size in (("s", SECOND_NS), ("ms", 1_000_000), ("us", 1_000)):
+        if ns >= size:
+            return f"{ns // size} {unit}"
+    return f"{ns} ns"
+
+
 # --- times shown ------------------------------------------------------------------------------
 
 

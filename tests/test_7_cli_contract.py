@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -462,15 +463,72 @@ def test_a_sync_by_another_process_does_not_wait_for_a_peer_whose_clients_sleep(
         assert asked["peers"][0]["outgoing"] > 0
 
 
-def test_doctor_says_what_does_not_work_in_a_sentence(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+DOCTOR = (
+    "name path file_system network writable append exclusive_create rename rename_over symlink"
+    " lock case_sensitive names mtime_step_ns events latency_seconds write_rate read_rate"
+    " clock_ahead_seconds free_bytes problems lacks advice"
+)
+
+
+def test_doctor_looks_at_the_node_and_each_peer(world: World) -> None:
+    before = {place: sorted(os.listdir(place)) for place in (world.top / "v", world.top / "w")}
     report = world.here("doctor", "--json").json
     assert [one["name"] for one in report] == ["this node", "nas"]
-    assert all(one["free_bytes"] > 0 for one in report)
+    for one in report:
+        assert set(one) >= set(DOCTOR.split())
+        assert one["free_bytes"] > 0
+        assert one["events"] is True, "these are local disks"
+    shown = world.here("doctor").lines
+    assert shown[0].split() == ["this", "node", "nas"]
+    assert any(line.split() == ["changes", "are", "announced", "yes", "yes"] for line in shown)
+    assert before == {place: sorted(os.listdir(place)) for place in before}, "nothing is left"
+
+
+ADVICE = [
+    ({"writable": False, "problems": ("nothing can be written there",)}, "can be written there"),
+    ({"lock": False, "problems": ("locks: Not supported",)}, "the volume can be read here, not"),
+    ({"symlink": False}, "`links=no` in the config"),
+    ({"rename_over": False}, "keep the volume elsewhere"),
+    ({"case_sensitive": False}, "names that differ in case only become one file there"),
+    ({"latency_seconds": 0.2}, "each small file is slow there"),
+    ({"problems": ("the clock there is 60 s ahead of ours; set them right",)}, "set them right"),
+]
+
+
+@pytest.mark.parametrize(
+    ("found", "sentence"), ADVICE, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_doctor_advises_in_sentences(
+    world: World, monkeypatch: pytest.MonkeyPatch, found: dict[str, object], sentence: str
+) -> None:
     from globofs.peerio import probe as module
 
-    broken = module.ProbeReport("/x", "nfs", True, problems=("nothing can be written there",))
-    monkeypatch.setattr(module, "probe", lambda place: broken)
-    assert "note: nothing can be written there" in world.here("doctor", expect=1).out
-    assert world.here("doctor", "--json", expect=1).json[0]["problems"] == list(broken.problems)
+    report = replace(module.probe(str(world.top)), **found)  # type: ignore[arg-type]
+    monkeypatch.setattr(module, "probe", lambda place: report)
+    status = int(bool({"writable", "lock", "symlink", "rename_over"} & set(found)))
+    ran = world.here("doctor", expect=status)
+    assert any(line.startswith("this node: ") and sentence in line for line in ran.lines)
+    told = world.here("doctor", "--json", expect=status).json[0]
+    assert any(sentence in one for one in told["advice"])
+
+
+def test_doctor_says_where_changes_are_not_announced(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from globofs.engine import watch
+
+    monkeypatch.setattr(watch, "blind_to_others", lambda path: "nfs4 does not announce")
+    assert [one["events"] for one in world.here("doctor", "--json").json] == [False, False]
+    assert "changes are noticed by looking (poll= in the config)" in world.here("doctor").out
+
+
+def test_doctor_says_how_a_peer_is_that_cannot_be_looked_at(tmp_path: Path) -> None:
+    at = make(tmp_path / "v", "n")
+    make(tmp_path / "w", "nas")
+    at("peer", "add", "nas", tmp_path / "w")
+    os.rename(tmp_path / "w", tmp_path / "gone")
+    assert "nas: offline: " in at("doctor").err
+    own, nas = at("doctor", "--json").json
+    assert own["lacks"] == []
+    assert nas["name"] == "nas"
+    assert nas["error"].startswith("offline: ")

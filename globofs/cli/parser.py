@@ -281,7 +281,7 @@ _TABLE: Final = (
     Command("umount", "end a mount", "other", _umount, volume=False, json=False),
     Command("ui", "the terminal UI", "other", _ui, peers=True, json=False),
     Command("demo", "three nodes to play with", "other", _demo, volume=False, json=False),
-    Command("doctor", "what works here, and what does not", "care", _doctor, peers=True),
+    Command("doctor", "what works here, and what does not", "doctor", _doctor, peers=True),
     Command("completion", "completion for a shell", "other", _completion, volume=False, json=False),
 )
 COMMANDS: Final = {command.name: command for command in _TABLE}

@@ -100,6 +100,11 @@ class Watcher:
         return not self._why
 
     @property
+    def silent(self) -> str:
+        """Why changes are not announced; "" where they are."""
+        return self._why
+
+    @property
     def words(self) -> str:
         """How changes are noticed, in words, with the reason where it is polling."""
         if not self._why:
