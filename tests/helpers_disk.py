@@ -86,6 +86,7 @@ class Model:
     def __init__(self, root: str) -> None:
         """Begin with what lies below `root`, all of it durable."""
         self.root = os.path.abspath(root)
+        self._below = f"{self.root}/"
         self.top = self._load(self.root) if os.path.isdir(self.root) else Directory()
         self.renames: list[set[Name]] = []
         """Names that unsynced renames tie together: on disk all are as before, or all as now."""
@@ -118,23 +119,28 @@ class Model:
             return  # the real call failed as well: ENOENT, EEXIST, ENOTEMPTY
 
     def _parts(self, path: object) -> list[str]:
-        relative = os.path.relpath(os.path.abspath(str(path)), self.root)
-        if relative == ".." or relative.startswith("../"):
+        absolute = os.path.normpath(str(path))
+        if absolute == self.root:
+            return []
+        if not absolute.startswith(self._below):
             raise KeyError(path)
-        return [] if relative == "." else relative.split("/")
+        return absolute[len(self._below) :].split("/")
 
-    def _at(self, path: object) -> Node:
+    def _walk(self, parts: list[str]) -> Node:
         node: Node = self.top
-        for part in self._parts(path):
+        for part in parts:
             assert isinstance(node, Directory)
             node = node.now[part]
         return node
+
+    def _at(self, path: object) -> Node:
+        return self._walk(self._parts(path))
 
     def _parent(self, path: object) -> tuple[Directory, str]:
         *above, name = self._parts(path) or [""]
         if not name:
             raise KeyError(path)  # the root itself
-        node = self._at(os.path.join(self.root, *above))
+        node = self._walk(above)
         assert isinstance(node, Directory)
         return node, name
 

@@ -20,6 +20,7 @@ from tests.simworld import (
     conflicts,
     edit,
     evict,
+    mirror,
     prune,
     pull_owed,
     resolve,
@@ -172,12 +173,25 @@ def restart(world: World, machine: Machine) -> None:
     """The process ends and the next one begins; sometimes without the caches."""
     machine.stop()
     local = os.path.join(machine.volume, "local")
-    if world.chance.random() < 0.4:
+    if not machine.waiting and world.chance.random() < 0.4:
         world.count("index deleted")
         for name in ("index.sqlite", "index.sqlite-wal", "index.sqlite-shm"):
             with suppress(FileNotFoundError):
                 os.unlink(os.path.join(local, name))
     world.reopen(machine)
+
+
+def take_turns(world: World, machine: Machine) -> None:
+    """From now on another client of this machine acts: it has slept since its own last action."""
+    if not machine.full:
+        machine.take_turns()
+
+
+def have_all(world: World, machine: Machine) -> None:
+    """Every block is pulled; or one peer gets every block that it lacks."""
+    to = world.chance.choice([None, *(peer.name for peer in machine.peers)])
+    if not machine.offline:
+        mirror.mirror(machine.node, machine.peers, machine.puller, to=to)
 
 
 # --- bad days -----------------------------------------------------------------------------------
@@ -235,7 +249,7 @@ def back_up(world: World, machine: Machine) -> None:
 def roll_back(world: World, machine: Machine, copy: str) -> None:
     with world.acting(machine):
         world.forgive_loss(machine)
-        machine.drop()
+        machine.drop_all()
         shutil.rmtree(machine.volume)
         os.rename(copy, machine.volume)
         machine.backup = ""
@@ -324,8 +338,17 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "upkeep": (5, upkeep),
     "evict": (8, let_blocks_go),
     "restart": (4, restart),
+    "another client": (6, take_turns),
+    "mirror": (2, have_all),
 }
 """What happens, and how often."""
+
+BESIDE: list[Action] = [
+    *(write, write, save_file, rm, mv, restore_version, undo_last, settle_conflict, read),
+    *(push_and_pull, push_and_pull, whole_sync, upkeep),
+]
+"""What another client may do in the middle of a write; no more than a real one could: whoever
+wants to be alone waits for the writer."""
 
 BAD_DAYS: list[Action] = [
     kill_soon,

@@ -40,7 +40,7 @@ class Pair:
         self.light = self.bench.volume
         self.keeper = Volume.init(str(top / "keeper"), name="keeper")
         self.clock = Shifted()
-        self.light.node.clock = self.clock
+        self.light.node.clock = self.light.node.blocks.uses._clock = self.clock
         self.bench.put("x", os.urandom(500_000))
         self.bench.put("d/y", b"small text " * 50)
         self.bench.add()
@@ -167,6 +167,22 @@ def test_a_node_that_keeps_nothing_is_no_copy(pair: Pair) -> None:
 def test_a_keeper_evicts_nothing(pair: Pair) -> None:
     with pytest.raises(Unsupported, match="keeper"):
         pair.keeper.evict()
+
+
+def test_a_client_that_slept_while_the_node_became_a_keeper_evicts_nothing(pair: Pair) -> None:
+    """Another client, or the user in an editor, made it a keeper, and others count on it already.
+    Without the look at the config a mount or UI that was open went on letting go of blocks."""
+    pair.mirror()
+    pair.announced()
+    pair.light.evict()
+    held = pair.held()
+    with Volume.open(pair.light.directory) as other:
+        other.node.change_config("cacheonly", "no")
+        other.sync()
+    pair.clock.sleep(61)
+    with pytest.raises(Unsupported, match="keeper"):
+        pair.light.evict()
+    assert pair.held() == held
 
 
 def test_pinned_stays_and_is_said(pair: Pair) -> None:

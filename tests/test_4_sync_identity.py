@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from globofs.events import Problem
 from globofs.store import fsio
+from globofs.store.commit import Draft
 from globofs.store.node import open_node
 from globofs.store.query import View
 from globofs.sync import identity
@@ -120,6 +122,87 @@ def test_restored_and_used_before_it_could_ask_it_becomes_another_node(
     assert tree(reopened) == tree(b)
     assert reopened.node.journal.last().seq > 0
     reopened.close()
+
+
+@pytest.fixture
+def about_to_fork(pair: tuple[Site, Site]) -> Iterator[tuple[Site, Site, Site]]:
+    """A restored node that has gone its own way, a second client of it, and the peer that knows."""
+    a, b = pair
+    a.write("shared", b"1")
+    settle(a, b)
+    copy = backup(a)
+    a.write("lost", b"2")
+    settle(a, b)
+    again = restore(a, copy)
+    again.write("since", b"3")
+    other = Site(open_node(again.node.volume))
+    other.node.catch_up()
+    yield again, other, b
+    other.close()
+    again.close()
+
+
+def joined(again: Site, b: Site) -> None:
+    b.node.remove_peer_entry("a")
+    b.knows(again)
+    settle(again, b)
+    assert tree(again) == tree(b)
+    assert versions(again) == versions(b)
+
+
+def test_a_client_that_did_not_see_the_change_of_name_writes_under_the_new_one(
+    about_to_fork: tuple[Site, Site, Site],
+) -> None:
+    """A mount stays open while `sync` finds that the volume is a copy. Without the look at the
+    config under the lock it began a journal of the old name, and took that node's number 1."""
+    again, other, b = about_to_fork
+    old = again.uuid
+    with other.node.operation("add", ["early", "late"]) as operation:
+        operation.commit([Draft(b"early", "directory")])
+        settle(again, b)
+        assert again.uuid != old
+        operation.commit([Draft(b"late", "directory")])
+    written = other.write("after", b"4")
+    assert other.uuid == again.uuid
+    assert not os.path.lexists(again.node.updates(old))
+    joined(again, b)
+    assert written in versions(b)
+    shown = {path for path, _ in tree(b).items()}
+    assert {b"early", b"late", b"after", b"since", b"lost"} <= shown
+
+
+def test_a_client_in_the_middle_of_writing_is_waited_for(
+    about_to_fork: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record is about to be appended when the change of name begins. Without the lock the
+    old journal was read to its end and set aside in between, and the record stood there alone."""
+    again, other, b = about_to_fork
+    old = again.uuid
+    inside, go_on = threading.Event(), threading.Event()
+    append = other.node.journal.append
+
+    def slowly(*args: object) -> None:
+        inside.set()
+        go_on.wait(20)
+        append(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(other.node.journal, "append", slowly)
+    made: list[bytes] = []
+    writer = threading.Thread(target=lambda: made.append(other.write("between", b"4")))
+    writer.start()
+    assert inside.wait(20)
+    changer = threading.Thread(target=settle, args=(again, b))
+    changer.start()
+    changer.join(0.5)
+    go_on.set()
+    writer.join(20)
+    changer.join(20)
+    settle(again, b)
+    assert made
+    assert again.uuid != old
+    assert not os.path.lexists(again.node.updates(old))
+    joined(again, b)
+    assert set(made) <= versions(b)
 
 
 def test_both_copies_of_a_volume_are_used(tmp_path: Path) -> None:

@@ -100,10 +100,8 @@ class BlockStore:
         locks: Locks,
         clock: Clock,
         suffix: str = ".zst",
-        counts_use: bool = False,
     ) -> None:
-        """Of the node directory `directory`; `suffix` is the one this node writes, `counts_use`
-        whether its blocks go when they were unused for long."""
+        """Of the node directory `directory`; `suffix` is the one this node writes."""
         self.directory = directory
         self.index = index
         self.locks = locks
@@ -114,12 +112,20 @@ class BlockStore:
         self.damaged = os.path.join(directory, "damaged")
         self.reader = StagedReader(self.staged)
         self.own_suffix = suffix
-        self._suffixes = (suffix, *(other for other in SUFFIXES if other != suffix))
         self._guard = threading.Lock()
         self._pending: list[tuple[bytes, int]] = []
         self._flushed = clock.monotonic()
         self._unsynced_puts = False
-        self.uses = Uses(index, clock, counts_use)
+        self.uses = Uses(index, clock)
+
+    @property
+    def own_suffix(self) -> str:
+        """The suffix of what this node writes; others are read as well."""
+        return self._suffixes[0]
+
+    @own_suffix.setter
+    def own_suffix(self, suffix: str) -> None:
+        self._suffixes = (suffix, *(other for other in SUFFIXES if other != suffix))
 
     # --- where ------------------------------------------------------------------------------
 

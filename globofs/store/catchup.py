@@ -99,6 +99,7 @@ def _read_block(node: Node, block: bytes) -> bytes | None:
 
 def _catch_up(node: Node, emit: Emit) -> int:
     index = node.index
+    node.reload()
     index.refresh()
     if index.meta("held") is None:
         if node.readonly:

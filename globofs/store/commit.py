@@ -99,13 +99,14 @@ class Operation:
         self.number = 0
         self.versions = 0
         self.bytes = 0
+        self._origin = node.uuid
         self._emit = emit
         self._closed = False
 
     @property
     def key(self) -> OperationKey | None:
         """Its name, once it wrote something."""
-        return OperationKey(self.node.uuid, self.number) if self.number else None
+        return OperationKey(self._origin, self.number) if self.number else None
 
     def __enter__(self) -> Operation:
         return self
@@ -171,8 +172,11 @@ class Operation:
         said = unsaid(self.node)
         if said is not None:
             entries.insert(0, said)
-        self.record(*entries)
-        unmark_running(self.node, self.number)
+        number = self.number
+        with self._journal():
+            if self.number:
+                self._append([(entry, None, None) for entry in entries])
+        unmark_running(self.node, number)
         finish(self.node, emit=self._emit)
 
     # --- inside -----------------------------------------------------------------------------
@@ -183,6 +187,9 @@ class Operation:
             self._emit(Note(text))
 
         with self.node.locks.journal.exclusive(say=say):
+            self.node.reload()
+            if self._origin != self.node.uuid:  # another client found that this was a copy
+                self._origin, self.number = self.node.uuid, 0
             catch_up_own(self.node, emit=self._emit)
             yield
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
@@ -171,20 +170,49 @@ class Node:
         self.locks = Locks(directory)
         self.index = Index(os.path.join(directory, "index.sqlite"), readonly=self.readonly)
         self.state = State(os.path.join(directory, "state"))
+        self.config = config
+        self._config_mark = self._mark_config()
+        self.journal = self._journal_of(config.uuid)
+        self.blocks = BlockStore(self.directory, self.index, self.locks, self.clock)
         self._configure(config)
 
     def _configure(self, config: NodeConfig) -> None:
+        if config.uuid != self.config.uuid:
+            self.journal = self._journal_of(config.uuid)
         self.config = config
-        self.journal = Journal(os.path.join(self.directory, "upstream"), config.uuid, self.clock)
-        self.journal.known_durable = self._received_of_own
-        self.blocks = BlockStore(
-            self.directory,
-            self.index,
-            self.locks,
-            self.clock,
-            SUFFIX_OF[config.compression],
-            config.cacheonly and config.cachetime_seconds is not None and not self.readonly,
-        )
+        self.blocks.own_suffix = SUFFIX_OF[config.compression]
+        lets_go = config.cacheonly and config.cachetime_seconds is not None
+        self.blocks.uses.counts = lets_go and not self.readonly
+
+    def _journal_of(self, uuid: str) -> Journal:
+        made = Journal(os.path.join(self.directory, "upstream"), uuid, self.clock)
+        made.known_durable = self._received_of_own
+        return made
+
+    def _mark_config(self) -> tuple[int, int, int] | None:
+        """What changes whenever somebody writes the config; None where it is not there."""
+        try:
+            info = os.stat(os.path.join(self.directory, "config"))
+        except OSError:
+            return None
+        return info.st_ino, info.st_size, info.st_mtime_ns
+
+    def reload(self) -> None:
+        """Take in what another client or the user has changed in the config since it was read.
+
+        One `stat` where nothing changed. A config that cannot be read or understood just now
+        changes nothing: whoever opens the volume next is told.
+        """
+        mark = self._mark_config()
+        if mark in (None, self._config_mark):
+            return
+        try:
+            config = read_config(self.directory)
+        except errors.GlobofsError:
+            return
+        self._config_mark = mark
+        if config != self.config:
+            self._configure(config)
 
     def _received_of_own(self) -> int:
         """What the index has of our own journal: read or applied only once it was durable."""
@@ -291,7 +319,8 @@ class Node:
         fsio.write_atomic(path, os.fsencode(text), durable=True)
         if config.uuid != self.config.uuid:
             fsio.mkdirs(os.path.join(self.upstream(config.uuid), "updates"))
-        self._configure(replace(config))
+        self._config_mark = self._mark_config()
+        self._configure(config)
 
     def catch_up(self, emit: Emit = ignore) -> None:
         """Bring the index up to what lies in `upstream/`."""

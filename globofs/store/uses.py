@@ -22,18 +22,18 @@ TELL_SECONDS: Final = 30.0
 class Uses:
     """What one process has used. Every method may be called from any thread."""
 
-    def __init__(self, index: BlockIndex, clock: Clock, counts: bool) -> None:
-        """`counts`: whether anybody wants to know; otherwise nothing is gathered."""
+    def __init__(self, index: BlockIndex, clock: Clock) -> None:
+        """Nothing is gathered until `counts` says that somebody wants to know."""
         self._index = index
         self._clock = clock
-        self._counts = counts
+        self.counts = False
         self._guard = threading.Lock()
         self._used: dict[bytes, int] = {}
         self._told = clock.monotonic()
 
     def note(self, blocks: Iterable[bytes]) -> None:
         """These came or were read just now. The index hears of it with a later use, or `tell`."""
-        if not self._counts:
+        if not self.counts:
             return
         with self._guard:
             self._used.update(dict.fromkeys(blocks, self._clock.now_ns()))

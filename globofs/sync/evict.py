@@ -41,6 +41,7 @@ def evict(
     again. Raises Unsupported on a keeper, NoSuchPath.
     """
     writable(node)
+    node.reload()
     if not node.config.cacheonly:
         raise Unsupported(what="evict", reason="this node is a keeper (cacheonly=no in its config)")
     view = View(node)
@@ -115,6 +116,9 @@ class _Evicting:
         if safe and not self.dry_run:
             # Alone: nobody may skip storing one of these as held while it goes.
             with self.node.locks.adders.exclusive():
+                self.node.reload()
+                if not self.node.config.cacheonly:
+                    return  # another client made this node a keeper meanwhile
                 safe = self._free(safe, count=False)
                 for block in safe:
                     self.sightings.forget(block, self.keepers)

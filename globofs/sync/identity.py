@@ -225,11 +225,12 @@ def _append_batch(node: Node, batch: list[Found]) -> tuple[int, bool]:
     if not batch:
         return 0, True
     with node.locks.journal.exclusive():
+        node.reload()
         number, digest = _last(node)
         frames: list[bytes] = []
         fits = True
         for item in sorted(batch, key=lambda found: found.record.seq):
-            if item.record.seq <= number:
+            if item.record.seq <= number or item.record.origin != node.uuid:
                 continue
             fits = item.record.seq == number + 1 and item.record.prev == digest
             if not fits and any(_follows(other, number, digest) for other in batch):
@@ -296,25 +297,31 @@ def _mark_of(node: Node) -> tuple[str, str, int] | None:
 
 
 def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
-    """Do what the mark of a begun change says, from wherever it was stopped; no mark: nothing."""
-    mark = _mark_of(node)
-    if mark is None:
-        return
-    old, new, common = mark
-    directory = node.updates(old)
-    if node.uuid == old:
-        _keep_common(node, directory, old, new, common)
-        node.change_config("uuid", new)
-    if node.uuid != new:
-        raise FormatError(what="state/fork", reason="it speaks of another node")
-    _issue_again(node, directory, old, common, emit)
-    if os.path.isdir(directory):
-        aside = os.path.join(node.upstream(new), f"was-{old}")
-        if os.path.lexists(aside):
-            aside += f"-{uuids.uuid4().hex[:8]}"
-        fsio.rename(directory, aside)
-    node.index.reset()
-    node.catch_up(emit=emit)
+    """Do what the mark of a begun change says, from wherever it was stopped; no mark: nothing.
+
+    Other clients of this node wait: what one of them wrote under the old name after the last look
+    at the old journal would stand in a file that nobody reads any more.
+    """
+    with node.locks.journal.exclusive():
+        node.reload()
+        mark = _mark_of(node)
+        if mark is None:
+            return
+        old, new, common = mark
+        directory = node.updates(old)
+        if node.uuid == old:
+            _keep_common(node, directory, old, new, common)
+            node.change_config("uuid", new)
+        if node.uuid != new:
+            raise FormatError(what="state/fork", reason="it speaks of another node")
+        _issue_again(node, directory, old, common, emit)
+        if os.path.isdir(directory):
+            aside = os.path.join(node.upstream(new), f"was-{old}")
+            if os.path.lexists(aside):
+                aside += f"-{uuids.uuid4().hex[:8]}"
+            fsio.rename(directory, aside)
+        node.index.reset()
+        node.catch_up(emit=emit)
     node.finish()
     with suppress(FileNotFoundError):
         fsio.unlink(os.path.join(node.directory, "state", _MARK))
