@@ -128,13 +128,26 @@ class FakeView:
             if entry.kind == "directory" or entry.below:
                 yield from self.walk(entry.path, deleted)
 
-    def changed_since(self, time: int) -> list[Entry]:
+    def newest_below(self, path: bytes) -> int:
+        return max(
+            (
+                v.time
+                for v in self.volume.versions
+                if (v.path == path or v.path.startswith(path + b"/"))
+                and (self.at is None or v.time <= self.at)
+            ),
+            default=0,
+        )
+
+    def changed_since(self, time: int, below: bytes = b"", limit: int = 0) -> list[Entry]:
         paths = {
             v.path
             for v in self.volume.versions
             if v.time > time and (self.at is None or v.time <= self.at)
+            if not below or v.path.startswith(below + b"/")
         }
-        return [entry for path in sorted(paths) if (entry := self.entry(path)) is not None]
+        found = [entry for path in sorted(paths) if (entry := self.entry(path)) is not None]
+        return found[:limit] if limit else found
 
 
 class FakeVolume:
@@ -499,11 +512,12 @@ class FakeEngine:
         self.moves: tuple[Move, ...] = ()
         self.overall = Overall()
         self.error = ""
+        self.later = 0  # nanoseconds that have passed since `NOW`
 
     def snapshot(self) -> Snapshot:
         status = replace(self.volume.status(), peers=self.peers)
         return Snapshot(
-            NOW, self.serial, status, self.overall, self.moves, notification="the kernel",
+            NOW + self.later, self.serial, status, self.overall, self.moves, notification="the kernel",
             tree_serial=self.tree_serial, error=self.error,
         )  # fmt: skip
 

@@ -152,6 +152,13 @@ def test_time_travel_and_back(node: Node) -> None:
     assert [version.size for version in view.history(b"a")] == [3]
     assert [entry.path for entry in View(node).changed_since(then)] == [b"a", b"b/c"]
     assert view.changed_since(then) == []
+    assert [entry.path for entry in View(node).changed_since(then, limit=1)] == [b"a"]
+    assert [entry.path for entry in View(node).changed_since(then, below=b"b")] == [b"b/c"]
+    newest = View(node).newest_below
+    assert newest(b"b") == View(node).history(b"b/c")[0].time
+    assert newest(b"a") == View(node).history(b"a")[0].time  # its deletion
+    assert view.newest_below(b"a") == view.history(b"a")[0].time
+    assert view.newest_below(b"b") == 0
     root = view.entry(b"")
     assert root is not None
     assert (root.files, root.size, root.versions) == (1, 3, 1)

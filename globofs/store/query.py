@@ -170,14 +170,31 @@ class View:
             if entry.below:
                 stack.append(iter(self.children(entry.path, deleted)))
 
-    def changed_since(self, time: int) -> list[Entry]:
-        """Paths with a version later than `time` (and not later than this view), by path."""
+    def newest_below(self, path: bytes) -> int:
+        """When something at or below a path last changed, deletions too; 0 when nothing did.
+        Costs as much as there are paths below."""
+        span = (path, path + b"/", path + b"0")  # "0" comes after "/"
+        inside = "(p.path = ? OR p.path > ? AND p.path < ?)"
+        if self.at is None:
+            sql = f"SELECT max(p.newest) FROM path p WHERE {inside}"
+            return int(self.index.one(sql, span)[0] or 0)
         sql = (
-            "SELECT path FROM path WHERE no IN"
-            " (SELECT path FROM version WHERE time > ? AND time <= ?) ORDER BY path"
+            "SELECT max(v.time) FROM path p JOIN version v ON v.path = p.no"
+            f" WHERE {inside} AND v.time <= ?"
         )
-        limit = 2**62 if self.at is None else self.at
-        paths = [row[0] for row in self.index.rows(sql, (time, limit))]
+        return int(self.index.one(sql, (*span, self.at))[0] or 0)
+
+    def changed_since(self, time: int, below: bytes = b"", limit: int = 0) -> list[Entry]:
+        """Paths with a version later than `time` (and not later than this view), by path: those
+        below a directory, at most `limit` of them; 0 is all."""
+        inside = "path > ? AND path < ? AND " if below else ""
+        sql = (
+            f"SELECT path FROM path WHERE {inside}no IN"
+            " (SELECT path FROM version WHERE time > ? AND time <= ?) ORDER BY path LIMIT ?"
+        )
+        span = (below + b"/", below + b"0") if below else ()  # "0" comes after "/"
+        latest = 2**62 if self.at is None else self.at
+        paths = [row[0] for row in self.index.rows(sql, (*span, time, latest, limit or -1))]
         found = [self.entry(path, deleted=True) for path in paths]
         return [entry for entry in found if entry is not None]
 

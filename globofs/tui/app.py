@@ -311,7 +311,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
 
     def say(self, text: str, severity: Any = "information", timeout: float = 5) -> None:
         """One toast; names in it are never markup."""
-        self.notify(text, severity=severity, timeout=timeout, markup=False)
+        self.notify(self.glyphs.said(text), severity=severity, timeout=timeout, markup=False)
 
     def action_help_quit(self) -> None:
         """Ctrl-C where no screen took it."""
@@ -345,7 +345,7 @@ WAITS = {
 }  # fmt: skip
 WRITES = frozenset(
     {
-        "restore", "add", "rename", "delete", "undo", "redo", "pin", "fetch", "pause", "bump", "retry",
+        "restore", "add", "add_again", "rename", "delete", "undo", "redo", "pin", "fetch", "pause", "bump", "retry",
         "peer_add", "peer_edit", "peer_remove", "take", "keep_both", "merge", "revert",
     }
 )  # fmt: skip

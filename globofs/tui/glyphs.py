@@ -10,6 +10,8 @@ import os
 from dataclasses import dataclass, fields
 from typing import Final
 
+_STAND_INS: Final = str.maketrans("…·−–×›↑↓←→", "~---x>^v<>")
+
 
 @dataclass(frozen=True, slots=True)
 class Glyphs:
@@ -55,6 +57,10 @@ class Glyphs:
     bar_givers: str = "━╍┅"  # what came from the first peer, the second, all others
     bar_done: str = "━"
     bar_rest: str = "─"
+
+    def said(self, text: str) -> str:
+        """Our own sentences in these symbols: what is no ASCII in them has a stand-in."""
+        return text.translate(_STAND_INS) if self.name == "ascii" else text
 
 
 UNICODE: Final = Glyphs("unicode")

@@ -89,6 +89,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("travel_on", ("]",), ("files", "log"), "Later", "One operation on in time", 0, (), "Time"),
     Action("now", ("T",), ("files", "log"), "Now", "Back to the present", 0, (), "Time"),
     Action("add", ("a",), ("files",), "Add", "Take a folder of this machine into the volume", 9, (), "Files"),
+    Action("add_again", ("A",), ("files",), "Add again", "Take in what changed in the folder of this machine that this came from", 10, (), "Files"),
     Action("rename", ("f2",), ("files",), "Rename", "Give it another name; its history comes along", 0, (), "Files"),
     Action("delete", ("delete",), ("files",), "Delete", "Delete; the history stays and z brings it back", 18, (), "Files"),
     Action("fetch", ("b",), ("files", "conflicts"), "Fetch", "Bring the content here now", 11, (), "Files"),

@@ -47,6 +47,8 @@ def read(volume: Volume, asked: Asked) -> Page:
     """The page."""
     moment = asked.moment
     if moment is not None and moment.operation is not None:
+        if asked.base == "now":
+            return since_page(volume, moment.operation, asked.entry.path)
         return operation_page(volume, moment.operation, asked.entry.path)
     if moment is None or moment.version is None:
         return directory_page(asked.entry) if is_directory(asked.entry) else Page()
@@ -251,6 +253,35 @@ def operation_page(volume: Volume, operation: Operation, below: bytes) -> Page:
     title = title[0].upper() + title[1:]
     if not lines:
         return Page(title, words=("It made this directory, and nothing in it",))
+    return Page(title, tuple(lines), note=note)
+
+
+def since_page(volume: Volume, operation: Operation, below: bytes) -> Page:
+    """What differs below a directory between just after an operation, and now."""
+    changed = volume.view().changed_since(operation.last, below, OPERATION_ROWS + 1)
+    then = volume.view(operation.last)
+    prefix = below + b"/" if below else b""
+    lines: list[Line] = []
+    kinds: Counter[str] = Counter()
+    for entry in changed[:OPERATION_ROWS]:
+        old = then.entry(entry.path)
+        if entry.kind == "directory" or entry.version == (old.version if old else b""):
+            continue
+        if entry.kind == "deleted" and old is None:
+            continue  # came and went since
+        kind = "deleted" if entry.kind == "deleted" else "new" if old is None else "changed"
+        kinds[kind] += 1
+        sign, style = SIGNS[kind]
+        before = old.size if old is not None else 0
+        size = words.signed_size((0 if kind == "deleted" else entry.size) - before)
+        path = words.safe(entry.path[len(prefix) :])
+        lines.append(((f"{sign} ", style), (path, ""), (f"  {size}", "muted")))
+    title = f"From just after {words.exact_time(operation.last)[:16]} to now"
+    if not lines:
+        return Page(title, words=("The same as now", ""))
+    note = ", ".join(f"{count:,} {kind}" for kind, count in sorted(kinds.items()))
+    if len(changed) > OPERATION_ROWS:
+        note = f"the first {OPERATION_ROWS}"
     return Page(title, tuple(lines), note=note)
 
 

@@ -52,6 +52,24 @@ def _nearest(place: str) -> str:
     return f"; there is {', '.join(words.safe(name) for name in found[:4])}" if found else ""
 
 
+def complete(text: str) -> str:
+    """A path as far as what lies there leaves no choice; the text itself where it does."""
+    place = os.path.expanduser(text)
+    above, start = os.path.split(place)
+    try:
+        found = [name for name in os.listdir(above or ".") if name.startswith(start)]
+    except OSError:
+        return text
+    found = [name for name in found if name.isprintable() and (start or name[:1] != ".")]
+    first, last = min(found, default=""), max(found, default="")
+    pairs = zip(first, last, strict=False)
+    common = next((at for at, (a, b) in enumerate(pairs) if a != b), len(first))
+    if not common:
+        return text
+    done = os.path.join(above, first[:common])
+    return done + "/" if len(found) == 1 and os.path.isdir(done) else done
+
+
 def origin(volume: Volume, path: bytes) -> str | None:
     """The directory of this machine in which `path` lay when it was added, if it did."""
     place = volume.came_from(path)

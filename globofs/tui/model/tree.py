@@ -88,10 +88,31 @@ class Builder:
         self._volume = volume
         self._generation = 0
         self._kept: dict[tuple[bytes, int | None, bool], _Kept] = {}
+        self._changed: dict[tuple[bytes, int | None], tuple[int, int]] = {}
 
     def forget(self) -> None:
         """The tree changed: check directories again. Any thread."""
         self._generation += 1
+
+    def changed(self, entry: Entry, at: int | None) -> int:
+        """When something in a directory last changed. Any thread; costs as much as lies below,
+        once for each number of versions there."""
+        versions, time = self._changed.get((entry.path, at), (-1, 0))
+        if versions != entry.below:
+            time = self._volume.view(at).newest_below(entry.path)
+            if len(self._changed) > KEPT_MAX:
+                self._changed = {}
+            self._changed[(entry.path, at)] = (entry.below, time)
+        return time
+
+    def _arranged(self, entries: Iterable[Entry], wish: Wish) -> list[Entry]:
+        """In the order wished for; by time, directories stand where their newest change does."""
+        if wish.sort == "time":
+            entries = [
+                entry._replace(time=self.changed(entry, wish.at)) if is_directory(entry) else entry
+                for entry in entries
+            ]
+        return arrange(entries, wish)
 
     def build(self, wish: Wish, stale: Callable[[], bool] = lambda: False) -> TreeRows:
         """The rows of a wish; gives up early (with what it has) once nobody wants them."""
@@ -129,7 +150,7 @@ class Builder:
         order = (wish.sort, wish.reverse, wish.hidden)
         if kept.order != order:
             kept.order = order
-            kept.rows = [TreeRow(entry, level) for entry in arrange(kept.entries, wish)]
+            kept.rows = [TreeRow(entry, level) for entry in self._arranged(kept.entries, wish)]
         return kept.rows
 
     def _grow(self, wish: Wish, rows: list[TreeRow], stale: Callable[[], bool]) -> None:
@@ -183,7 +204,7 @@ class Builder:
                 if above is None:
                     above = entry._replace(path=path, kind="directory", size=0, versions=0)
                 siblings[path] = above
-        stack = [iter(arrange(below.get(b"", {}).values(), wish))]
+        stack = [iter(self._arranged(below.get(b"", {}).values(), wish))]
         while stack:
             entry = next(stack[-1], None)  # type: ignore[assignment]
             if entry is None:
@@ -192,7 +213,7 @@ class Builder:
             inner = below.get(entry.path)
             rows.append(TreeRow(entry, len(stack) - 1, bool(inner)))
             if inner:
-                stack.append(iter(arrange(inner.values(), wish)))
+                stack.append(iter(self._arranged(inner.values(), wish)))
 
 
 def changed_entries(volume: Volume, wish: Wish) -> list[Entry]:

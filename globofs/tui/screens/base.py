@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 MID_COLUMNS = 110  # narrower: panes are stacked
 #: while a filter is typed, letters are letters
 TYPING = (Hint("Enter", "Keep the filter", ""), Hint("Esc", "Show everything again", "escape", 2))
+AGES_NS = 5_000_000_000  # so often it is said anew how long ago things were
 NARROW_COLUMNS = 78  # narrower: one pane at a time
 
 
@@ -57,6 +58,10 @@ class KeyedScreen(Screen[Any]):
     def glyphs(self) -> Glyphs:
         """The symbols in force."""
         return self.globofs.glyphs
+
+    def caption(self, text: str) -> Content:
+        """A border's caption; names in it are data, never markup."""
+        return Content(self.glyphs.said(text.strip()))
 
     def contexts(self) -> list[str]:
         """Where keys count now, the nearest first."""
@@ -185,11 +190,6 @@ class Pane:
     pane: str = ""
 
 
-def caption(text: str) -> Content:
-    """A border's caption; names in it are data, never markup."""
-    return Content(text.strip())
-
-
 class ListPane(VirtualList, Pane):
     """A list in a border."""
 
@@ -221,6 +221,7 @@ class ModeScreen(KeyedScreen):
         self.is_ready = False  # its widgets are there
         self.vanished = False  # what is shown is the last state known, dimmed
         self.last_snapshot: Snapshot | None = None
+        self._aged = 0  # when ages were last said
 
     def on_mount(self) -> None:
         """Adapt to the terminal, focus the first pane."""
@@ -290,11 +291,17 @@ class ModeScreen(KeyedScreen):
     def take(self, snapshot: Snapshot) -> None:
         """A new snapshot, at most ten times a second, only while this mode is shown."""
         self.last_snapshot = snapshot
+        if snapshot.at - self._aged > AGES_NS:
+            self._aged = snapshot.at
+            self.age()
         if bool(snapshot.error) != self.vanished:
             self.vanished = bool(snapshot.error)
             for pane in (*self.query(VirtualList), *self.query(TextView)):
                 pane.dim = self.vanished
                 pane.refresh()
+
+    def age(self) -> None:
+        """Time has passed: say anew how long ago things were."""
 
     def banner_parts(self) -> tuple[tuple[tuple[str, str], ...], str]:
         """What the banner says, and its level; by default errors of the volume."""

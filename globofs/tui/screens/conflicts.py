@@ -15,7 +15,7 @@ from globofs.tui import words
 from globofs.tui.keys import Action
 from globofs.tui.model import detail
 from globofs.tui.model.text import Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.tree_rows import state_spans
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -85,7 +85,7 @@ class ConflictsScreen(ModeScreen):
         self.query_one("#conflicts").add_class("left")
         self.path_list.words = ("looking for conflicts",)
         self.look_soon = Debounce(self, 0.05, self._compare)
-        self.text.border_title = caption(" Difference ")
+        self.text.border_title = self.caption(" Difference ")
         if self.globofs.is_open:
             self.volume_opened()
 
@@ -141,7 +141,7 @@ class ConflictsScreen(ModeScreen):
             "both sides stand here",
         )
         count = self.globofs.conflicts = len(self.found)
-        self.path_list.border_title = caption(f" {words.plural(count, 'conflict')} ")
+        self.path_list.border_title = self.caption(f" {words.plural(count, 'conflict')} ")
         self.path_list.reload()
         self._sides()
         self.refresh_chrome()
@@ -174,8 +174,8 @@ class ConflictsScreen(ModeScreen):
         if conflict is None:
             self.side_rows.replace([], [])
             self.sides.words = ("",)
-            self.sides.border_title = caption("Sides")
-            self.sides.border_subtitle = caption("")
+            self.sides.border_title = self.caption("Sides")
+            self.sides.border_subtitle = self.caption("")
             self.sides.reload(keep=False)
             self.bridge.drop("compare")
             self._show(Page("Difference", words=("Nothing to settle", "")))
@@ -185,8 +185,8 @@ class ConflictsScreen(ModeScreen):
             [side.id for side in conflict.sides],
             [self._side_cells(conflict, side, newest) for side in conflict.sides],
         )
-        self.sides.border_title = caption(f" {words.shown_path(conflict.path)} ")
-        self.sides.border_subtitle = caption(" Enter takes a side · a keeps both ")
+        self.sides.border_title = self.caption(f" {words.shown_path(conflict.path)} ")
+        self.sides.border_subtitle = self.caption(" Enter takes a side · a keeps both ")
         self.sides.reload()
         self.look_soon()
 
@@ -247,8 +247,8 @@ class ConflictsScreen(ModeScreen):
 
     def _show(self, page: Page) -> None:
         self.text.show(page)
-        self.text.border_title = caption(f" {page.title} ")
-        self.text.border_subtitle = caption(f" {page.note} " if page.note else "")
+        self.text.border_title = self.caption(f" {page.title} ")
+        self.text.border_subtitle = self.caption(f" {page.note} " if page.note else "")
 
     # --- settling -------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from globofs.tui.model.check import Check
-from globofs.tui.screens.base import Debounce, KeyedScreen, ListPane, caption
+from globofs.tui.screens.base import Debounce, KeyedScreen, ListPane
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Cell, Column, Span, wrapped
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -74,6 +74,7 @@ class PickDialog(Modal):
         placeholder: str = "type to find",
         slow: bool = False,
         empty: str = "nothing matches",
+        begin: str = "",
         foot: str = "Enter chooses · Esc leaves",
         typed: Callable[[str], Any] | None = None,
     ) -> None:
@@ -84,6 +85,7 @@ class PickDialog(Modal):
         self._placeholder = placeholder
         self._slow = slow
         self._empty = empty
+        self._begin = begin or empty  # before anything is typed
         self._foot = foot
         self._typed = typed  # what the text itself means where no row is meant
         self._choices: list[Choice] = []
@@ -91,9 +93,9 @@ class PickDialog(Modal):
     def compose(self) -> ComposeResult:
         """Input above list."""
         with Vertical(classes="dialog -wide -tall") as box:
-            box.border_title = caption(f" {self._title} ")
-            box.border_subtitle = caption(f" {self._foot} ")
-            yield Input(placeholder=self._placeholder, id="pick-input")
+            box.border_title = self.caption(f" {self._title} ")
+            box.border_subtitle = self.caption(f" {self._foot} ")
+            yield Input(placeholder=self.glyphs.said(self._placeholder), id="pick-input")
             yield ListPane(Rows(self._columns), "menu", id="pick-list")
 
     def on_mount(self) -> None:
@@ -136,7 +138,7 @@ class PickDialog(Modal):
             [choice.cells for choice in choices],
             [choice.base for choice in choices],
         )
-        rows.words = (self._empty,)
+        rows.words = (self._empty if self.query_one(Input).value else self._begin,)
         rows.reload(keep=False)
         rows.go_to(next((i for i, c in enumerate(choices) if c.value not in ("", None)), 0))
 
@@ -171,6 +173,18 @@ class PickDialog(Modal):
         self.do_choose()
 
 
+def completed(screen: KeyedScreen, field: Input, complete: Callable[[str], str]) -> None:
+    """Complete the text of an input, unless it became another meanwhile."""
+    text = field.value
+
+    def put(longer: str) -> None:
+        if field.value == text and field.is_mounted:
+            field.value = longer
+            field.cursor_position = len(longer)
+
+    screen.bridge.ask("far", "complete", lambda: complete(text), put, lambda _: None)
+
+
 class AskDialog(Modal):
     """One line to type, judged as it is typed."""
 
@@ -185,13 +199,15 @@ class AskDialog(Modal):
         slow: bool = False,
         hints: Sequence[Sequence[Span]] = (),
         example: bool = False,
+        complete: Callable[[str], str] | None = None,
     ) -> None:
         super().__init__()
         self._title = title
         self._label = label
         self._check = check
         self._value = value
-        self._foot = foot
+        self._foot = foot if complete is None else f"Tab completes · {foot}"
+        self._complete = complete  # what Tab makes of the text; asked off the UI thread
         self._slow = slow
         self._hints = hints
         self._example = example  # the value is one: typing replaces it
@@ -202,8 +218,8 @@ class AskDialog(Modal):
     def compose(self) -> ComposeResult:
         """Label, input, verdict."""
         with Vertical(classes="dialog") as box:
-            box.border_title = caption(f" {self._title} ")
-            box.border_subtitle = caption(f" {self._foot} ")
+            box.border_title = self.caption(f" {self._title} ")
+            box.border_subtitle = self.caption(f" {self._foot} ")
             yield Lines(lambda width: [[(self._label, "muted")]], id="ask-label")
             yield Input(value=self._value, id="ask-input", select_on_focus=self._example)
             yield Lines(self._verdict_lines, id="ask-verdict")
@@ -258,7 +274,10 @@ class AskDialog(Modal):
         self._wanted = False
 
     def input_key(self, key: str) -> bool:
-        """Enter answers, once the text is judged good."""
+        """Enter answers, once the text is judged good; Tab completes."""
+        if key == "tab" and self._complete is not None:
+            completed(self, self.query_one(Input), self._complete)
+            return True
         if key != "enter":
             return super().input_key(key)
         if self._judged == self.query_one(Input).value:
@@ -287,8 +306,10 @@ class ChoiceDialog(Modal):
             [(((f" {key}", "key"),), words) for key, words, _ in self._rows],
         )
         with Vertical(classes="dialog", id="choice") as box:
-            box.border_title = caption(f" {self._title} ")
-            box.border_subtitle = caption(f" {self._foot or 'a letter or Enter · Esc leaves'} ")
+            box.border_title = self.caption(f" {self._title} ")
+            box.border_subtitle = self.caption(
+                f" {self._foot or 'a letter or Enter · Esc leaves'} "
+            )
             yield ListPane(source, "menu", id="choice-list", header=False)
 
     def on_mount(self) -> None:
@@ -333,8 +354,8 @@ class SayDialog(Modal):
     def compose(self) -> ComposeResult:
         """The lines."""
         with Vertical(classes="dialog") as box:
-            box.border_title = caption(f" {self._title} ")
-            box.border_subtitle = caption(f" {self._foot} ")
+            box.border_title = self.caption(f" {self._title} ")
+            box.border_subtitle = self.caption(f" {self._foot} ")
             yield Lines(self._wrapped, id="say-lines")
 
     def on_mount(self) -> None:

@@ -25,7 +25,7 @@ class FilesActs(FilesPrograms):
     def why_not(self, action: str) -> str:
         """What cannot be done with the present selection, in words."""
         needs_row = {
-            "restore", "restore_to", "diff", "inspect", "facts", "rename", "delete", "fetch", "pin", "copy",
+            "add_again", "restore", "restore_to", "diff", "inspect", "facts", "rename", "delete", "fetch", "pin", "copy",
             "mark", "why", "bump", "export", "editor", "open_copy", "compare",
         }  # fmt: skip
         if action in needs_row and self.selected is None:
@@ -38,7 +38,7 @@ class FilesActs(FilesPrograms):
             )
         if action in ("now", "travel_on") and self.wish.at is None:
             return "this is now"
-        if action in ("rename", "delete", "add") and self.wish.at is not None:
+        if action in ("rename", "delete", "add", "add_again") and self.wish.at is not None:
             return "the past cannot be changed; T goes back to now"
         if action in ("next_match", "previous_match") and not self.wish.filter:
             return "there is no filter; / begins one"
@@ -134,9 +134,30 @@ class FilesActs(FilesPrograms):
                 value=os.path.expanduser("~/"),
                 slow=True,
                 hints=hints,
+                complete=places.complete,
             ),
             lambda place: self._add(place, below) if place else None,
         )
+
+    def do_add_again(self) -> None:
+        """What changed in the folder that the selection came from."""
+        entry = self.selected
+        if entry is None:
+            return
+        volume, path, directory = self.globofs.volume, entry.path, is_directory(entry)
+
+        def got(place: str | None) -> None:
+            if place is None:
+                name = words.shown_path(path)
+                self.globofs.say(
+                    f"{name} came from no folder of this machine; a adds one", "warning"
+                )
+            elif directory:
+                self._add(f"{place}/", path)  # with the slash it lands as this directory itself
+            else:
+                self._add(place, parent(path))
+
+        self.bridge.ask("detail", "origin", lambda: volume.came_from(path), got)
 
     def _directory(self) -> bytes:
         entry = self.selected
@@ -159,7 +180,13 @@ class FilesActs(FilesPrograms):
                 )
                 if n
             ]
-            return f"Added {words.plural(result.files, 'file')}: {', '.join(parts) or 'nothing'} · z undoes"
+            what = f"{words.plural(result.files, 'file')}: {', '.join(parts) or 'nothing'}"
+            if not (result.added or result.changed):
+                return f"Nothing changed there, {words.plural(result.files, 'file')} looked at"
+            later = (
+                " · A takes in what changes later" if result.added and not result.changed else ""
+            )
+            return f"Added {what}{later} · z undoes"
 
         self.globofs.verb(
             "add",

@@ -273,7 +273,8 @@ class FilesFind(FilesView):
         dialog = PickDialog(
             "Find in the whole volume", columns, find, slow=True,
             placeholder="letters of a name, in order; a/b looks at paths",
-            empty="type letters of a name",
+            empty="nothing in the volume has these letters in its name, in this order",
+            begin="type letters of a name",
         )  # fmt: skip
         self.app.push_screen(dialog, self._found)
 

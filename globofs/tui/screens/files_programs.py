@@ -45,6 +45,7 @@ class FilesPrograms(FilesRestore):
                 places.target,
                 value=os.path.expanduser("~/"),
                 slow=True,
+                complete=places.complete,
             ),
             lambda place: self.globofs.export(files, place) if place else None,
         )

@@ -116,6 +116,7 @@ class FilesRestore(FilesTravel):
                 value=f"{origin}/" if origin is not None else home,
                 slow=True,
                 hints=hints,
+                complete=places.complete,
             ),
             answered,
         )

@@ -20,7 +20,8 @@ from globofs.tui.model import detail, timeline
 from globofs.tui.model.text import Page
 from globofs.tui.model.timeline import Moment, Timeline
 from globofs.tui.model.tree import Builder, TreeRows, Wish, is_directory, parent
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.widgets.paint import lay_out
 from globofs.tui.widgets.tree_rows import TimelineSource, TreeSource
 from globofs.tui.widgets.virtual_list import VirtualList
 
@@ -149,6 +150,16 @@ class FilesView(ModeScreen):
                 pane.dim = dim
                 pane.refresh()
 
+    def age(self) -> None:
+        """The ages of what is on the screen."""
+        for source, pane in (
+            (self.tree_source, self.tree_list),
+            (self.time_source, self.versions),
+        ):
+            source.now = self.globofs.now()
+            source.serial += 1
+            pane.refresh()
+
     def _reread(self) -> None:
         self._fresh = None
         if self.builder is not None:
@@ -182,11 +193,32 @@ class FilesView(ModeScreen):
         if self.tree_list.marks:
             self.tree_list.marks = {key for key in self.tree_list.marks if key in rows.where}
         self.tree_list.reload()
+        self._ask_changed()
         self._titles()
         self._select()
         if self.selected is not None and self.selected.path != self.time_source.timeline.path:
             self.follow_soon()
         self.refresh_chrome()
+
+    def _ask_changed(self) -> None:
+        """When the directories on the screen last changed, where there is a column for it."""
+        builder, at, source = self.builder, self.wish.at, self.tree_source
+        shown = lay_out(source.columns, self.tree_list.size.width - 2)
+        if builder is None or not any(source.columns[index].key == "when" for index, _ in shown):
+            return
+        rows = (source.row(index) for index in self.tree_list.seen())
+        asked = [row.entry for row in rows if row is not None and is_directory(row.entry)]
+
+        def got(found: dict[bytes, int]) -> None:
+            if found.items() - source.changed.items():
+                source.changed = source.changed | found
+                source.serial += 1
+                self.tree_list.refresh()
+
+        def find() -> dict[bytes, int]:
+            return {entry.path: builder.changed(entry, at) for entry in asked}
+
+        self.bridge.ask("state", "changed", find, got, lambda _: None)
 
     def _no_tree(self, error: errors.GlobofsError) -> None:
         self.tree_list.words = ("The tree cannot be read", error.message)
@@ -209,6 +241,7 @@ class FilesView(ModeScreen):
         if message.list.id == "tree":
             self._select()
             self.follow_soon()
+            self._ask_changed()
         else:
             self.look_soon()
         self.refresh_chrome()
@@ -341,8 +374,8 @@ class FilesView(ModeScreen):
         name = " Volume "
         if root is not None:
             name = f" {words.plural(root.files, 'file')} {glyphs.separator} {words.size_words(root.size)} "
-        self.tree_list.border_title = caption(name)
-        self.tree_list.border_subtitle = caption(self._tree_foot())
+        self.tree_list.border_title = self.caption(name)
+        self.tree_list.border_subtitle = self.caption(self._tree_foot())
         entry = self.selected
         path = words.shown_path(entry.path) if entry is not None else ""
         count = len(self.time_source)
@@ -352,9 +385,9 @@ class FilesView(ModeScreen):
         room = max(10, max(self.versions.size.width, self.detail.size.width) - 24)
         if len(path) > room:
             path = "…" + path[-room:]
-        self.versions.border_title = caption(f" {path} " if path else " Versions ")
+        self.versions.border_title = self.caption(f" {path} " if path else " Versions ")
         more = "+" if self.time_source.timeline.more else ""
-        self.versions.border_subtitle = caption(f" {count:,}{more} {what} " if count else "")
+        self.versions.border_subtitle = self.caption(f" {count:,}{more} {what} " if count else "")
         page = self.detail.page_shown
         title = page.title or "Content"
         if self.versions.has_class("-gone") and path:
@@ -362,8 +395,8 @@ class FilesView(ModeScreen):
             when = f" {words.moment(version.time, self.globofs.now())}" if version else ""
             path = "…" + path[-(room - 20) :] if len(path) > room - 20 else path
             title = f"{path}{when} {self.glyphs.separator} {title}"
-        self.detail.border_title = caption(f" {title} ")
-        self.detail.border_subtitle = caption(f" {page.note} " if page.note else "")
+        self.detail.border_title = self.caption(f" {title} ")
+        self.detail.border_subtitle = self.caption(f" {page.note} " if page.note else "")
 
     def _tree_foot(self) -> str:
         parts = []

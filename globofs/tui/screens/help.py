@@ -18,6 +18,7 @@ COLUMNS: Final = (
     Column("key", "", 14),
     Column("help", "", 0, minimum=20),
 )
+GAPS_EACH: Final = 3  # letters that may be left out for each letter typed
 GROUPS: Final = {
     "files": "Files", "sync": "Sync", "peers": "Peers", "conflicts": "Conflicts", "log": "Log",
     "start": "Start",
@@ -62,7 +63,8 @@ def best(choices: Sequence[Choice], text: str) -> list[Choice]:
 
 
 def rank(wanted: str, text: str) -> int | None:
-    """How well letters in order match: smaller is better, None not at all."""
+    """How well a text matches: smaller is better, None not at all. A word that begins so comes
+    first, then what contains it, then letters in order that lie close together."""
     at = text.find(wanted)
     if at >= 0:
         return at if at == 0 or not text[at - 1].isalnum() else at + 50
@@ -76,7 +78,7 @@ def rank(wanted: str, text: str) -> int | None:
         gaps += found - place - 1 if place >= 0 else 0
         first = found if first < 0 else first
         place = found
-    return 200 + gaps + first
+    return 200 + gaps + first if gaps <= GAPS_EACH * len(wanted) else None
 
 
 def legend(glyphs: Glyphs) -> list[tuple[str, str, str]]:

@@ -14,7 +14,7 @@ from globofs.store.views import Operation, Version
 from globofs.tui import words
 from globofs.tui.model import detail
 from globofs.tui.model.text import Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
@@ -83,7 +83,7 @@ class LogScreen(ModeScreen):
         """Ask for the newest."""
         self.op_list.words = ("reading the log",)
         self.op_list.stick = True
-        self.op_list.border_title = caption(" Operations ")
+        self.op_list.border_title = self.caption(" Operations ")
         self.follow_soon = Debounce(self, 0.05, self._follow)
         self.look_soon = Debounce(self, 0.06, self._look)
         if self.globofs.is_open:
@@ -108,6 +108,11 @@ class LogScreen(ModeScreen):
             self._serial = snapshot.tree_serial
             self.volume_opened()
 
+    def age(self) -> None:
+        """The ages of the operations."""
+        self._fill()
+        self.op_list.reload()
+
     def _failed(self, error: errors.GlobofsError) -> None:
         self.op_list.words = ("The log cannot be read", error.message)
         self.op_list.refresh()
@@ -122,18 +127,21 @@ class LogScreen(ModeScreen):
         self.shown = (
             [op for op in self.found if wanted in self._search(op)] if wanted else self.found
         )
-        self.rows.replace([op.key for op in self.shown], [self._cells(op) for op in self.shown])
+        self._fill()
         self.op_list.words = (
             ("Nothing happened yet",)
             if not wanted
             else ("No operation is called so", "Esc shows all")
         )
         more = "+" if self.more else ""
-        self.op_list.border_title = caption(f" {len(self.found):,}{more} operations ")
-        self.op_list.border_subtitle = caption(f" filter: {self.filter} " if wanted else "")
+        self.op_list.border_title = self.caption(f" {len(self.found):,}{more} operations ")
+        self.op_list.border_subtitle = self.caption(f" filter: {self.filter} " if wanted else "")
         self.op_list.reload()
         self.follow_soon()
         self.refresh_chrome()
+
+    def _fill(self) -> None:
+        self.rows.replace([op.key for op in self.shown], [self._cells(op) for op in self.shown])
 
     def _search(self, op: Operation) -> str:
         return f"{words.operation(op)} {op.verb} {self.names.get(op.key.node, '')}".lower()
@@ -205,8 +213,10 @@ class LogScreen(ModeScreen):
         self.file_rows.replace([version.id for version in found], cells)
         self.file_list.words = ("It wrote nothing",)
         capped = f"the first {FILES_MAX:,} of " if op.versions > len(found) else ""
-        self.file_list.border_title = caption(f" {capped}{words.plural(op.versions, 'version')} ")
-        self.file_list.border_subtitle = caption(
+        self.file_list.border_title = self.caption(
+            f" {capped}{words.plural(op.versions, 'version')} "
+        )
+        self.file_list.border_subtitle = self.caption(
             f" {speech.equivalent(op)[:60]} " if op.verb else ""
         )
         self.file_list.reload(keep=False)
@@ -222,8 +232,8 @@ class LogScreen(ModeScreen):
 
         def show(page: Page) -> None:
             pane.show(page)
-            pane.border_title = caption(page.title)
-            pane.border_subtitle = caption(page.note)
+            pane.border_title = self.caption(page.title)
+            pane.border_subtitle = self.caption(page.note)
 
         self.bridge.ask(
             "content",

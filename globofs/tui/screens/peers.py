@@ -14,8 +14,8 @@ from globofs.tui import words
 from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.text import Line, Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane, caption
-from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal
+from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, completed
 from globofs.tui.widgets.bars import sparkline
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
@@ -69,7 +69,7 @@ class PeersScreen(ModeScreen):
     def ready(self) -> None:
         """Until the first snapshot."""
         self.peer_list.words = ("asking the engine",)
-        self.peer_list.border_title = caption(" Peers ")
+        self.peer_list.border_title = self.caption(" Peers ")
 
     def take(self, snapshot: Snapshot) -> None:
         """Draw the new state."""
@@ -88,7 +88,7 @@ class PeersScreen(ModeScreen):
             "a adds one",
         )
         good = sum(in_step(peer) for peer in self.peers)
-        self.peer_list.border_title = caption(
+        self.peer_list.border_title = self.caption(
             f" {words.plural(len(self.peers), 'peer')}, {good} up to date "
         )
         self.peer_list.styles.height = max(7, min(len(self.peers), 12) + 3)
@@ -109,10 +109,10 @@ class PeersScreen(ModeScreen):
         pane = self.query_one("#peer-detail", TextPane)
         peer = self.here()
         if peer is None or self.last_snapshot is None:
-            pane.border_title = caption(" What a peer is ")
+            pane.border_title = self.caption(" What a peer is ")
             pane.show(Page(words=("A peer is another node of this volume", "a adds one")))
             return
-        pane.border_title = caption(f" {words.safe(peer.name)} ")
+        pane.border_title = self.caption(f" {words.safe(peer.name)} ")
         lines = details(peer, self.last_snapshot.at, self.glyphs, pane.size.width)
         pane.show(Page(lines=tuple(lines)), keep=keep)
 
@@ -300,11 +300,11 @@ class PeerDialog(Modal):
         """Two inputs, a switch, the verdict."""
         peer = self._peer
         with Vertical(classes="dialog") as box:
-            box.border_title = caption(
+            box.border_title = self.caption(
                 f" {'Add a peer' if peer is None else 'Edit ' + words.safe(peer.name)} "
             )
-            box.border_subtitle = caption(
-                " Tab next · Ctrl-S or F2 switches send · Enter does it · Esc leaves "
+            box.border_subtitle = self.caption(
+                " Tab next, completes · F2 switches send · Enter does it · Esc leaves "
             )
             yield Lines(lambda width: [[("Name", "muted")]], id="peer-l1")
             yield Input(
@@ -375,8 +375,10 @@ class PeerDialog(Modal):
 
     def input_key(self, key: str) -> bool:
         """Tab between inputs, the switch, Enter."""
-        if key in ("tab", "shift+tab", "up", "down"):
-            name, path = self.query_one("#peer-name", Input), self.query_one("#peer-path", Input)
+        name, path = self.query_one("#peer-name", Input), self.query_one("#peer-path", Input)
+        if key == "tab" and path.has_focus:
+            completed(self, path, places.complete)
+        elif key in ("tab", "shift+tab", "up", "down"):
             (path if name.has_focus or name.disabled else name).focus()
         elif key in ("ctrl+s", "f2"):
             self._send = not self._send

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from globofs.tui import words
-from globofs.tui.screens.base import ListPane, caption
+from globofs.tui.screens.base import ListPane
 from globofs.tui.screens.dialogs import Modal
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Column, Span
@@ -64,8 +64,8 @@ class PlanDialog(Modal):
         )
         danger = " -danger" if plan.outside_overwrites else ""
         with Vertical(classes=f"dialog -wide{danger}") as box:
-            box.border_title = caption(f" {self._title} ")
-            box.border_subtitle = caption(f" {self._foot()} ")
+            box.border_title = self.caption(f" {self._title} ")
+            box.border_subtitle = self.caption(f" {self._foot()} ")
             yield Lines(lambda width: self._head(), id="plan-head")
             yield ListPane(source, "menu", id="plan-list")
 

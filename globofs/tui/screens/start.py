@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from globofs.tui import words
 from globofs.tui.keys import Action
 from globofs.tui.model.check import Check
-from globofs.tui.screens.base import ListPane, ModeScreen, caption
+from globofs.tui.screens.base import ListPane, ModeScreen
 from globofs.tui.screens.dialogs import AskDialog
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Column, Span, cut_middle
@@ -33,6 +33,7 @@ LOGO: Sequence[str] = (
     "      ╰───────╯",
 )
 RECENT_MAX = 8
+OWN_PLACE = "~/globofs"  # proposed for a new node
 COLUMNS = (
     Column("key", "", 3),
     Column("what", "", 30),
@@ -64,7 +65,7 @@ class StartScreen(ModeScreen):
     def ready(self) -> None:
         """Fill the list."""
         self.query_one("#start-list", ListPane).remove_class("pane")
-        self.query_one("#start-list", ListPane).border_title = caption(" Begin ")
+        self.query_one("#start-list", ListPane).border_title = self.caption(" Begin ")
         self._fill()
 
     def on_screen_resume(self) -> None:
@@ -194,6 +195,7 @@ class StartScreen(ModeScreen):
                 "A directory that is empty, or not there yet",
                 judge_new,
                 creator,
+                OWN_PLACE,
             )
         elif kind == "join":
             self._ask(
@@ -203,15 +205,16 @@ class StartScreen(ModeScreen):
                 self._join,
             )
 
-    def _ask(self, title: str, label: str, check: Any, opener: Any) -> None:
+    def _ask(self, title: str, label: str, check: Any, opener: Any, place: str = "~/") -> None:
         def answered(place: str | None) -> None:
             made = opener(place) if place else None
             if made is not None:
                 self._open(made)
 
-        self.app.push_screen(
-            AskDialog(title, label, check, value=os.path.expanduser("~/"), slow=True), answered
+        dialog = AskDialog(
+            title, label, check, value=os.path.expanduser(place), slow=True, complete=complete
         )
+        self.app.push_screen(dialog, answered)
 
     def _join(self, theirs: str) -> None:
         """The second question of joining: where this node should live."""
@@ -221,6 +224,7 @@ class StartScreen(ModeScreen):
             "A new directory for this machine's node",
             judge_new,
             lambda mine: joiner(mine, theirs),
+            OWN_PLACE,
         )
 
     def _open(self, opener: Any) -> None:
@@ -230,6 +234,13 @@ class StartScreen(ModeScreen):
 
 
 # --- in bridge threads ------------------------------------------------------------------------
+
+
+def complete(text: str) -> str:
+    """A path, as far as it can be told from its beginning."""
+    from globofs.tui.model import places
+
+    return places.complete(text)
 
 
 def judge_volume(text: str) -> Check:
@@ -248,6 +259,8 @@ def judge_new(text: str) -> Check:
         return Check(True, "will be made", place)
     if not os.path.isdir(place):
         return Check(False, "that is a file")
+    if os.path.realpath(place) == os.path.realpath(os.path.expanduser("~")):
+        return Check(False, f"your home; a volume is a directory of its own, as {OWN_PLACE}")
     if os.listdir(place):
         return Check(False, "not empty; a volume is a directory of its own, files go in with a")
     return Check(True, "an empty directory", place)

@@ -17,6 +17,8 @@ from textual.color import Color
 from textual.strip import Strip
 from textual.widget import Widget
 
+from globofs.tui.glyphs import UNICODE, Glyphs
+
 Span = tuple[str, str]
 Cell = str | tuple[Span, ...]
 Align = Literal["left", "right", "center"]
@@ -235,8 +237,10 @@ class Painted(Widget):
         ground = self.visual_style.rich_style + self.style_named(base)
         keep = base.startswith("cursor") or "marked" in base
         plain = self.app.theme == "globofs-contrast" or self.app.no_color
+        glyphs: Glyphs = getattr(self.app, "glyphs", UNICODE)
         segments = []
         for text, names in spans:
+            text = glyphs.said(text)
             style = self.style_named(names)
             if base == "cursor" and (plain or names in QUIET):
                 style = style.without_color

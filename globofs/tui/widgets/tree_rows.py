@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from globofs.tui import words
@@ -21,6 +22,13 @@ TREE_COLUMNS: Final = (
     Column("versions", "history", DOTS + 1, "left", 3),
     Column("state", "content", 10, "left", 1),
     Column("when", "changed", 15, "right", 4),
+)
+#: the same while the order is by time: when it changed is what the eye follows then
+TREE_BY_TIME: Final = tuple(
+    replace(
+        column, priority={"when": 1, "state": 2, "versions": 4}.get(column.key, column.priority)
+    )
+    for column in TREE_COLUMNS
 )
 TIMELINE_COLUMNS: Final = (
     Column("mark", "", 1),
@@ -77,12 +85,16 @@ class TreeSource:
         self.now = 0
         self.match = ""
         self.pins: frozenset[bytes] = frozenset()
+        self.changed: dict[bytes, int] = {}  # directories: when something in them last changed
         self.serial = 0
 
     def set(self, rows: TreeRows, now: int) -> None:
         """Show these rows."""
+        if rows.wish.at != self.rows.wish.at:
+            self.changed = {}
         self.rows, self.now = rows, now
         self.match = rows.wish.filter
+        self.columns = TREE_BY_TIME if rows.wish.sort == "time" else TREE_COLUMNS
         self.serial += 1
 
     def __len__(self) -> int:
@@ -106,9 +118,9 @@ class TreeSource:
         row = self.rows.rows[index]
         entry = row.entry
         conflicts = int(entry.conflict) or entry.conflicts
-        when = (
-            words.moment(entry.time or entry.mtime, self.now) if entry.time or entry.mtime else ""
-        )
+        changed = self.changed.get(entry.path, 0) if is_directory(entry) else 0
+        changed = changed or entry.time or entry.mtime
+        when = words.moment(changed, self.now) if changed else ""
         size = "" if entry.kind == "deleted" else words.size_words(entry.size)
         return (
             self._name(row),
