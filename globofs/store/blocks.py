@@ -34,6 +34,8 @@ _METHODS: Final[dict[str, tuple[Compression, int]]] = {
     ".gz": ("gzip", limits.GZIP_LEVEL_DEFAULT),
     "": ("none", 0),
 }
+_RUN_BYTES = 1 * limits.MIB
+_RUN_GAP_BYTES = 64 * limits.KIB
 _PENDING_ROWS = 256
 _PENDING_SECONDS = 0.25
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -250,28 +252,23 @@ class BlockStore:
         sizes = dict(blocks)
         where = self.index.staged_locate(sizes)
         order = sorted(where, key=lambda block: (where[block].file, where[block].offset))
-        base, fd = "", None
-        try:
-            for block in order:
-                at = where[block]
-                if at.file != base:
-                    if fd is not None:
-                        os.close(fd)
-                    base, fd = at.file, self.reader.open(at.file)
-                    if fd is not None:
-                        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-                yield block, self._from_staged(block, sizes[block], fd, at)
-        finally:
-            if fd is not None:
-                os.close(fd)
+        for run in _runs(order, where):
+            first, last = where[run[0]], where[run[-1]]
+            stored = self.reader.read(first.file, first.offset, last.end - first.offset)
+            for block in run:
+                yield block, self._from_run(block, sizes[block], stored, first.offset, where[block])
         for block in sorted(sizes.keys() - where.keys()):
             yield block, self._quietly(block, sizes[block])
 
-    def _from_staged(self, block: bytes, size: int, fd: int | None, at: StagedAt) -> bytes | None:
-        if fd is not None:
-            data = fsio.pread_all(fd, at.offset, at.length)
-            with suppress(errors.Damaged):
+    def _from_run(
+        self, block: bytes, size: int, stored: bytes | None, start: int, at: StagedAt
+    ) -> bytes | None:
+        if stored is not None:
+            data = stored[at.offset - start : at.end - start]
+            try:
                 return decode(block, size, Raw(data, at.suffix, ""))
+            except errors.Damaged:
+                pass  # its own file may be sound
         return self._quietly(block, size)
 
     def _quietly(self, block: bytes, size: int) -> bytes | None:
@@ -479,6 +476,22 @@ def decode(block: bytes, size: int, raw: Raw) -> bytes:
     if sha256(plain).digest() != block:
         raise errors.Damaged(path=where, reason="its SHA-256 is another")
     return plain
+
+
+def _runs(order: Iterable[bytes], where: Mapping[bytes, StagedAt]) -> Iterator[list[bytes]]:
+    """Staged blocks in the order they lie, in lists that one read brings: nearly adjacent ones."""
+    run: list[bytes] = []
+    for block in order:
+        at = where[block]
+        if run:
+            first, last = where[run[0]], where[run[-1]]
+            near = at.file == last.file and at.offset - last.end <= _RUN_GAP_BYTES
+            if not near or at.end - first.offset > _RUN_BYTES:
+                yield run
+                run = []
+        run.append(block)
+    if run:
+        yield run
 
 
 def _directory_names(path: str, length: int) -> list[str]:

@@ -141,9 +141,11 @@ def _write_fd(fd: int, path: str, offset: int, data: Buffer) -> int:
     """Write all of `data` at `offset`; returns how many bytes that were."""
     if observer is not None:
         observer("write", (path, offset, bytes(data)))
+    done = os.pwrite(fd, data, offset)
+    size = data.nbytes if isinstance(data, memoryview) else len(data)
+    if done == size:
+        return size
     view = memoryview(data).cast("B")
-    size = len(view)
-    done = os.pwrite(fd, view, offset)
     while done < size:
         done += os.pwrite(fd, view[done:], offset + done)
     return size
@@ -215,7 +217,8 @@ class Writer:
         error: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        self.abandon()
+        if self._name:
+            self.abandon()
 
 
 def write_new(path: str, data: Buffer, *, mode: int = 0o666) -> None:

@@ -256,7 +256,7 @@ class StagedReader:
         return True
 
     def read(self, base: str, offset: int, length: int) -> bytes | None:
-        """Stored bytes of one block, or None when the file is gone or too short."""
+        """Stored bytes of a block or of several, or None when the file is gone or too short."""
         fd = self.open(base)
         if fd is None:
             return None

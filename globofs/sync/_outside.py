@@ -36,6 +36,8 @@ class Outside:
         self._directory = directory
         top = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._stack: list[tuple[str, int, bool]] = [("", top, False)]  # name, fd, made by us
+        self._entered: str | None = ""  # what the stack leads to; None where that went wrong
+        self._temporary = fsio.temporary_name(TEMPORARY)
 
     def close(self) -> None:
         """Close all directories."""
@@ -53,7 +55,13 @@ class Outside:
 
         Raises UnsafeTarget where a symlink or a file is in the way.
         """
-        parts = relative.split("/") if relative else []
+        if relative != self._entered:
+            self._entered = None
+            self._enter(relative.split("/") if relative else [])
+            self._entered = relative
+        return self._stack[-1][1], self._stack[-1][2]
+
+    def _enter(self, parts: list[str]) -> None:
         depth = 0
         while depth < len(parts) and depth + 1 < len(self._stack):
             if self._stack[depth + 1][0] != parts[depth]:
@@ -63,7 +71,6 @@ class Outside:
             os.close(self._stack.pop()[1])
         for at, part in enumerate(parts[depth:], depth + 1):
             self._descend(part, "/".join(parts[:at]))
-        return self._stack[-1][1], self._stack[-1][2]
 
     def _descend(self, name: str, relative: str) -> None:
         above = self._stack[-1][1]
@@ -98,12 +105,16 @@ class Outside:
         fd, fresh = self.enter(parent)
         if not fresh:
             self._check(fd, name, relative)
-        with fsio.Writer(fsio.temporary_name(TEMPORARY), mode=0o600, dir_fd=fd) as writer:
-            for piece in pieces:
-                writer.write(piece)
-            writer.chmod(version.mode & KEPT_BITS)
-            writer.utime(version.mtime)
-            writer.commit(name, dir_fd=fd)
+        try:
+            with fsio.Writer(self._temporary, mode=0o600, dir_fd=fd) as writer:
+                for piece in pieces:
+                    writer.write(piece)
+                writer.chmod(version.mode & KEPT_BITS)
+                writer.utime(version.mtime)
+                writer.commit(name, dir_fd=fd)
+        except BaseException:
+            self._temporary = fsio.temporary_name(TEMPORARY)  # it may not have gone
+            raise
 
     def symlink(self, relative: str, version: Version) -> None:
         """Make a symlink; where it leads is not looked at."""

@@ -175,7 +175,7 @@ def _line(sign: str, version: bytes) -> str:
 def remember_restored(node: Node, items: Iterable[PlanItem]) -> None:
     """Files were written to a folder: what is edited there later was made from these versions."""
     memories: dict[SourceName, Memory] = {}
-    known: dict[tuple[str, bytes], SourceName] = {}
+    known: dict[str, SourceName] = {}
     for item in items:
         version, target = item.version, item.target
         if version is None or target is None:
@@ -190,13 +190,13 @@ def remember_restored(node: Node, items: Iterable[PlanItem]) -> None:
         memory.save()
 
 
-def _beside(disk: str, path: bytes, known: dict[tuple[str, bytes], SourceName]) -> SourceName:
-    """`source_name`, worked out once for all files of a directory."""
-    above, name = os.path.split(disk)
-    if not path or os.fsencode(name) != names.name(path):
+def _beside(disk: str, path: bytes, known: dict[str, SourceName]) -> SourceName:
+    """`source_name`, worked out once for all files that lie below a folder as in the volume."""
+    below = "/" + os.fsdecode(path)
+    if not disk.endswith(below):
         return source_name(disk, path)
-    where = (above, names.parent(path))
-    found = known.get(where)
+    top = disk[: -len(below)]
+    found = known.get(top)
     if found is None:
-        found = known[where] = source_name(*where)
+        found = known[top] = source_name(disk, path)
     return found

@@ -32,7 +32,7 @@ FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 @dataclass(slots=True)
 class Written:
-    """What was done so far; filled by both workers under `guard`."""
+    """What was done so far; both workers add to it under `guard`, a group of files at a time."""
 
     files: int = 0
     bytes: int = 0
@@ -64,6 +64,7 @@ class _WriteOut:
         self._puller = puller
         self._plan = plan
         self._base = plan.to
+        self._begin = plan.to if plan.to.endswith("/") else plan.to + "/"
         self._emit = emit
         self._cancelled = cancelled
         self._written = Written()
@@ -109,9 +110,8 @@ class _WriteOut:
     def _relative(self, item: PlanItem) -> str:
         assert item.target is not None
         # The planner joined it to the base: `relpath` would cost more than writing the file.
-        begin = self._base if self._base.endswith("/") else self._base + "/"
-        if item.target.startswith(begin):
-            return item.target[len(begin) :]
+        if item.target.startswith(self._begin):
+            return item.target[len(self._begin) :]
         return os.path.relpath(item.target, self._base)
 
     def _fetch(self, portion: list[PlanItem]) -> None:
@@ -142,10 +142,12 @@ class _WriteOut:
             self._node.blocks.uses.note(
                 [block for block, data in small.items() if data is not None]
             )
-        for item in items:
-            if self._over():
-                return
-            self._one(item, lambda one: self._write(one, listed.get(one.path, []), small))
+        outside = self._outside()
+
+        def write(item: PlanItem) -> None:
+            self._write(outside, item, listed.get(item.path, []), small)
+
+        self._note([item for item in items if not self._stop.is_set() and self._one(item, write)])
         written = self._written
         self._emit(
             Progress(
@@ -159,10 +161,19 @@ class _WriteOut:
             )
         )
 
-    def _one(self, item: PlanItem, act: Callable[[PlanItem], None]) -> None:
-        """Do one item; what keeps it from being done is noted, what keeps all from it raised."""
+    def _note(self, done: list[PlanItem]) -> None:
+        sizes = [i.version.size for i in done if i.version and i.version.kind != "directory"]
+        with self._written.guard:
+            self._written.done += done
+            self._written.files += len(sizes)
+            self._written.bytes += sum(sizes)
+
+    def _one(self, item: PlanItem, act: Callable[[PlanItem], None]) -> bool:
+        """Do one item, if that can be; what keeps it from being done is noted, what keeps all
+        from it raised."""
         try:
             act(item)
+            return True
         except ContentMissing as error:
             with self._written.guard:
                 self._written.missing.append(item.path)
@@ -170,13 +181,14 @@ class _WriteOut:
         except GlobofsError as error:
             if error.exit_code == 130:
                 self._stop.set()
-                return
+                return False
             self._problem(item, error.reason)
         except OSError as error:
             if error.errno in FATAL:
                 self._stop.set()
                 raise from_os_error(error, item.target) from error
             self._problem(item, error.strerror or str(error))
+        return False
 
     def _problem(self, item: PlanItem, reason: str) -> None:
         problem = Problem(item.path, reason)
@@ -184,10 +196,15 @@ class _WriteOut:
             self._written.problems.append(problem)
         self._emit(problem)
 
-    def _write(self, item: PlanItem, blocks: list[Block], small: dict[bytes, bytes | None]) -> None:
+    def _write(
+        self,
+        outside: Outside,
+        item: PlanItem,
+        blocks: list[Block],
+        small: dict[bytes, bytes | None],
+    ) -> None:
         version = item.version
         assert version is not None
-        outside = self._outside()
         relative = self._relative(item)
         if version.kind == "directory":
             outside.enter(relative)
@@ -195,11 +212,6 @@ class _WriteOut:
             outside.symlink(relative, version)
         else:
             outside.file(relative, version, self._pieces(version, blocks, small))
-        with self._written.guard:
-            self._written.done.append(item)
-            if version.kind != "directory":
-                self._written.files += 1
-                self._written.bytes += version.size
 
     def _pieces(
         self, version: Version, blocks: Iterable[Block], small: dict[bytes, bytes | None]
