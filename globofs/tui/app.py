@@ -21,7 +21,7 @@ from globofs import errors
 from globofs.events import Emit
 from globofs.snapshots import Snapshot
 from globofs.tui import glyphs as glyph_sets
-from globofs.tui import keys, programs, settings, themes, words
+from globofs.tui import keys, priority, programs, settings, themes, words
 from globofs.tui.bridge import Answer, Bridge
 from globofs.tui.everywhere import Everywhere
 from globofs.tui.screens.base import KeyedScreen, ModeScreen, mode_title
@@ -31,10 +31,6 @@ from globofs.tui.widgets.chrome import Title
 if TYPE_CHECKING:
     from globofs.engine import Engine
     from globofs.volume import Volume
-
-#: Engine and screen share one interpreter: a thread that computes gives way after so long. At
-#: Python's usual 5 ms a key waits about twice as long while everything moves.
-SWITCH_SECONDS = 0.001
 
 Opener = Callable[[Emit], "tuple[Volume, Engine | None]"]
 
@@ -390,7 +386,7 @@ def run(
     on_start: Callable[[], None] | None = None,
 ) -> int:
     """Show the UI until it is left; the exit status. Without a volume: the start screen."""
-    sys.setswitchinterval(SWITCH_SECONDS)
+    priority.spare_the_collector()
     habits = settings.load()
     keymap, complaints = keys.load(preset_name=habits.preset)
     place = find_place(where)
@@ -403,7 +399,8 @@ def run(
         on_start=on_start,
         remember=settings.save,
     )
-    status = app.run()
+    with asyncio.Runner(loop_factory=priority.event_loop) as runner:
+        status = runner.run(app.run_async())
     settings.save(app.habits)
     for path in app.copies:
         programs.tidy(path)

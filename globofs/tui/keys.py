@@ -182,6 +182,7 @@ class Keymap:
             for key in action.keys:
                 for context in action.contexts:
                     self._by_key[(context, normal(key))] = action
+        self._valid: dict[tuple[str, ...], list[Action]] = {}  # asked for ten times a second
 
     def resolve(self, key: str, contexts: Sequence[str]) -> Action | None:
         """What a key does, the nearest context first."""
@@ -193,10 +194,14 @@ class Keymap:
 
     def valid(self, contexts: Sequence[str]) -> list[Action]:
         """Actions whose key works in these contexts (not shadowed by a nearer one)."""
-        found = []
-        for action in self.actions.values():
-            if any(self.resolve(normal(key), contexts) is action for key in action.keys):
-                found.append(action)
+        place = tuple(contexts)
+        found = self._valid.get(place)
+        if found is None:
+            found = self._valid[place] = [
+                action
+                for action in self.actions.values()
+                if any(self.resolve(normal(key), contexts) is action for key in action.keys)
+            ]
         return found
 
     def key_for(self, action: Action) -> str:

@@ -245,14 +245,24 @@ async def _keys(ours: str, folder: str, say: Callable[[str], None], seconds: flo
             f" answer, {status.files if status else 0:,} files"
         )
         app.exit()
-    await asyncio.to_thread(app.bridge.close)
+    await asyncio.to_thread(app.bridge.close, 60.0)
+
+
+def _as_users_do(coroutine: Any) -> None:
+    """Run it on the loop, and with the settings, that `globofs ui` has."""
+    from globofs.tui import priority
+
+    priority.spare_the_collector()
+    with asyncio.Runner(loop_factory=priority.event_loop) as runner:
+        runner.run(coroutine)
 
 
 def keys(say: Callable[[str], None], seconds: float = KEY_SECONDS) -> None:
     """Key to paint, at rest and under full load."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as where:
         ours, _ = _nodes(where)
-        asyncio.run(_keys(ours, _material(os.path.join(where, "mine")), say, seconds))
+        mine = _material(os.path.join(where, "mine"))
+        _as_users_do(_keys(ours, mine, say, seconds))
 
 
 # --- size -------------------------------------------------------------------------------------
@@ -330,7 +340,7 @@ def big(say: Callable[[str], None], rows: int = 1_000_000) -> None:
             _fill(volume, rows)
             volume.node.catch_up()  # as any command has done long before
             say(f"big    {rows:,} files into the index in {time.monotonic() - begun:.0f} s")
-        asyncio.run(_big(place, say))
+        _as_users_do(_big(place, say))
 
 
 def main(words: list[str]) -> None:

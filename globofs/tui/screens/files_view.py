@@ -374,8 +374,7 @@ class FilesView(ModeScreen):
         name = " Volume "
         if root is not None:
             name = f" {words.plural(root.files, 'file')} {glyphs.separator} {words.size_words(root.size)} "
-        self.tree_list.border_title = self.caption(name)
-        self.tree_list.border_subtitle = self.caption(self._tree_foot())
+        self.tree_list.entitle(self.caption(name), self.caption(self._tree_foot()))
         entry = self.selected
         path = words.shown_path(entry.path) if entry is not None else ""
         count = len(self.time_source)
@@ -385,9 +384,9 @@ class FilesView(ModeScreen):
         room = max(10, max(self.versions.size.width, self.detail.size.width) - 24)
         if len(path) > room:
             path = "…" + path[-room:]
-        self.versions.border_title = self.caption(f" {path} " if path else " Versions ")
         more = "+" if self.time_source.timeline.more else ""
-        self.versions.border_subtitle = self.caption(f" {count:,}{more} {what} " if count else "")
+        foot = f"{count:,}{more} {what}" if count else ""
+        self.versions.entitle(self.caption(path or "Versions"), self.caption(foot))
         page = self.detail.page_shown
         title = page.title or "Content"
         if self.versions.has_class("-gone") and path:
@@ -395,8 +394,7 @@ class FilesView(ModeScreen):
             when = f" {words.moment(version.time, self.globofs.now())}" if version else ""
             path = "…" + path[-(room - 20) :] if len(path) > room - 20 else path
             title = f"{path}{when} {self.glyphs.separator} {title}"
-        self.detail.border_title = self.caption(f" {title} ")
-        self.detail.border_subtitle = self.caption(f" {page.note} " if page.note else "")
+        self.detail.entitle(self.caption(title), self.caption(page.note))
 
     def _tree_foot(self) -> str:
         parts = []

@@ -83,7 +83,7 @@ class LogScreen(ModeScreen):
         """Ask for the newest."""
         self.op_list.words = ("reading the log",)
         self.op_list.stick = True
-        self.op_list.border_title = self.caption(" Operations ")
+        self.op_list.entitle(self.caption("Operations"))
         self.follow_soon = Debounce(self, 0.05, self._follow)
         self.look_soon = Debounce(self, 0.06, self._look)
         if self.globofs.is_open:
@@ -134,8 +134,9 @@ class LogScreen(ModeScreen):
             else ("No operation is called so", "Esc shows all")
         )
         more = "+" if self.more else ""
-        self.op_list.border_title = self.caption(f" {len(self.found):,}{more} operations ")
-        self.op_list.border_subtitle = self.caption(f" filter: {self.filter} " if wanted else "")
+        foot = f"filter: {self.filter}" if wanted else ""
+        count = f"{len(self.found):,}{more} operations"
+        self.op_list.entitle(self.caption(count), self.caption(foot))
         self.op_list.reload()
         self.follow_soon()
         self.refresh_chrome()

@@ -66,7 +66,7 @@ class SyncScreen(ModeScreen):
 
     def ready(self) -> None:
         """Say what is waited for until the first snapshot."""
-        self.peer_list.border_title = self.caption(" Peers ")
+        self.peer_list.entitle(self.caption("Peers"))
         self.peer_list.words = ("asking the engine",)
         self.moves.words = ("asking the engine",)
         self.moves.stick = True
@@ -110,13 +110,13 @@ class SyncScreen(ModeScreen):
             f" Moving {over.moving:,} · Queued {over.queued:,} · Failed {over.failed:,} · "
             f"Done {over.finished:,} "
         )
-        self.moves.border_title = self.caption(counts)
+        self.moves.entitle(self.caption(counts))
         self._foot()
 
     def _foot(self) -> None:
         peer = self.peer_here()
         reason = words.safe(peer.reason) if peer is not None and self.peer_list.has_focus else ""
-        self.peer_list.border_subtitle = self.caption(reason)
+        self.peer_list.entitle(below=self.caption(reason))
         foot = []
         here = self.move_here()
         if here is not None and here.state in ("failed", "paused") and here.reason:
@@ -127,7 +127,7 @@ class SyncScreen(ModeScreen):
             foot.append(f"filter: {self.queue.filter}")
         if self.queue.sort != "priority":
             foot.append(f"by {self.queue.sort}")
-        self.moves.border_subtitle = self.caption(f" {' · '.join(foot)} " if foot else "")
+        self.moves.entitle(below=self.caption(" · ".join(foot)))
 
     def _empty_words(self, snapshot: Snapshot) -> tuple[str, ...]:
         peers = snapshot.status.peers

@@ -7,16 +7,16 @@ from typing import ClassVar, Final
 
 from textual.binding import BindingType
 from textual.geometry import Size
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from globofs.tui.model.text import Half, Line, Page
-from globofs.tui.widgets.paint import Painted, Span, fit, spans_width, width_of
+from globofs.tui.widgets.by_line import ByLine
+from globofs.tui.widgets.paint import Span, fit, spans_width, width_of
 
 BESIDE_COLUMNS: Final = 104  # from this width on, a difference is shown side by side
 
 
-class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
+class TextView(ByLine, can_focus=True, inherit_bindings=False):
     """Shows a `Page`: its lines, or where there is room its two columns. Only what is on the
     screen is drawn, whatever the length."""
 
@@ -37,7 +37,7 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         self._lay()
         if not keep:
             self.scroll_to(0, 0, animate=False, force=True)
-        self.refresh()
+        self.repaint()
 
     def _lay(self) -> None:
         """Columns, and the rows they need, at this width."""
@@ -85,7 +85,7 @@ class TextView(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         self.scroll_to(x=before + by, animate=False, force=True)
         return self.scroll_target_x != before
 
-    def render_line(self, y: int) -> Strip:
+    def line(self, y: int) -> Strip:
         """One line of the page, or of the words that stand for it."""
         page, width = self.page_shown, self.size.width
         if page.words and not page.lines:

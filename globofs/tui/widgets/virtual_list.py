@@ -16,10 +16,10 @@ from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from globofs.tui.widgets.paint import Cell, Column, Painted, Span, fit, lay_out, spans_of
+from globofs.tui.widgets.by_line import ByLine
+from globofs.tui.widgets.paint import Cell, Column, Span, fit, lay_out, spans_of
 
 CACHE_ROWS: Final = 2000
 GAP: Final = 2
@@ -83,7 +83,7 @@ class Rows:
         return self._bases[index] if index < len(self._bases) else ""
 
 
-class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
+class VirtualList(ByLine, can_focus=True, inherit_bindings=False):
     """The list. Keys reach it through the screen's key table, as `move`, `page`, `edge`."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
@@ -176,7 +176,7 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
             self.cursor = max(0, self.rows - 1)
         self._key = self.current_key
         self._show_cursor()
-        self.refresh()
+        self.repaint()
         if self._key != was:
             self.post_message(self.Moved(self, self.cursor, self._key))
 
@@ -197,7 +197,7 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         self.cursor = min(max(0, index), self.rows - 1)
         self._key = self.current_key
         self._show_cursor()
-        self.refresh()
+        self.repaint()
         self.post_message(self.Moved(self, self.cursor, self._key))
 
     def go_to_key(self, key: Hashable) -> bool:
@@ -266,7 +266,7 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
         super().notify_style_update()
         self._strips.clear()
 
-    def render_line(self, y: int) -> Strip:
+    def line(self, y: int) -> Strip:
         """One line: the header, a row, words for emptiness, or nothing."""
         width = self.size.width
         if not self.rows:
@@ -275,7 +275,7 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
             return self._header_line(width)
         index = y - self.head + self.scroll_offset.y
         if index >= self.rows:
-            return self.strip((), width)
+            return self._blank(width)
         row = self._row_line(index, width)
         label = self.labels.get(index, "")
         if not label:
@@ -285,10 +285,16 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
     def _words_line(self, y: int, width: int) -> Strip:
         top = max(0, (self.size.height - len(self.words)) // 3)
         if not top <= y < top + len(self.words):
-            return self.strip((), width)
+            return self._blank(width)
         text = self.words[y - top]
         style = "strong" if y == top else "muted"
         return self.strip(fit(((text, style),), width, "center"), width)
+
+    def _blank(self, width: int) -> Strip:
+        strip = self._strips.get((width,))
+        if strip is None:
+            strip = self._strips[(width,)] = self.strip((), width)
+        return strip
 
     def _header_line(self, width: int) -> Strip:
         spans: list[Span] = [(" ", "head")]
@@ -382,8 +388,8 @@ class VirtualList(ScrollView, Painted, can_focus=True, inherit_bindings=False):
 
     def on_focus(self) -> None:
         """The cursor row becomes bright."""
-        self.refresh()
+        self.repaint()
 
     def on_blur(self) -> None:
         """The cursor row becomes pale."""
-        self.refresh()
+        self.repaint()
