@@ -391,9 +391,10 @@ def test_interrupting_keeps_what_is_committed(
 
     real = bench.volume.node.journal.append
 
-    def append(*args: object, **options: object) -> None:
-        real(*args, **options)  # type: ignore[arg-type]
+    def append(*args: object, **options: object) -> object:
+        written = real(*args, **options)  # type: ignore[arg-type]
         stop.set()
+        return written
 
     monkeypatch.setattr(bench.volume.node.journal, "append", append)
     result = bench.volume.add([str(bench.folder)], cancelled=cancelled)

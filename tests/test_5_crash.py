@@ -456,7 +456,7 @@ def test_row_5_records_beyond_the_index(tmp_path: Path, monkeypatch: pytest.Monk
     """Reads the journal from the cursor, applies."""
     volume, folder = make(tmp_path)
     with volume:
-        monkeypatch.setattr("globofs.store.apply.apply_items", stop)
+        monkeypatch.setattr("globofs.store.unapplied.apply_items", stop)
         with pytest.raises(Stopped):
             volume.add([str(folder)])
         monkeypatch.undo()

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import builtins
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from globofs.errors import BadPath, FormatError
 from globofs.format import names
 from globofs.format.manifest import KINDS, Kind, Manifest, decode, manifest_id
-from globofs.format.record import Record
+from globofs.format.record import Record, encode_record, frame
 from globofs.format.text import (
     escape,
     format_time,
@@ -47,6 +47,30 @@ class Entry(Protocol):
         """The payload: empty, or ending in a newline."""
 
 
+class Place(NamedTuple):
+    """Where a record stands: its number, its journal's node, the id of the record before it, its
+    operation, and when it was written (nanoseconds)."""
+
+    seq: int
+    origin: str
+    prev: bytes
+    op: int
+    time: int
+
+
+def encode_at(place: Place, entry: Entry) -> tuple[Record, bytes, bytes]:
+    """The record of `entry` at its place, its frame, and its id.
+
+    A version's record comes without fields and payload: who has the entry needs neither. Raises
+    FormatError as `encode_record`.
+    """
+    if not isinstance(entry, VersionRecord):
+        record = make_record(*place, entry)
+        return record, *encode_record(record)
+    record = Record(place.seq, place.origin, place.prev, place.op, entry.KIND, place.time)
+    return record, *frame(record, entry.lines(), entry.payload())
+
+
 def make_record(seq: int, origin: str, prev: bytes, op: int, time: int, entry: Entry) -> Record:
     """The record that puts `entry` at its place in the journal."""
     return Record(seq, origin, prev, op, entry.KIND, time, entry.fields(), entry.payload())
@@ -72,18 +96,19 @@ class VersionRecord:
     source: str = ""
     text: bytes = b""
 
+    def lines(self) -> str:
+        """The fields as they are written, one a line."""
+        parents = "".join([f"parent={parent.hex()}\n" for parent in self.parents])
+        source = f"source={self.source}\n" if self.source else ""
+        return (
+            f"path={escape(self.path)}\nwhat={self.what}\nversion={format_time(self.version)}\n"
+            f"{parents}manifest={self.manifest.hex()}\nlength={self.length}\n{source}"
+        )
+
     def fields(self) -> Fields:
         """The fields in their order."""
-        made = [
-            ("path", escape(self.path)),
-            ("what", self.what),
-            ("version", format_time(self.version)),
-        ]
-        made += [("parent", parent.hex()) for parent in self.parents]
-        made += [("manifest", self.manifest.hex()), ("length", str(self.length))]
-        if self.source:
-            made.append(("source", self.source))
-        return tuple(made)
+        parts = [line.partition("=") for line in self.lines().splitlines()]
+        return tuple([(key, value) for key, _, value in parts])
 
     def payload(self) -> bytes:
         """The manifest if it is at most 1 MiB; a newline is added to one that ends without."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from globofs.errors import FormatError
 from globofs.format.text import (
@@ -88,6 +88,15 @@ class Found:
     raw: bytes
 
 
+class Framed(NamedTuple):
+    """A whole frame whose body nobody has read yet."""
+
+    offset: int
+    end: int
+    id: bytes
+    body: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Damage:
     """Bytes between records, or before the end of a closed file, that are no record."""
@@ -106,21 +115,27 @@ class Tail:
 
 def encode_record(record: Record) -> tuple[bytes, bytes]:
     """The frame of `record` and its id. FormatError for what `decode_body` would not take."""
+    lines = "".join([f"{key}={value}\n" for key, value in record.fields])
+    check_fields(record.fields, lines)
+    return frame(record, lines, record.payload)
+
+
+def frame(record: Record, lines: str, payload: bytes) -> tuple[bytes, bytes]:
+    """The frame and the id of `record` with the fields `lines` (known to be header lines) and
+    `payload` in place of its own. FormatError for what `decode_body` would not take."""
     r = record
     if not (0 < r.op <= r.seq <= SEQUENCE_MAX and 0 <= r.time <= TIME_MAX_NS and len(r.prev) == 32):
         raise _bad("a number is out of range")
     if not _KIND.fullmatch(r.kind):
         raise _bad(f"no kind: {r.kind!r}")
-    if r.payload and not r.payload.endswith(b"\n"):
+    if payload and not payload.endswith(b"\n"):
         raise _bad("the payload does not end in a newline")
     head = (
         f"seq={r.seq}\norigin={parse_uuid(r.origin)}\nprev={r.prev.hex()}\nop={r.op}"
-        f"\nkind={r.kind}\ntime={format_time(r.time)}\n"
+        f"\nkind={r.kind}\ntime={format_time(r.time)}\n{lines}\n"
     )
-    lines = "".join([f"{key}={value}\n" for key, value in r.fields])
-    check_fields(r.fields, lines)
-    body = f"{head}{lines}\n".encode("ascii") + r.payload
-    if MARKER in r.payload or len(body) > RECORD_BYTES:
+    body = head.encode("ascii") + payload
+    if MARKER in payload or len(body) > RECORD_BYTES:
         raise _bad("the payload holds a record's marker, or the record is too large")
     digest = sha256(body)
     return b"globofs-record %d %s\n%s" % (len(body), digest.hexdigest().encode(), body), (
@@ -158,7 +173,28 @@ def decode_body(body: bytes) -> Record:
 
 
 def scan(data: bytes, base: int = 0, final: bool = False) -> Iterator[Found | Damage | Tail]:
-    """Every record in `data`, in order, and what lies between them.
+    """Every record in `data`, in order, and what lies between them; see `frames`."""
+    for item in frames(data, base, final):
+        if not isinstance(item, Framed):
+            yield item
+            continue
+        try:
+            record = decode_body(item.body)
+        except FormatError as error:
+            yield nonsense(item, error)
+            continue
+        raw = data[item.offset - base : item.end - base]
+        yield Found(item.offset, item.end, item.id, record, raw)
+
+
+def nonsense(framed: Framed, error: FormatError) -> Damage:
+    """What a whole frame is whose body breaks a rule: its writer's fault, not the disk's. It is
+    over and done."""
+    return Damage(framed.offset, framed.end, str(error.fields["reason"]))
+
+
+def frames(data: bytes, base: int = 0, final: bool = False) -> Iterator[Framed | Damage | Tail]:
+    """Every whole frame in `data`, in order, and what lies between them.
 
     `base` is the offset of `data` in its file; all offsets given out count from the file's start.
     What cannot be read at the end is a `Tail` (ask again from there), unless the file is `final`
@@ -171,24 +207,15 @@ def scan(data: bytes, base: int = 0, final: bool = False) -> Iterator[Found | Da
         start = data.find(MARKER, search)
         if start < 0:
             break
-        frame = _FRAME.match(data, start)
-        end = frame.end() + int(frame[1]) if frame else 0
-        if frame is None or not _whole(data, frame, end):
+        head = _FRAME.match(data, start)
+        end = head.end() + int(head[1]) if head else 0
+        digest = _whole(data, head, end) if head else None
+        if head is None or digest is None:
             search = start + 1
             continue
-        body = data[frame.end() : end]
-        try:
-            record = decode_body(body)
-        except FormatError as error:
-            # Whole, and yet nonsense: its writer's fault, not the disk's. It is over and done.
+        if data[clean:start].strip(b"\n"):
             yield from _between(data, clean, start, base)
-            yield Damage(base + start, base + end, str(error.fields["reason"]))
-            clean = search = end
-            continue
-        yield from _between(data, clean, start, base)
-        yield Found(
-            base + start, base + end, bytes.fromhex(frame[2].decode()), record, data[start:end]
-        )
+        yield Framed(base + start, base + end, digest, data[head.end() : end])
         clean = search = end
     rest = data[clean:].lstrip(b"\n")
     if not rest:
@@ -200,16 +227,17 @@ def scan(data: bytes, base: int = 0, final: bool = False) -> Iterator[Found | Da
         yield Tail(base + at)
 
 
-def _whole(data: bytes, frame: re.Match[bytes], end: int) -> bool:
-    """Whether the body that `frame` announces is there, unharmed."""
-    start = frame.end()
+def _whole(data: bytes, head: re.Match[bytes], end: int) -> bytes | None:
+    """The SHA-256 of the body that `head` announces, if it is there, unharmed."""
+    start = head.end()
     if end > len(data) or end - start > RECORD_BYTES:
-        return False
+        return None
     # A body holds no marker. Looking for one first keeps the work linear: without it every one
     # of a thousand forged markers could make us hash the same four megabytes again.
     if data.find(MARKER, start, end) >= 0:
-        return False
-    return sha256(memoryview(data)[start:end]).hexdigest().encode() == frame[2]
+        return None
+    digest = sha256(memoryview(data)[start:end]).digest()
+    return digest if digest.hex().encode() == head[2] else None
 
 
 def _between(data: bytes, start: int, end: int, base: int) -> Iterator[Damage]:

@@ -65,7 +65,6 @@ class Done(NamedTuple):
 
     records: int  # that were new
     versions: int
-    rows: dict[bytes, int]  # of the versions that came decoded, known before or not
 
 
 class _New(NamedTuple):
@@ -98,21 +97,18 @@ def apply_items(
 ) -> Done:
     """Apply records in batches; announce what changed. Returns the sums over all batches."""
     records = versions = 0
-    rows: dict[bytes, int] = {}
     for batch in chunks(given, BATCH):
         with _no_collection():
             work = index.write(partial(_apply, batch, read_block or index.read_block))
         records += work.new_records
         versions += len(work.new)
-        if batch[0].version is not None:
-            rows.update(work.rows)
         for problem in work.problems:
             emit(problem)
         if work.new_records:
             paths = tuple(dict.fromkeys(new.path.path for new in work.new))
             origin = batch[0].record.origin
             emit(Changed(paths if len(paths) <= CHANGED_PATHS else (), origin, work.new_records))
-    return Done(records, versions, rows)
+    return Done(records, versions)
 
 
 def _apply(batch: Sequence[Item], read_block: ReadBlock | None, db: sqlite3.Connection) -> _Batch:
@@ -143,7 +139,6 @@ class _Batch:
         self.problems: list[Problem] = []
         self.paths = PathRows(db)
         self.new: list[_New] = []
-        self.rows: dict[bytes, int] = {}
         self.new_records = 0
         self._ops: dict[tuple[str, int], list[Any]] = {}
         self._ops_new: set[tuple[str, int]] = set()
@@ -154,7 +149,6 @@ class _Batch:
         fresh = Positions(self.db, self.problems).admit(batch)
         self.new_records = len(fresh)
         if not fresh:
-            self._known_rows(batch)
             return
         decoded: list[tuple[Item, kinds.VersionRecord, Manifest | None]] = []
         events: list[Item] = []
@@ -176,12 +170,6 @@ class _Batch:
         self._write_ops()
         for item in events:
             self._event(item)
-
-    def _known_rows(self, batch: Sequence[Item]) -> None:
-        ids = [item.version.manifest for item in batch if item.version is not None]
-        for chunk in chunks(ids):
-            sql = f"SELECT id, row FROM version WHERE id IN ({marks(chunk)})"
-            self.rows.update(self.db.execute(sql, chunk))
 
     # --- decoding ---------------------------------------------------------------------------
 
@@ -272,16 +260,13 @@ class _Batch:
         """Give rows to the new versions, and count them for their path and operation."""
         row = self.db.execute("SELECT coalesce(max(row), 0) FROM version").fetchone()[0]
         by_path = self.paths.by_path
+        met: set[bytes] = set()
         for item, entry, manifest in decoded:
             record = item.record
-            known = self.rows.get(entry.manifest)
-            if known is None and entry.manifest in self._old:
-                known = self._old[entry.manifest][0]
-            if known is not None:
-                self.rows[entry.manifest] = known
+            if entry.manifest in self._old or entry.manifest in met:
                 continue
+            met.add(entry.manifest)
             row += 1
-            self.rows[entry.manifest] = row
             path = by_path[entry.path]
             self.paths.change(path)
             path.nversions += 1

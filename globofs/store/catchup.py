@@ -11,39 +11,29 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from globofs import limits
 from globofs.errors import FormatError
 from globofs.events import Emit, Note, Problem, ignore
 from globofs.format import applied
-from globofs.format.record import Damage, Found, Tail, scan
+from globofs.format.record import Damage, Framed, frames, nonsense
 from globofs.format.text import parse_uuid
-from globofs.store import fsio
+from globofs.format.versions import read
+from globofs.store import cursors, fsio
 from globofs.store.adopt import adopt, needs_adoption
 from globofs.store.apply import Item, apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import load_seen, unpack_gaps
+from globofs.store.cursors import Cursor
 from globofs.store.given import take_given
 
 if TYPE_CHECKING:
     from globofs.store.node import Node
 
 LATEST: Final = "latest"
-PRINT_BYTES: Final = 96
-"""Enough for the first record's marker, length and checksum: no two files share them."""
 CHUNK_BYTES: Final = 2 * limits.SEGMENT_BYTES
 OVERLAP_BYTES: Final = limits.RECORD_BYTES + 1024
-
-
-class Cursor(NamedTuple):
-    """How far a journal file was read, and what `stat` said of it then."""
-
-    name: str
-    print: bytes
-    offset: int
-    size: int
-    mtime: int
 
 
 class _Shrunk(Exception):
@@ -149,11 +139,7 @@ class _Reader:
     def __init__(self, node: Node, emit: Emit) -> None:
         self.node = node
         self.emit = emit
-        self._cursors: dict[str, dict[bytes, Cursor]] = {}
-        sql = "SELECT directory, name, print, offset, size, mtime FROM cursor"
-        for directory, *rest in node.index.db.execute(sql):
-            cursor = Cursor(*rest)
-            self._cursors.setdefault(directory, {})[cursor.print] = cursor
+        self._cursors = cursors.load(node.index.db)
 
     def _directories(self, origin: str) -> list[tuple[str, str]]:
         """Where records of an origin lie: directory below `upstream/`, and who writes there."""
@@ -206,8 +192,8 @@ class _Reader:
         self, origin: str, writer: str, directory: str, name: str, status: os.stat_result
     ) -> int:
         path = os.path.join(self.node.upstream(), directory, name)
-        begin = fsio.read_range(path, 0, PRINT_BYTES)
-        if len(begin) < PRINT_BYTES:
+        begin = cursors.first_bytes(path)
+        if len(begin) < cursors.PRINT_BYTES:
             return 0
         cursor = self._cursors.get(directory, {}).get(begin)
         offset = cursor.offset if cursor else 0
@@ -227,52 +213,7 @@ class _Reader:
 
     def _keep(self, directory: str, cursor: Cursor) -> None:
         self._cursors.setdefault(directory, {})[cursor.print] = cursor
-        self.node.index.write(lambda db: _keep_cursor(db, directory, cursor))
-
-
-def _keep_cursor(db: sqlite3.Connection, directory: str, cursor: Cursor) -> None:
-    """One cursor a file, by its print. A file whose name is another's now has none until it is
-    met under its new one: how far it was read stays known, or closed segments were read twice."""
-    db.execute(
-        "UPDATE cursor SET name = '' WHERE directory = ? AND name = ? AND print <> ?",
-        (directory, cursor.name, cursor.print),
-    )
-    db.execute(
-        "INSERT OR REPLACE INTO cursor(directory, name, print, offset, size, mtime)"
-        " VALUES(?, ?, ?, ?, ?, ?)",
-        (directory, *cursor),
-    )
-
-
-def own_size(node: Node) -> int:
-    """The size of the own journal's open segment, under the lock `journal`."""
-    try:
-        return os.stat(os.path.join(node.updates(node.uuid), LATEST)).st_size
-    except FileNotFoundError:
-        return 0
-
-
-def advance_own(node: Node, before: int) -> None:
-    """The own journal was `before` bytes long and what came since is being applied already.
-
-    Without this the next client would read it all again, to no effect.
-    """
-    path = os.path.join(node.updates(node.uuid), LATEST)
-    try:
-        status = os.stat(path)
-        begin = fsio.read_range(path, 0, PRINT_BYTES)
-    except FileNotFoundError:
-        return  # closed just now: read again under its new name
-    directory = os.path.join(node.uuid, "updates")
-    made = Cursor(LATEST, begin, status.st_size, status.st_size, status.st_mtime_ns)
-
-    def advance(db: sqlite3.Connection) -> None:
-        sql = "SELECT offset FROM cursor WHERE directory = ? AND print = ?"
-        found = db.execute(sql, (directory, begin)).fetchone()
-        if (found[0] if found else 0) == before:
-            _keep_cursor(db, directory, made)
-
-    node.index.write(advance)
+        self.node.index.write(lambda db: cursors.keep(db, directory, cursor))
 
 
 class _Run:
@@ -309,15 +250,12 @@ class _Run:
             if self.stop is not None and self.read_to > self.stop:
                 data, last = data[: max(0, self.stop - base)], True
             self.offset = base + len(data)
-            for found in scan(data, base, final=last and self.closed):
-                if isinstance(found, Found):
-                    if found.record.origin == self.origin:
-                        yield Item(found.record, found.id)
-                    else:
-                        self._refuse(found)
+            for found in frames(data, base, final=last and self.closed):
+                if isinstance(found, Framed):
+                    yield from self._item(found)
                 elif isinstance(found, Damage):
                     self._damaged(found)
-                elif isinstance(found, Tail):
+                else:
                     self.offset = found.offset
             if last:
                 return
@@ -326,16 +264,27 @@ class _Run:
                 self.offset = base + len(data) - OVERLAP_BYTES
                 self._damaged(Damage(base, self.offset, "bytes that are no record"))
 
+    def _item(self, framed: Framed) -> Iterator[Item]:
+        try:
+            found = read(framed.body)
+        except FormatError as error:
+            self._damaged(nonsense(framed, error))
+            return
+        if found.record.origin == self.origin:
+            yield Item(found.record, framed.id, found.version, found.manifest)
+        else:
+            self._refuse(found.record.origin)
+
     def _damaged(self, damage: Damage) -> None:
         size = damage.end - damage.offset
         text = f"{self._shown}: {size} bytes at {damage.offset} skipped: {damage.reason}"
         self.emit(Problem(b"", text, warning=True))
 
-    def _refuse(self, found: Found) -> None:
+    def _refuse(self, origin: str) -> None:
         self._refused += 1
         if self._refused == 1:
             text = (
-                f"{self._shown}: a record of {found.record.origin} stands in the journal of"
+                f"{self._shown}: a record of {origin} stands in the journal of"
                 f" {self.origin}, written by {self.writer}: refused"
             )
             self.emit(Problem(b"", text))

@@ -17,15 +17,15 @@ from globofs import limits
 from globofs.events import Emit, Note, ignore
 from globofs.format import kinds
 from globofs.format.manifest import Block, Kind, Manifest, content_of, encode
-from globofs.format.record import encode_record
 from globofs.store import apply
 from globofs.store.announce import unsaid
 from globofs.store.apply_records import load_seen
-from globofs.store.catchup import advance_own, catch_up_own, own_size, write_applied
+from globofs.store.catchup import catch_up, catch_up_own, write_applied
 from globofs.store.index import HeadInfo, PathInfo, chunks, marks
 from globofs.store.journal_tail import Last
 from globofs.store.running import mark_running, unmark_running
 from globofs.store.tree import build_tree
+from globofs.store.unapplied import Unapplied
 from globofs.store.views import OperationKey
 
 if TYPE_CHECKING:
@@ -64,7 +64,6 @@ class Committed(NamedTuple):
     draft: Draft
     version_id: bytes
     time: int
-    row: int
     skipped: bool
 
 
@@ -90,8 +89,16 @@ class Operation:
     """
 
     def __init__(
-        self, node: Node, verb: str, args: Sequence[str | bytes] = (), *, emit: Emit = ignore
+        self,
+        node: Node,
+        verb: str,
+        args: Sequence[str | bytes] = (),
+        *,
+        late: bool = False,
+        emit: Emit = ignore,
     ) -> None:
+        """With `late` the index hears of what was committed when the operation ends, or before
+        that where it has to: durable, as ever, is what `commit` has returned."""
         node.writable()
         self.node = node
         self.verb = verb
@@ -102,6 +109,8 @@ class Operation:
         self._origin = node.uuid
         self._emit = emit
         self._closed = False
+        self._late = late
+        self._unapplied = self._nothing_unapplied()
 
     @property
     def key(self) -> OperationKey | None:
@@ -157,7 +166,7 @@ class Operation:
     def record(self, *entries: kinds.Entry) -> int:
         """Journal records that are no versions (node, prune, note, ...); the last one's number."""
         with self._journal():
-            return self._append([(entry, None, None) for entry in entries])[0]
+            return self._append([(entry, None, None) for entry in entries])
 
     def close(self) -> None:
         """Write the closing record, then do what a command does before it exits (`finish`)."""
@@ -176,10 +185,19 @@ class Operation:
         with self._journal():
             if self.number:
                 self._append([(entry, None, None) for entry in entries])
+        self.settle()
         unmark_running(self.node, number)
         finish(self.node, emit=self._emit)
 
+    def settle(self) -> None:
+        """Bring into the index what a `late` operation has committed so far."""
+        self._unapplied.apply()
+
     # --- inside -----------------------------------------------------------------------------
+
+    def _nothing_unapplied(self) -> Unapplied:
+        node = self.node
+        return Unapplied(node.index, node.updates(self._origin), self._origin, self._emit)
 
     @contextlib.contextmanager
     def _journal(self) -> Iterator[None]:
@@ -190,38 +208,40 @@ class Operation:
             self.node.reload()
             if self._origin != self.node.uuid:  # another client found that this was a copy
                 self._origin, self.number = self.node.uuid, 0
-            catch_up_own(self.node, emit=self._emit)
+                self._unapplied = self._nothing_unapplied()
+                catch_up(self.node, emit=self._emit)
+            elif not self._unapplied.ends_with(self.node.journal.last()):
+                self.settle()
+                catch_up_own(self.node, emit=self._emit)
             yield
 
     def _commit(self, drafts: Sequence[Draft]) -> list[Committed]:
         index = self.node.index
+        if not self._unapplied.paths.isdisjoint([draft.path for draft in drafts]):
+            self.settle()
         infos = index.path_infos([draft.path for draft in drafts])
         bases = self._bases(drafts, infos)
         now = self.node.clock.now_ns()
         several = len({draft.path for draft in drafts}) < len(drafts)
-        plan: list[tuple[Draft, bytes, int, HeadInfo | None]] = []
+        plan: list[Committed] = []
         entries: list[tuple[kinds.VersionRecord, Manifest]] = []
         for draft in drafts:
             info = infos.get(draft.path, _NO_PATH)
             same = _same(draft, info, bases)
             if same is not None:
-                plan.append((draft, same.id, same.time, same))
+                plan.append(Committed(draft, same.id, same.time, True))
                 continue
             made = self._manifest(draft, info, bases, now)
             text = encode(made)
             entry = kinds.VersionRecord.of(made, text, draft.source)
             self._keep_large(entry, text)
             entries.append((entry, made))
-            plan.append((draft, entry.manifest, made.version, None))
+            plan.append(Committed(draft, entry.manifest, made.version, False))
             if several:
                 infos[draft.path] = _after(info, made, entry.manifest)
-        rows = self._write(entries) if entries else {}
-        return [
-            Committed(draft, version, time, same.row or rows.get(version, 0), True)
-            if same is not None
-            else Committed(draft, version, time, rows[version], False)
-            for draft, version, time, same in plan
-        ]
+        if entries:
+            self._write(entries)
+        return plan
 
     def _manifest(
         self, draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo], now: int
@@ -265,17 +285,16 @@ class Operation:
         if entry.length > limits.MANIFEST_INLINE_BYTES:
             self.node.blocks.keep_manifest(entry.manifest, text)
 
-    def _write(self, entries: Sequence[tuple[kinds.VersionRecord, Manifest]]) -> dict[bytes, int]:
-        rows = self._append([(entry, entry, manifest) for entry, manifest in entries])[1]
+    def _write(self, entries: Sequence[tuple[kinds.VersionRecord, Manifest]]) -> None:
+        self._append([(entry, entry, manifest) for entry, manifest in entries])
         self.versions += len(entries)
-        self.bytes += sum(manifest.size for _, manifest in entries)
-        return rows
+        self.bytes += sum([manifest.size for _, manifest in entries])
 
     def _append(
         self,
         entries: Sequence[tuple[kinds.Entry, kinds.VersionRecord | None, Manifest | None]],
-    ) -> tuple[int, dict[bytes, int]]:
-        """Encode, append and apply records: the last one's number, and the versions' rows.
+    ) -> int:
+        """Encode, append and, sooner or later, apply records; the last one's number.
 
         When the append returns they are durable; should applying fail then, whoever catches up
         next applies them.
@@ -288,23 +307,23 @@ class Operation:
         frames: list[bytes] = []
         for entry, version, manifest in entries:
             seq += 1
-            record = kinds.make_record(seq, node.uuid, prev, number, now, entry)
-            frame, prev = encode_record(record)
+            place = kinds.Place(seq, node.uuid, prev, number, now)
+            record, frame, prev = kinds.encode_at(place, entry)
             frames.append(frame)
             items.append(apply.Item(record, prev, version, manifest))
         if not self.number:
             mark_running(node, number)
-        before = own_size(node)
         try:
-            node.journal.append(frames, Last(seq, prev))
+            written = node.journal.append(frames, Last(seq, prev))
         except BaseException:
             if not self.number:
                 unmark_running(node, number)
             raise
         self.number = number
-        done = apply.apply_items(node.index, items, emit=self._emit)
-        advance_own(node, before)
-        return seq, done.rows
+        self._unapplied.take(items, written)
+        if not self._late or len(self._unapplied) >= limits.UNAPPLIED_RECORDS:
+            self.settle()
+        return seq
 
 
 def _same(draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo]) -> HeadInfo | None:

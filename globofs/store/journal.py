@@ -44,6 +44,15 @@ class JournalDamage(NamedTuple):
     reason: str
 
 
+class Written(NamedTuple):
+    """Where an append went: the file (its name by now, and its inode), and the bytes in it."""
+
+    name: str
+    inode: int
+    start: int
+    end: int
+
+
 @dataclass(slots=True)
 class _Segment:
     """Where the records of one file begin and end, by number; not verified."""
@@ -92,7 +101,7 @@ class Journal:
 
     # --- our own ----------------------------------------------------------------------------
 
-    def append(self, frames: Sequence[bytes], last: Last | None = None) -> None:
+    def append(self, frames: Sequence[bytes], last: Last | None = None) -> Written:
         """Append whole frames to the own journal: durable when this returns.
 
         `last` is the newest of them, where the caller knows it. An `OSError` means that none of
@@ -125,8 +134,8 @@ class Journal:
         if last is not None:
             self._cached = _Cached((inode, size), last)
             self._whole = inode, size, last
-        if size >= limits.SEGMENT_BYTES:
-            self.rotate()
+        name = self.rotate() if size >= limits.SEGMENT_BYTES else LATEST
+        return Written(name, inode, start, size)
 
     def _write(self, fd: int, path: str, start: int, data: bytes) -> None:
         try:
@@ -175,14 +184,18 @@ class Journal:
         self._take_back(fd, closed, start, error)
         raise error
 
-    def rotate(self) -> None:
-        """Close the own journal's segment; when that fails, writing goes on in `latest`."""
+    def rotate(self) -> str:
+        """Close the own journal's segment; its name from now on, still `latest` if that fails."""
         directory = self.directory_of(self.own)
         closed = self._closed_name(directory)
-        with suppress(OSError):
+        try:
             fsio.rename(f"{directory}/{LATEST}", closed)
-            if self._cached is not None:
-                self._cached = _Cached((os.path.basename(closed),), self._cached.last)
+        except OSError:
+            return LATEST
+        name = os.path.basename(closed)
+        if self._cached is not None:
+            self._cached = _Cached((name,), self._cached.last)
+        return name
 
     def _closed_name(self, directory: str) -> str:
         """A name behind all that are there, whatever the clock says."""

@@ -329,12 +329,17 @@ class Node:
         catch_up(self, emit=emit)
 
     def operation(
-        self, verb: str, args: Sequence[str | bytes] = (), *, emit: Emit = ignore
+        self,
+        verb: str,
+        args: Sequence[str | bytes] = (),
+        *,
+        late: bool = False,
+        emit: Emit = ignore,
     ) -> Operation:
         """An operation to commit versions with: `with node.operation("add", args) as op: ...`"""
         from globofs.store.commit import Operation
 
-        return Operation(self, verb, args, emit=emit)
+        return Operation(self, verb, args, late=late, emit=emit)
 
     def finish(self, *, emit: Emit = ignore) -> None:
         """Explode staged blocks, build `root/`, acknowledge: what the end of a command does."""

@@ -67,10 +67,11 @@ def add(
         args += ["--to", os.fsdecode(to)]
     if delete:
         args.append("--delete")
-    with node.operation("add", args) as operation:
+    with node.operation("add", args, late=True) as operation:
         for place in places:
             if adding.interrupted:
                 break
+            operation.settle()  # one place may lie in another
             adding.place(operation, place)
         if operation.key is not None:
             count = operation.versions

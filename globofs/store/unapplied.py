@@ -1,0 +1,77 @@
+"""Records of ours that stand in the journal already, and in the index not yet.
+
+They are safe: the journal is the truth, and should this process be killed, whoever comes next
+reads them from there. Until then nobody need wait for the index: what is applied here in one go
+is also marked as read, so that it is not read again.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from globofs.events import Emit
+from globofs.store.apply import Item, apply_items
+from globofs.store.cursors import Cursor, advance, first_bytes
+from globofs.store.journal import Written
+from globofs.store.journal_tail import Last
+
+if TYPE_CHECKING:
+    from globofs.store.index import Index
+
+
+class Unapplied:
+    """What one operation has appended and not applied. Used by one thread."""
+
+    def __init__(self, index: Index, updates: str, origin: str, emit: Emit) -> None:
+        """Of the journal of `origin`, in the directory `updates`."""
+        self._index = index
+        self._updates = updates
+        self._directory = os.path.join(origin, "updates")
+        self._emit = emit
+        self._items: list[Item] = []
+        self._written: dict[int, Written] = {}
+        self._last: Last | None = None
+        self.paths: set[bytes] = set()
+        """The paths that have a version among them."""
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def take(self, items: list[Item], written: Written) -> None:
+        """Records that were appended just now, after all that were taken before."""
+        self._items += items
+        self._last = Last(items[-1].record.seq, items[-1].id)
+        self.paths.update(item.version.path for item in items if item.version is not None)
+        before = self._written.get(written.inode)
+        start = before.start if before else written.start
+        self._written[written.inode] = written._replace(start=start)
+
+    def ends_with(self, last: Last) -> bool:
+        """Whether `last`, the journal's newest record, is the last of these."""
+        return self._last == last
+
+    def apply(self) -> None:
+        """Bring them into the index."""
+        items, self._items = self._items, []
+        written, self._written = self._written, {}
+        self._last = None
+        self.paths.clear()
+        if not items:
+            return
+        apply_items(self._index, items, emit=self._emit)
+        for one in written.values():
+            self._mark_read(one)
+
+    def _mark_read(self, written: Written) -> None:
+        path = os.path.join(self._updates, written.name)
+        with suppress(FileNotFoundError):  # closed by another client: read again under its name
+            status = os.stat(path)
+            if status.st_ino != written.inode:
+                return
+            # Who appended behind us did not see our time: it is looked at again.
+            time = status.st_mtime_ns if status.st_size == written.end else 0
+            begin = first_bytes(path)
+            made = Cursor(written.name, begin, written.end, written.end, time)
+            self._index.write(lambda db: advance(db, self._directory, made, written.start))

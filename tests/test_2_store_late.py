@@ -1,0 +1,122 @@
+"""Operations whose records reach the index later than the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from globofs import limits
+from globofs.store import catchup
+from globofs.store.commit import Operation
+from globofs.store.node import Node, open_node
+from globofs.store.query import View
+from tests.helpers_node import file_draft, new_node, put
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = new_node(tmp_path / "v")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def readings(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The readings of journal files, one entry each."""
+    found: list[object] = []
+    real = catchup._Run.items
+
+    def items(run: catchup._Run) -> Iterator[object]:
+        found.append(run.path)
+        return real(run)
+
+    monkeypatch.setattr(catchup._Run, "items", items)
+    return found
+
+
+def late(node: Node) -> Operation:
+    return node.operation("add", ["x"], late=True)
+
+
+def test_what_is_committed_is_in_the_journal_and_later_in_the_index(node: Node) -> None:
+    with late(node) as operation:
+        operation.commit([file_draft(b"a"), file_draft(b"b")])
+        assert node.journal.last().seq == 2
+        assert View(node).entry(b"a") is None
+        operation.settle()
+        assert View(node).entry(b"a") is not None
+        operation.commit([file_draft(b"c")])
+    assert [entry.path for entry in View(node).walk()] == [b"a", b"b", b"c"]
+
+
+def test_another_client_sees_it_at_once_and_nothing_is_said_twice(node: Node) -> None:
+    with late(node) as operation:
+        operation.commit([file_draft(b"a", b"1")])
+        with open_node(node.volume, clock=node.clock) as other:
+            other.catch_up()
+            assert View(other).entry(b"a") is not None
+            put(other, b"a", b"2")
+        operation.commit([file_draft(b"b")])
+    assert [version.size for version in View(node).history(b"a")] == [1, 1]
+    assert len(View(node).heads(b"a")) == 1, "the other client's version descends from ours"
+    assert node.index.one("SELECT gaps, forked FROM seen") == ("", 0)
+
+
+def test_a_path_that_comes_again_descends_from_what_was_not_applied_yet(node: Node) -> None:
+    with late(node) as operation:
+        first = operation.commit([file_draft(b"a", b"1")])[0]
+        second = operation.commit([file_draft(b"a", b"22")])[0]
+        same = operation.commit([file_draft(b"a", b"22")])[0]
+    assert (same.skipped, same.version_id) == (True, second.version_id)
+    newest, oldest = View(node).history(b"a")
+    assert (oldest.id, newest.parents) == (first.version_id, (first.version_id,))
+
+
+def test_what_was_applied_late_is_not_read_again_whatever_closed_a_segment(
+    node: Node, readings: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "SEGMENT_BYTES", 4000)
+    with late(node) as operation:
+        for number in range(30):
+            operation.commit([file_draft(b"f%d" % number)])
+    assert len(list(Path(node.updates(node.uuid)).iterdir())) > 2
+    node.catch_up()
+    with open_node(node.volume, clock=node.clock) as fresh:
+        fresh.catch_up()
+        assert len(list(View(fresh).walk())) == 30
+    assert not readings
+
+
+def test_what_another_appended_behind_it_is_read(node: Node) -> None:
+    with late(node) as operation:
+        operation.commit([file_draft(b"a")])
+        with open_node(node.volume, clock=node.clock) as other:
+            record = other.operation("add", ["y"])
+            record.commit([file_draft(b"b")])
+        operation.settle()
+        node.catch_up()
+        assert View(node).entry(b"b") is not None
+
+
+def test_memory_is_bounded_by_applying_in_between(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "UNAPPLIED_RECORDS", 3)
+    with late(node) as operation:
+        operation.commit([file_draft(b"a"), file_draft(b"b")])
+        assert View(node).entry(b"a") is None
+        operation.commit([file_draft(b"c")])
+        assert View(node).entry(b"c") is not None
+
+
+def test_what_fails_inside_is_applied_all_the_same(node: Node) -> None:
+    def fail() -> None:
+        with late(node) as operation:
+            operation.commit([file_draft(b"a")])
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert View(node).entry(b"a") is not None
