@@ -181,10 +181,10 @@ def test_a_client_in_the_middle_of_writing_is_waited_for(
     inside, go_on = threading.Event(), threading.Event()
     append = other.node.journal.append
 
-    def slowly(*args: object) -> None:
+    def slowly(*args: object) -> object:
         inside.set()
         go_on.wait(20)
-        append(*args)  # type: ignore[arg-type]
+        return append(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(other.node.journal, "append", slowly)
     made: list[bytes] = []

@@ -18,7 +18,7 @@ from globofs.store import fsio
 from globofs.store.staged import StagedWriter
 
 if TYPE_CHECKING:
-    from globofs.store.blocks import BlockStore
+    from globofs.store.block_files import BlockFiles
 
 _FEW = 4
 """Up to so many large blocks are synced one by one: `syncfs` would wait for everybody's data."""
@@ -43,10 +43,10 @@ class BlockBatch:
         batch.add(...)
         batch.seal()
         ...append the records...
-    store.explode()
+    explode(store)
     """
 
-    def __init__(self, store: BlockStore) -> None:
+    def __init__(self, store: BlockFiles) -> None:
         """Takes its share of `locks.adders`, so that nothing is evicted that it relies on."""
         self.store = store
         self._let_go = store.locks.adders.hold_shared()
@@ -199,10 +199,6 @@ class BlockBatch:
         if rows:
             index.mark_held(rows, synced=True)
             self.store.uses.note([block for block, _ in rows])
-
-    def explode(self) -> int:
-        """Put staged blocks, also those of others, into `hashes/`; how many it were."""
-        return self.store.explode()
 
     def close(self) -> None:
         """Delete what was not sealed, let go of the lock. May be called twice."""

@@ -18,7 +18,7 @@ from globofs.store import clock, fsio, staged
 from globofs.store.staged import DONE, StagedBlock, StagedFile
 
 if TYPE_CHECKING:
-    from globofs.store.blocks import BlockStore
+    from globofs.store.block_files import BlockFiles
 
 _ABANDONED_SECONDS = 3600.0
 _ALONE = 500
@@ -31,7 +31,7 @@ def pending(directory: str) -> list[StagedFile]:
     return [file for file in staged.files(directory) if file.state not in (DONE, here)]
 
 
-def explode(store: BlockStore) -> int:
+def explode(store: BlockFiles) -> int:
     """Put the blocks of all pending staged files into `hashes/`; returns how many it were.
 
     Deletes what killed clients left half written, too.
@@ -49,7 +49,7 @@ def explode(store: BlockStore) -> int:
     return count
 
 
-def _explode_file(store: BlockStore, path: str) -> int:
+def _explode_file(store: BlockFiles, path: str) -> int:
     # By id: neighbours share directories, and two threads stay out of each other's.
     blocks = sorted(staged.scan(path))
     fd = fsio.open_regular(path)
@@ -67,7 +67,7 @@ def _explode_file(store: BlockStore, path: str) -> int:
     return len(blocks)
 
 
-def _place(store: BlockStore, fd: int, blocks: Sequence[StagedBlock]) -> None:
+def _place(store: BlockFiles, fd: int, blocks: Sequence[StagedBlock]) -> None:
     temporary = f"{store.tmp}/{fsio.temporary_name('x')}"
     hashes = store.hashes
     make_first = True  # a new volume lacks nearly all directories, an old one nearly none
@@ -101,7 +101,7 @@ def _make(directory: str) -> bool:
         return True
 
 
-def settle(store: BlockStore, *, always: bool = False) -> None:
+def settle(store: BlockFiles, *, always: bool = False) -> None:
     """Make `hashes/` durable, note that for exploded files, and keep their number bounded.
 
     Without exploded files nothing happens unless `always`.
@@ -121,7 +121,7 @@ def settle(store: BlockStore, *, always: bool = False) -> None:
     _drop(store)
 
 
-def _sizes(store: BlockStore) -> list[tuple[StagedFile, int]]:
+def _sizes(store: BlockFiles) -> list[tuple[StagedFile, int]]:
     found: list[tuple[StagedFile, int]] = []
     for file in staged.files(store.staged):
         with suppress(FileNotFoundError):
@@ -129,7 +129,7 @@ def _sizes(store: BlockStore) -> list[tuple[StagedFile, int]]:
     return found
 
 
-def _trim(store: BlockStore) -> None:
+def _trim(store: BlockFiles) -> None:
     """When the read cache is too large, make it droppable first where it is not yet."""
     sizes = _sizes(store)
     if sum(size for _, size in sizes) <= limits.STAGE_CACHE_BYTES:
@@ -138,7 +138,7 @@ def _trim(store: BlockStore) -> None:
     _drop(store)
 
 
-def _drop(store: BlockStore) -> None:
+def _drop(store: BlockFiles) -> None:
     """Delete the oldest files that are no longer needed beyond the cache's bound."""
     sizes = _sizes(store)
     excess = sum(size for _, size in sizes) - limits.STAGE_CACHE_BYTES
@@ -151,7 +151,7 @@ def _drop(store: BlockStore) -> None:
             excess -= size
 
 
-def drop(store: BlockStore, going: set[bytes]) -> None:
+def drop(store: BlockFiles, going: set[bytes]) -> None:
     """Delete staged files that hold copies of the blocks `going`; what else they hold stands
     durably in `hashes/` before. Where a full disk is in the way of that, they stay."""
     bases = {at.file for at in store.index.staged_locate(going).values()}
@@ -168,7 +168,7 @@ def drop(store: BlockStore, going: set[bytes]) -> None:
                 fsio.unlink(path)
 
 
-def _save_others(store: BlockStore, path: str, going: set[bytes]) -> None:
+def _save_others(store: BlockFiles, path: str, going: set[bytes]) -> None:
     """Put back what only a staged file holds any more: its own file was found damaged."""
     others = [b for b in staged.scan(path) if b.id not in going and store.find(b.id) is None]
     held = store.index.held([block.id for block in others])
@@ -181,7 +181,7 @@ def _save_others(store: BlockStore, path: str, going: set[bytes]) -> None:
         fsio.syncfs(store.hashes)
 
 
-def sweep(store: BlockStore, older_than_seconds: float = _ABANDONED_SECONDS) -> int:
+def sweep(store: BlockFiles, older_than_seconds: float = _ABANDONED_SECONDS) -> int:
     """Delete files that nobody will complete any more; returns how many it were.
 
     Staged files being written belong to a batch, so there are none while `adders` can be had

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from globofs.store.clock import Clock
 
 if TYPE_CHECKING:
-    from globofs.store.blocks import BlockIndex
+    from globofs.store.index_blocks import BlockTable
 
 TELL_BLOCKS: Final = 10_000
 TELL_SECONDS: Final = 30.0
@@ -22,7 +22,7 @@ TELL_SECONDS: Final = 30.0
 class Uses:
     """What one process has used. Every method may be called from any thread."""
 
-    def __init__(self, index: BlockIndex, clock: Clock) -> None:
+    def __init__(self, index: BlockTable, clock: Clock) -> None:
         """Nothing is gathered until `counts` says that somebody wants to know."""
         self._index = index
         self._clock = clock
