@@ -57,6 +57,14 @@ class GlobofsError(Exception):
         return None if value is None else printable(value)
 
     @property
+    def exact_path(self) -> bytes | None:
+        """The same, byte for byte."""
+        value = self.fields.get("path")
+        if value is None or isinstance(value, bytes):
+            return value
+        return os.fsencode(str(value))
+
+    @property
     def reason(self) -> str:
         """The message without its path in front, for those who say the path themselves."""
         return self.message.removeprefix(f"{self.path}: ")
@@ -222,8 +230,7 @@ class PeerReadOnly(PeerError):
 
 
 class JoinVolumes(GlobofsError):
-    """{peer} is a volume of its own: {theirs} files there, {ours} here, no common history,
-    {clashes} paths on both sides{names}; if the two shall become one, say --yes"""
+    """{facts}; if the two shall become one, say --yes"""
 
 
 # --- this machine ---------------------------------------------------------------------------
@@ -231,6 +238,10 @@ class JoinVolumes(GlobofsError):
 
 class DiskError(GlobofsError):
     """{path}: {reason}; what was reported as done is safe, try again when it is mended"""
+
+
+class Refused(DiskError):
+    """{path}: {reason}"""
 
 
 class OutputFailed(GlobofsError):
@@ -267,10 +278,25 @@ class Interrupted(GlobofsError):
     errno = _errno.EINTR
 
 
+_OF_THE_NAME = frozenset(
+    (
+        _errno.ENOENT,
+        _errno.ENOTDIR,
+        _errno.EISDIR,
+        _errno.EEXIST,
+        _errno.ENAMETOOLONG,
+        _errno.ELOOP,
+        _errno.EACCES,
+    )
+)
+"""What is wrong with what was asked for, not with the disk: no word of comfort is needed."""
+
+
 def from_os_error(error: OSError, path: object = None) -> DiskError:
     """The user's sentence for an `OSError`, naming the file it concerns."""
     name = path if path is not None else (error.filename or "the volume")
-    kind = NotTakenBack if getattr(error, "may_show_up", False) else DiskError
+    kind = Refused if error.errno in _OF_THE_NAME else DiskError
+    kind = NotTakenBack if getattr(error, "may_show_up", False) else kind
     made = kind(path=name, reason=error.strerror or str(error))
     made.errno = error.errno or _errno.EIO
     return made

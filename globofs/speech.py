@@ -37,6 +37,28 @@ def shown_path(path: bytes) -> str:
     return safe(path) if path else "/"
 
 
+def columns(text: str) -> int:
+    """How many columns of a terminal `text` takes: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(
+        0 if category(char) in ("Mn", "Me", "Cf") else 2 if east_asian_width(char) in "WF" else 1
+        for char in text
+    )
+
+
+def ljust(text: str, width: int) -> str:
+    """`text` with blanks behind, `width` columns wide."""
+    return text + " " * (width - columns(text))
+
+
+def rjust(text: str, width: int) -> str:
+    """`text` with blanks before, `width` columns wide."""
+    return " " * (width - columns(text)) + text
+
+
 # --- numbers ----------------------------------------------------------------------------------
 
 
@@ -119,14 +141,31 @@ def age_words(ns: int, now: int) -> str:
 
 
 def long_age(ns: int, now: int) -> str:
-    """`just now`, `3 days ago`, `a year, 2 months ago`: for sentences, beside the exact time; in
-    columns `age_words` is what does not wobble."""
-    import humanize  # only where such a sentence is said: a listing must not wait for it
-
+    """`just now`, `3 days ago`, `a year, 2 months ago`, `2 hours from now`: for sentences, beside
+    the exact time; in columns `age_words` is what does not wobble. Rounded down as that is."""
     seconds = (now - ns) // SECOND_NS
     if -2 < seconds < 2:
         return "just now"
-    return str(humanize.naturaltime(abs(seconds), future=seconds < 0))
+    left = abs(seconds)
+    parts: list[str] = []
+    for unit, size in _LONG_UNITS:
+        count, left = divmod(left, size)
+        if count:
+            article = "an" if unit == "hour" else "a"
+            parts.append(f"{article} {unit}" if count == 1 else plural(count, unit))
+        if parts and (unit != "year" or not left):
+            break
+    return f"{', '.join(parts)} {'ago' if seconds > 0 else 'from now'}"
+
+
+_LONG_UNITS = (
+    ("year", _YEAR),
+    ("month", _MONTH),
+    ("day", _DAY),
+    ("hour", _HOUR),
+    ("minute", _MINUTE),
+    ("second", 1),
+)
 
 
 def _one_unit(seconds: int) -> str:
@@ -173,12 +212,14 @@ def rfc3339(ns: int) -> str:
 
 # Patterns are compiled when first used: `ls` needs none of them, and start-up counts.
 _NUMBER = r"(\d{1,12})\.(\d{9})(?:-[0-9a-f]{8})?"
-_AGO = r"(?:(\d+)|an?)\s*([a-z]+)\s+ago"
+_SPAN = r"(?:(\d+)|an?)\s*([a-z]+)"
+_AWAY = rf"(in )?({_SPAN}(?:, {_SPAN})*)( ago| from now)?"
 _ISO = (
     r"(\d{4})-?(\d\d)-?(\d\d)"
     r"(?:[t ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(z|utc|[+-]\d\d(?::?\d\d)?)?)?"
 )
 _CLOCK = r"(\d{1,2}):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?"
+_MONTH_FIRST = r"([a-z]{3,9}) (\d{1,2})(?:,)?(?= |$)"
 _WORDY = r"(\d{1,2})\s+([a-z]{3,9})\.?(?:\s+(\d{4}))?(?:\s+(\S+))?"
 _UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
@@ -193,7 +234,8 @@ _UNITS = {
 
 def parse_time(text: str, now: int, *, start: bool = False) -> int:
     """The moment `text` names: ISO 8601 (local without a zone), `yesterday 18:00`, `2h ago`,
-    `monday`, `last week` (seven days ago), a version's number, and every form the screens show. Raises `BadTime`."""
+    `in 5m`, `monday`, `5 Nov 18:00`, `last week` (seven days ago), a version's number, and every
+    form the screens show. Raises `BadTime`."""
     words = " ".join(text.split())
     found = re.fullmatch(_NUMBER, words)
     if found:
@@ -204,7 +246,7 @@ def parse_time(text: str, now: int, *, start: bool = False) -> int:
     except (ValueError, OverflowError, OSError):
         moment = None
     if moment is None:
-        raise BadTime(text=text)
+        raise BadTime(text=text or "an empty word")
     return _bounded(moment, text)
 
 
@@ -217,10 +259,13 @@ def _bounded(ns: int, text: str) -> int:
 def _parse_words(lower: str, now: int, start: bool) -> int | None:
     if lower in ("now", "just now"):
         return now
-    ago = re.fullmatch(_AGO, lower)
-    if ago:
-        unit = _UNITS.get(ago[2])
-        return None if unit is None else now - int(ago[1] or 1) * unit * SECOND_NS
+    away = re.fullmatch(_AWAY, lower)
+    if away and bool(away[1]) != bool(away[7]):
+        spans = re.findall(_SPAN, away[2])
+        if any(unit not in _UNITS for _, unit in spans):
+            return None
+        seconds = sum(int(count or 1) * _UNITS[unit] for count, unit in spans)
+        return now + (-seconds if away[7] == " ago" else seconds) * SECOND_NS
     iso = re.fullmatch(_ISO, lower)
     if iso:
         year, month, day, hour, minute, second, fraction, zone = iso.groups()
@@ -236,7 +281,7 @@ def _parse_words(lower: str, now: int, start: bool) -> int | None:
         return _with_clock(day, rest, start)
     if re.fullmatch(_CLOCK, lower):
         return _with_clock(_date(now, 0), lower, start)
-    wordy = re.fullmatch(_WORDY, lower)
+    wordy = re.fullmatch(_WORDY, re.sub(rf"^{_MONTH_FIRST}", r"\2 \1", lower))
     if wordy and wordy[2][:3].title() in MONTHS:
         month_number = MONTHS.index(wordy[2][:3].title()) + 1
         this_year = time.localtime(now // SECOND_NS).tm_year
@@ -318,6 +363,8 @@ if TYPE_CHECKING:
 def state_words(peer: PeerStatus) -> str:
     """A peer's state in a sentence: what it is, why, and what is left to do."""
     if peer.state != "online" and peer.state != "readonly":
+        if peer.reason.startswith(peer.state):
+            return safe(peer.reason)
         return f"{peer.state}: {safe(peer.reason)}" if peer.reason else peer.state
     word = peer.state if peer.activity == "idle" else peer.activity
     behind = []
@@ -382,7 +429,16 @@ def _quoted(word: bytes | str) -> str:
     return f"$'{kept.decode('ascii')}'"
 
 
+_BY_NO_COMMAND = {
+    "config": "made itself known",
+    "mount": "written through the mount",
+    "recover": "recovered from a mount that died",
+}
+
+
 def equivalent(operation: Operation) -> str:
-    """The command that does what `operation` did."""
+    """The command that does what `operation` did; in brackets, what no command does."""
+    if operation.verb in _BY_NO_COMMAND:
+        return f"({' '.join((_BY_NO_COMMAND[operation.verb], *operation.args))})"
     words = [_quoted(word) for word in operation.args]
     return " ".join(["globofs", *operation.verb.split(), *words])

@@ -152,7 +152,7 @@ def test_the_plans_example_opens(tmp_path: Path, below: str) -> None:
 
 
 def test_none_or_two_are_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(errors.NoVolume):
+    with pytest.raises(errors.NotAVolume, match="there is no such directory"):
         open_node(str(tmp_path / "nowhere"))
     with pytest.raises(errors.NotAVolume, match="no directory in it has a config"):
         open_node(str(tmp_path))

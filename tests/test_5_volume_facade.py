@@ -69,7 +69,7 @@ def test_a_volume_is_its_directory_its_config_or_what_is_around(
     with Volume.open() as same:
         assert same.uuid == volume.uuid
     monkeypatch.setenv("GLOBOFS_VOLUME", "/nonexistent")
-    with pytest.raises(NoVolume):
+    with pytest.raises(NotAVolume):
         Volume.open()
     monkeypatch.delenv("GLOBOFS_VOLUME")
     monkeypatch.chdir("/")

@@ -111,7 +111,11 @@ def test_peers_are_added_listed_changed_and_removed(tmp_path: Path, at: Shell) -
     assert listed["state"] == "online"
     assert "online" in at("peer", "list").out
     assert at("peer", "set", "box", "--send", "no", "--json").json["send"] is False
-    assert at("peer", "add", "box", other.volume, expect=2).err.startswith("globofs: box: there is")
+    assert at("peer", "add", "box", other.volume, expect=2).err.endswith("already, called box\n")
+    other_name = make(tmp_path / "x", "x")
+    assert (
+        "box: there is already a peer" in at("peer", "add", "box", other_name.volume, expect=2).err
+    )
     at("peer", "remove", "box")
     assert at("peer", "list", "--json").json == []
     assert "no such peer; there is none" in at("peer", "remove", "box", expect=2).err

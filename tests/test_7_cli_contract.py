@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from globofs.speech import columns
 from globofs.store.commit import Draft
 from globofs.volume import Volume
 from tests.helpers_cli import Shell, make, run, tree
@@ -147,8 +148,12 @@ STATUSES = [
     (1, "evict", "is a keeper"),
     (1, "prune --keep-last 1 --path nope --dry-run", "no such file"),
     (1, "add TOP/docs/a.txt/", "Not a directory"),
-    (1, "add TOP/nope", "No such file"),
-    (1, "peer add q TOP/nope", "is offline"),
+    (1, "add TOP/nope", "nope: No such file or directory\n"),
+    (1, "peer add q TOP/nope", "is not there; is it mounted?"),
+    (1, "peer add q TOP/docs", "name the volume directory of the other node"),
+    (2, "peer add q TOP/w", "the node there is a peer already, called nas"),
+    (2, "init TOP/new --compression zstd:99", "globofs: compression=zstd:99: zstd has levels"),
+    (1, "init TOP/docs/a.txt", "a.txt: File exists\n"),
     (1, "peer set nas --path TOP/v", "another volume lies there"),
     (2, "nope", "no such command"),
     (2, "lss", "did you mean `globofs ls`?"),
@@ -195,6 +200,31 @@ def test_statuses_and_sentences(world: World, status: int, words: str, sentence:
     if status:
         assert ran.err.startswith("globofs: ")
         assert not ran.out
+
+
+def test_a_volume_that_was_named_and_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "nope: not a GloboFS volume: there is no such" in run("-C", tmp_path / "nope", "ls").err
+    monkeypatch.setenv("GLOBOFS_VOLUME", str(tmp_path / "nope"))
+    assert "there is no such directory ($GLOBOFS_VOLUME names it)" in run("ls").err
+
+
+def test_names_that_are_no_text_are_exact_in_every_json(tmp_path: Path) -> None:
+    at = make(tmp_path / "v", "n")
+    name = os.fsdecode(b"bad\xff")
+    (tmp_path / name).write_text(ONE)
+    at("add", tmp_path / name)
+    exact = {"path": "bad%FF", "path_b64": "YmFk/w=="}
+    assert at("ls", "--json").json[0].items() >= exact.items()
+    assert at("log", "--json").json[0].items() >= exact.items()
+    assert at("diff", name, "--json").json.items() >= exact.items()
+    gone = at("rm", name, "--json").json
+    assert (gone["paths"], gone["paths_b64"]) == (["bad%FF"], ["YmFk/w=="])
+    assert at("log", "--operations", "--json").json[0]["args_b64"] == ["YmFk/w=="]
+    assert "globofs rm $'bad\\xff'" in at("log", "--operations").out
+    failed = json.loads(at("ls", name, "--json", expect=1).err)
+    assert failed.items() >= exact.items()
 
 
 # --- forms of PATH, TIME, ID, VOLUME ------------------------------------------------------------
@@ -380,6 +410,33 @@ def test_undo_skips_and_lists_and_then_goes_further_back(tmp_path: Path) -> None
     assert len(set(again)) == 2, "what can change nothing does not hold up what came before"
 
 
+def test_operations_of_others_are_named_as_undo_wants_them(world: World) -> None:
+    rows = world.here("log", "--operations").lines
+    number = next(row.split()[0] for row in rows if " nas " in row and "globofs add" in row)
+    assert number.startswith("nas:")
+    node = next(n for n in (number.partition(":")[0], "nas") if n)
+    assert f"{node}:" in number
+    at = world.here("undo", "nas:99999", expect=1)
+    assert "operation 99999: there is none" in at.err
+    assert world.there("log", "--operations", "--json").json
+
+
+def test_columns_stay_columns(tmp_path: Path) -> None:
+    """Whatever the width of a node's or a file's name."""
+    at, other = make(tmp_path / "v", "n"), make(tmp_path / "w", "\u65e5\u672c server")
+    at("peer", "add", "one", tmp_path / "w")
+    other("peer", "add", "n", tmp_path / "v")
+    for node, name in ((at, "a"), (other, "\u8a9e")):
+        node("add", tree(tmp_path / f"of-{name}", {name: ONE}))
+    other("sync")
+    at("sync")
+    for words in (["log"], ["log", "--operations"], ["ls", "-lR"]):
+        rows = [row for row in at(*words).lines if "made itself known" not in row]
+        mark = {"log": "B", "ls": "B"}[words[0]] if "--operations" not in words else "globofs"
+        ends = {columns(row[: row.index(f" {mark}")]) for row in rows if f" {mark}" in row}
+        assert len(ends) == 1, rows
+
+
 # --- what is said ---------------------------------------------------------------------------------
 
 
@@ -396,6 +453,65 @@ def test_a_peer_that_went_away_was_seen(tmp_path: Path) -> None:
     assert peer["state"] == "offline"
     assert peer["last_seen"] is not None
     assert "never seen" not in at("status").out
+
+
+def test_what_is_paused_is_said(tmp_path: Path) -> None:
+    at = make(tmp_path / "v", "n")
+    make(tmp_path / "w", "nas")
+    at("peer", "add", "nas", tmp_path / "w")
+    at("add", tree(tmp_path / "docs", {"a": ONE}))
+    for what in ("docs", "nas"):
+        at("pause", what)
+    shown = at("status").out
+    assert "docs is paused; `globofs resume` lets it go on" in shown
+    assert "nas  paused by you" in shown
+    paused = at("status", "--json").json["paused"]
+    assert paused == {"everything": False, "peers": ["nas"], "paths": ["docs"]}
+    at("resume")
+    assert "nas  online" in at("status").out
+
+
+@pytest.mark.parametrize("words", ["status", "peer list", "sync", "doctor"])
+def test_a_peer_whose_config_is_broken_is_not_silently_gone(tmp_path: Path, words: str) -> None:
+    at = make(tmp_path / "v", "n")
+    make(tmp_path / "w", "nas")
+    at("peer", "add", "nas", tmp_path / "w")
+    config = tmp_path / "v/nas/config"
+    config.write_text(config.read_text() + "send=maybe\n")
+    line = config.read_text().count("\n")
+    ran = at(*words.split(), expect=int(words == "sync"))
+    assert f"{config}:{line}: send=maybe" in ran.err
+    if words == "status":
+        assert at("status", "--json").json["warnings"][0].startswith(f"{config}:{line}: ")
+
+
+def test_sync_says_one_line_for_a_peer(tmp_path: Path) -> None:
+    at = make(tmp_path / "v", "n")
+    for name in ("nas", "usb"):
+        make(tmp_path / name, name)
+        at("peer", "add", name, tmp_path / name)
+    at("add", tree(tmp_path / "docs", {"a": ONE}))
+    os.rename(tmp_path / "usb", tmp_path / "gone")
+    said = at("sync").err.splitlines()
+    assert [line.startswith("globofs: usb: offline: ") for line in said if "usb" in line] == [True]
+    assert said[-1] == (
+        "globofs: what nas did not acknowledge lies there, and is taken in by the next sync there"
+    )
+
+
+def test_a_directory_of_conflicts_is_settled_at_once(tmp_path: Path) -> None:
+    at, other = make(tmp_path / "v", "n"), make(tmp_path / "w", "nas")
+    at("peer", "add", "nas", tmp_path / "w")
+    other("peer", "add", "n", tmp_path / "v")
+    for number, side in enumerate((at, other)):
+        names = {"a": f"{number}\n", "b/c": f"{number}\n"}
+        side("add", tree(tmp_path / str(number) / "docs", names))
+    for side in (at, other, at):
+        side("sync")
+    assert len(at("conflicts").lines) == 6
+    assert "4 new versions" in at("resolve", "docs", "--keep-both").err
+    assert at("conflicts").lines == []
+    assert "docs: is not in conflict" in at("resolve", "docs", "--keep-both").err
 
 
 def test_a_copied_volume_tells_its_peers_what_to_type(tmp_path: Path) -> None:

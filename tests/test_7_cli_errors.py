@@ -60,7 +60,7 @@ USAGE = [
     (["rm", "/"], "the whole volume is not deleted"),
     (["mv", "/", "x"], "the volume itself cannot be renamed"),
     (["undo", "x"], "x: not an operation; `globofs log --operations` shows them"),
-    (["undo", "ffffffff:3"], "no node, or several, whose uuid begins so"),
+    (["undo", "ffffffff:3"], "no node, or several, whose name or uuid begins so"),
     (["watch", "/nonexistent-folder"], "not a directory"),
     (["watch", "/tmp", "--poll", "often"], "often: not a length of time"),
     (["completion", "tcsh"], "invalid choice: 'tcsh'"),

@@ -53,7 +53,6 @@ HEAVY = (
     "rich",
     "mfusepy",
     "watchfiles",
-    "humanize",
     "zstandard",
     "pyfastcdc",
     "asyncio",

@@ -98,6 +98,10 @@ def test_now_is_a_known_day() -> None:
         ("an hour ago", "2026-11-23T17:00:00.123456789Z"),
         ("90s ago", "2026-11-23T17:58:30.123456789Z"),
         ("3 days ago", "2026-11-20T18:00:00.123456789Z"),
+        ("a year, 2 months ago", "2025-09-24T18:00:00.123456789Z"),
+        ("1 year, 3 days ago", "2025-11-20T18:00:00.123456789Z"),
+        ("in 5m", "2026-11-23T18:05:00.123456789Z"),
+        ("2 hours from now", "2026-11-23T20:00:00.123456789Z"),
         ("2 weeks ago", "2026-11-09T18:00:00.123456789Z"),
         ("17:30", "2026-11-23T17:30:59.999999999Z"),
         ("17:30:05", "2026-11-23T17:30:05.999999999Z"),
@@ -109,6 +113,8 @@ def test_now_is_a_known_day() -> None:
         ("sun 07:15", "2026-11-22T07:15:59.999999999Z"),
         ("5 Nov 18:00", "2026-11-05T18:00:59.999999999Z"),
         ("24 Dec", "2025-12-24T23:59:59.999999999Z"),
+        ("Nov 5 18:00", "2026-11-05T18:00:59.999999999Z"),
+        ("Nov 5, 2024", "2024-11-05T23:59:59.999999999Z"),
         ("5 November 2024", "2024-11-05T23:59:59.999999999Z"),
     ],
 )
@@ -119,7 +125,8 @@ def test_words(text: str, expected: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", "soon", "2026-13-01", "2026-02-30", "25:00", "18:61", "2 fortnights ago", "yesterday 18",
-     "1348096774", "1348096774.17", "5 Foo 2024", "0x10", "99999999999999 y ago", "-5h ago"],
+     "1348096774", "1348096774.17", "5 Foo 2024", "0x10", "99999999999999 y ago", "-5h ago",
+     "5h", "in 5h ago", "a year, 2 fortnights ago", "Foo 5"],
 )  # fmt: skip
 def test_no_time(text: str) -> None:
     with pytest.raises(BadTime) as caught:
@@ -141,6 +148,7 @@ def test_every_shown_form_typed_back_includes_what_it_was_shown_for(
         speech.exact_time(then, fraction=True),
         speech.short_time(then, now),
         speech.age_words(then, now),
+        speech.long_age(then, now),
         speech.version_number(then),
         speech.rfc3339(then),
     ):
@@ -259,7 +267,15 @@ def test_enumerations() -> None:
 
 def test_ages_in_sentences_are_spelled_out() -> None:
     now = 1_790_000_000 * SECOND
-    for back, words in ((0, "just now"), (3 * 86_400, "3 days ago"), (60, "a minute ago")):
+    for back, words in (
+        (0, "just now"),
+        (59, "59 seconds ago"),
+        (60, "a minute ago"),
+        (86_399, "23 hours ago"),
+        (3 * 86_400, "3 days ago"),
+        (366 * 86_400, "a year ago"),
+        (430 * 86_400, "a year, 2 months ago"),
+    ):
         assert speech.long_age(now - back * SECOND, now) == words
     assert speech.long_age(now + 7200 * SECOND, now) == "2 hours from now"
 

@@ -32,7 +32,9 @@ def verify(context: Context) -> int:
     else:
         context.out.problems(result.problems)
         read = f"{result.checked:,} blocks and manifests read, {size_words(result.bytes)}"
-        found = f"{result.damaged:,} damaged, {result.repaired:,} of them repaired"
+        found = "no damage"
+        if result.damaged:
+            found = f"{result.damaged:,} damaged, {result.repaired:,} of them repaired"
         here = f"{result.missing:,} not here" if result.missing else "none missing"
         context.out.say(f"globofs: {read}; {found}; {here}")
     if result.interrupted or context.cancelled():

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from globofs.errors import Interrupted, UsageError
+from globofs.errors import Interrupted, NotAVolume, UsageError
 from globofs.events import Problem
 
 if TYPE_CHECKING:
@@ -48,9 +48,14 @@ class Context:
     def volume(self) -> Volume:
         """The volume of this command, opened at the first use."""
         if self._volume is None:
-            from globofs.volume import Volume
+            from globofs.volume import ENVIRONMENT, Volume
 
-            self._volume = Volume.open(self.where, readonly=self.readonly, emit=self.emit)
+            try:
+                self._volume = Volume.open(self.where, readonly=self.readonly, emit=self.emit)
+            except NotAVolume as error:
+                if self.where is not None or not os.environ.get(ENVIRONMENT):
+                    raise
+                raise NotAVolume(f"{error.message} (${ENVIRONMENT} names it)") from None
         return self._volume
 
     def close(self) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import path_fields, plain
+from globofs.cli.peers import tell_bad_entries
 from globofs.errors import GlobofsError, Interrupted, PeerError, PeerStuck, UsageError, printable
-from globofs.events import Problem
 from globofs.speech import rate_words, safe, size_words, span_words, state_words, step_words
 
 if TYPE_CHECKING:
@@ -122,8 +122,7 @@ def doctor(context: Context) -> int:
     if not told and found:
         context.out.line("everything that is needed works")
     if context.args.directory is None:
-        for bad in context.volume.peers.problems:
-            context.out.problem(Problem(b"", bad.message, warning=True))
+        tell_bad_entries(context)
         for warning in context.volume.node.warnings:
             context.out.say(f"globofs: {safe(warning)}")
     return status

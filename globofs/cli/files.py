@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import Context, writable_target
 from globofs.cli.history import report_edit
-from globofs.cli.output import operation_id, path_fields, problem_fields
+from globofs.cli.output import operation_id, path_fields, paths_fields, problem_fields
 from globofs.errors import NoSuchPath, NotAFile, UsageError
 from globofs.speech import plural, safe, shown_path, size_words, where_words
 
@@ -91,6 +92,7 @@ def resolve(context: Context) -> int:
     args = context.args
     paths = context.paths(args.paths)
     if args.version is None and args.with_file is None:
+        paths = [one for path in paths for one in _in_conflict(context, path)]
         result = context.volume.resolve(paths, keep_both=True, **context.listening)
         return report_edit(context, result, "settled")
     if len(paths) != 1:
@@ -101,6 +103,17 @@ def resolve(context: Context) -> int:
         version = context.version(paths[0], args.version)
         result = context.volume.resolve(paths, version=version.id, **context.listening)
     return report_edit(context, result, "settled")
+
+
+def _in_conflict(context: Context, path: bytes) -> list[bytes]:
+    """What is to be settled at `path`: for a directory, every conflict below it."""
+    from globofs.format.names import is_below
+
+    entry = context.volume.view().entry(path)
+    if entry is None or entry.kind != "directory":
+        return [path]
+    below = [one.path for one in context.volume.conflicts() if is_below(one.path, path)]
+    return below or [path]
 
 
 # --- out --------------------------------------------------------------------------------------
@@ -208,7 +221,11 @@ def _plan_fields(plan: RestorePlan) -> dict[str, Any]:
                 **path_fields(item.path),
                 "action": item.action,
                 "version": version_number(item.version.time) if item.version else None,
-                "target": safe(item.target) if item.target else None,
+                **(
+                    path_fields(os.fsencode(item.target), "target")
+                    if item.target
+                    else {"target": None}
+                ),
                 "reason": item.reason,
             }
             for item in plan.items
@@ -228,7 +245,7 @@ def _report_restore(context: Context, result: RestoreResult) -> int:
                 "same": result.same,
                 "fetched_bytes": result.fetched_bytes,
                 "operation": operation_id(result.operation),
-                "missing": [path_fields(path)["path"] for path in result.missing],
+                **paths_fields(result.missing, "missing"),
                 "problems": problem_fields(result.problems),
             }
         )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from globofs.cli.context import DONE, Context
-from globofs.cli.output import operation_id, path_fields, problem_fields
+from globofs.cli.output import operation_id, path_fields, paths_fields, problem_fields
 from globofs.errors import UsageError, printable
 from globofs.speech import (
+    columns,
     equivalent,
+    ljust,
     plural,
+    rjust,
     safe,
     short_time,
     shown_path,
@@ -56,7 +60,7 @@ def operation_fields(context: Context, operation: Operation) -> dict[str, Any]:
     return {
         "operation": operation_id(operation.key),
         "verb": operation.verb,
-        "args": [printable(arg) for arg in operation.args],
+        **paths_fields([os.fsencode(arg) for arg in operation.args], "args"),
         "node": operation.key.node,
         "node_name": context.volume.node_name(operation.key.node),
         "time": version_number(operation.time),
@@ -81,8 +85,9 @@ def log(context: Context) -> int:
     if context.out.as_json:
         context.out.rows(version_fields(context, version) for version in versions)
         return DONE
+    width = _widest_node(context)
     for version in versions:
-        context.out.line(_version_line(context, version, path))
+        context.out.line(_version_line(context, version, path, width))
     return DONE
 
 
@@ -137,7 +142,12 @@ def _paged(
         before = last + 1
 
 
-def _version_line(context: Context, version: Version, path: bytes) -> str:
+def _widest_node(context: Context) -> int:
+    """Columns that the name of any node takes: rows are printed as they come."""
+    return max(columns(safe(name)) for name in context.volume.node_names().values())
+
+
+def _version_line(context: Context, version: Version, path: bytes, width: int) -> str:
     size = "deleted" if version.kind == "deleted" else size_words(version.size)
     if version.kind in ("directory", "symlink"):
         size = version.kind
@@ -155,7 +165,7 @@ def _version_line(context: Context, version: Version, path: bytes) -> str:
     name = "" if version.path == path else f"  {safe(version.path)}"
     note = f"  ({', '.join(marks)})" if marks else ""
     when = short_time(version.time, context.now)
-    node = safe(context.volume.node_name(version.node))
+    node = ljust(safe(context.volume.node_name(version.node)), width)
     return f"{version_number(version.time)}  {when:<15}  {node}  {size:>10}{name}{note}"
 
 
@@ -164,6 +174,7 @@ def _log_operations(context: Context, path: bytes) -> int:
     if context.out.as_json:
         context.out.rows(operation_fields(context, operation) for operation in rows)
         return DONE
+    width = _widest_node(context)
     for operation in rows:
         when = short_time(operation.time, context.now)
         node = safe(context.volume.node_name(operation.key.node))
@@ -171,8 +182,11 @@ def _log_operations(context: Context, path: bytes) -> int:
         what = safe(equivalent(operation))
         count = plural(operation.versions, "version")
         size = size_words(operation.bytes)
-        number = operation.key.number
-        context.out.line(f"{number:>8}  {when:<15}  {node}  {what}  {count}, {size}{note}")
+        number = str(operation.key.number)
+        if operation.key.node != context.volume.uuid:
+            number = f"{node}:{number}"  # as `undo` wants it
+        number, node = rjust(number, 8 + width), ljust(node, width)
+        context.out.line(f"{number}  {when:<15}  {node}  {what}  {count}, {size}{note}")
     return DONE
 
 
@@ -249,8 +263,8 @@ def _diff_fields(result: DiffResult) -> dict[str, Any]:
 
 
 def parse_operation(context: Context, text: str) -> OperationKey:
-    """An OPERATION: `<node uuid or its start>:<number>`, or the number of an operation of this
-    node, as `log --operations` shows them. Raises `UsageError`."""
+    """An OPERATION: the number of one of this node, or `<node>:<number>` with the node's name, its
+    uuid or how that begins, as `log --operations` shows them. Raises `UsageError`."""
     from globofs.store.views import OperationKey
 
     node, _, number = text.rpartition(":")
@@ -260,10 +274,11 @@ def parse_operation(context: Context, text: str) -> OperationKey:
         )
     if not node:
         return OperationKey(context.volume.uuid, int(number))
-    known = {operation.key.node for operation in context.volume.operations(limit=100_000)}
-    matching = [uuid for uuid in known if uuid.startswith(node)]
+    known = context.volume.node_names()
+    named = [uuid for uuid, name in known.items() if name == node]
+    matching = named or [uuid for uuid in known if uuid.startswith(node)]
     if len(matching) != 1:
-        raise UsageError(f"{printable(node)}: no node, or several, whose uuid begins so")
+        raise UsageError(f"{printable(node)}: no node, or several, whose name or uuid begins so")
     return OperationKey(matching[0], int(number))
 
 
@@ -273,8 +288,8 @@ def edit_fields(result: EditResult) -> dict[str, Any]:
         "versions": result.versions,
         "operation": operation_id(result.operation),
         "undone": operation_id(result.undone),
-        "paths": [path_fields(path)["path"] for path in result.paths],
-        "skipped": [path_fields(path)["path"] for path in result.skipped],
+        **paths_fields(result.paths),
+        **paths_fields(result.skipped, "skipped"),
         "problems": problem_fields(result.problems),
     }
 
@@ -293,13 +308,22 @@ def undo(context: Context) -> int:
     text = context.args.operation
     key = parse_operation(context, text) if text else None
     result = context.volume.undo(key, **context.listening)
-    number = result.undone.number if result.undone else "nothing"
-    return report_edit(context, result, f"undone {number}")
+    done = "undone" if result.versions else "nothing is left to undo of"
+    return report_edit(context, result, f"{done} {_did(context, result.undone)}")
 
 
 def redo(context: Context) -> int:
     """Take the last undo back."""
-    return report_edit(context, context.volume.redo(**context.listening), "done again")
+    result = context.volume.redo(**context.listening)
+    return report_edit(context, result, f"took back {_did(context, result.undone)}")
+
+
+def _did(context: Context, key: OperationKey | None) -> str:
+    """An operation in a sentence: its number, and the command it was."""
+    operation = None if key is None else context.volume.view().operation(key)
+    if key is None or operation is None:
+        return "nothing"
+    return f"{key.number} ({safe(equivalent(operation))})"
 
 
 # --- conflicts --------------------------------------------------------------------------------

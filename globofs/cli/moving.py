@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from globofs.cli.context import Context
-from globofs.cli.output import path_fields, plain, problem_fields
+from globofs.cli.output import paths_fields, plain, problem_fields
 from globofs.speech import plural, safe, shown_path, size_words
 
 
@@ -20,7 +20,7 @@ def mirror(context: Context) -> int:
         context.out.problems(result.problems)
         moved = "written there" if args.to else "pulled"
         size = size_words(result.bytes)
-        already = f"{result.already:,} were there already"
+        already = f"{result.already:,} were {'there' if args.to else 'here'} already"
         context.out.say(f"globofs: {plural(result.blocks, 'block')}, {size} {moved}; {already}")
     return context.finish(result.problems, missing=_missing(result))
 
@@ -39,7 +39,7 @@ def pin(context: Context) -> int:
         fetched = context.volume.mirror(path, **context.listening)
     problems = result.problems + (fetched.problems if fetched else ())
     if context.out.as_json:
-        counts = {**plain(result), "pins": [path_fields(one)["path"] for one in result.pins]}
+        counts = {**plain(result), **paths_fields(result.pins, "pins")}
         counts["fetched_blocks"] = fetched.blocks if fetched else 0
         counts["fetched_bytes"] = fetched.bytes if fetched else 0
         counts["problems"] = problem_fields(problems)
@@ -55,8 +55,7 @@ def unpin(context: Context) -> int:
     """Take a pin back."""
     result = context.volume.unpin(context.path(context.args.path), **context.listening)
     if context.out.as_json:
-        pins = [path_fields(one)["path"] for one in result.pins]
-        context.out.document({**plain(result), "pins": pins})
+        context.out.document({**plain(result), **paths_fields(result.pins, "pins")})
     else:
         context.out.say(f"globofs: {shown_path(result.path)} is not pinned any more")
     return context.finish(result.problems)

@@ -37,6 +37,18 @@ def path_fields(path: bytes, key: str = "path") -> dict[str, str]:
         return {key: escape(path), f"{key}_b64": base64.b64encode(path).decode("ascii")}
 
 
+def paths_fields(paths: Iterable[bytes], key: str = "paths") -> dict[str, list[str]]:
+    """A list of paths for JSON; where one is not UTF-8, `<key>_b64` has all of them exactly."""
+    made = [path_fields(path, key) for path in paths]
+    fields = {key: [one[key] for one in made]}
+    if any(len(one) > 1 for one in made):
+        import base64
+
+        exact = [base64.b64encode(path).decode("ascii") for path in paths]
+        fields[f"{key}_b64"] = exact
+    return fields
+
+
 def operation_id(key: OperationKey | None) -> str | None:
     """An operation's name, to be given back to `undo`: `<node uuid>:<number>`."""
     return None if key is None else f"{key.node}:{key.number}"
@@ -107,15 +119,12 @@ class Output:
         """Rows in columns two blanks apart; the columns in `right` (numbers) end alike."""
         if not rows:
             return
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        last = len(widths) - 1
+        from globofs.speech import columns, ljust, rjust
+
+        widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             cells = [
-                cell.rjust(widths[i])
-                if i in right
-                else cell
-                if i == last
-                else cell.ljust(widths[i])
+                rjust(cell, widths[i]) if i in right else ljust(cell, widths[i])
                 for i, cell in enumerate(row)
             ]
             self.line("  ".join(cells).rstrip())
@@ -185,7 +194,9 @@ class Output:
             return
         import json
 
-        fields = {"error": printable(error.message), "code": error.code, "path": error.path}
+        fields: dict[str, Any] = {"error": printable(error.message), "code": error.code}
+        path = error.exact_path
+        fields.update({"path": None} if path is None else path_fields(path))
         self._narrate(json.dumps(fields, ensure_ascii=False))
 
     def emit(self, event: Event) -> None:

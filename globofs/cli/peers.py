@@ -6,7 +6,9 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, Context, yes_or_no
-from globofs.errors import GlobofsError, UsageError, printable
+from globofs.cli.output import path_fields
+from globofs.errors import BadConfig, GlobofsError, UsageError, printable
+from globofs.events import Problem
 from globofs.speech import parse_size, parse_span, rfc3339, safe, state_words
 
 if TYPE_CHECKING:
@@ -21,23 +23,29 @@ def init(context: Context) -> int:
     args = context.args
     if not args.directory:
         raise UsageError("name the directory that shall become a volume")
+    if args.name == "":
+        raise UsageError("--name wants a name")
     _not_within_another(args.directory)
-    with Volume.init(
-        args.directory,
-        local=args.local,
-        name=args.name,
-        blocksize=None if args.blocksize is None else parse_size(args.blocksize),
-        chunking=args.chunking,
-        compression=args.compression,
-        cacheonly=args.cacheonly,
-        cachetime=None if args.cachetime is None else parse_span(args.cachetime),
-    ) as volume:
+    try:
+        made = Volume.init(
+            args.directory,
+            local=args.local,
+            name=args.name,
+            blocksize=None if args.blocksize is None else parse_size(args.blocksize),
+            chunking=args.chunking,
+            compression=args.compression,
+            cacheonly=args.cacheonly,
+            cachetime=None if args.cachetime is None else parse_span(args.cachetime),
+        )
+    except BadConfig as error:  # there is no file yet that could be named
+        raise UsageError(str(error.fields["reason"])) from None
+    with made as volume:
         directory = os.path.abspath(volume.directory)
         lacking = shortcomings(volume.node.directory)
         if context.out.as_json:
             context.out.document(
                 {
-                    "volume": printable(directory),
+                    **path_fields(os.fsencode(directory), "volume"),
                     "uuid": volume.uuid,
                     "name": volume.name,
                     "warnings": list(lacking),
@@ -70,7 +78,7 @@ def peer_fields(peer: PeerStatus) -> dict[str, Any]:
     return {
         "name": peer.name,
         "uuid": peer.uuid,
-        "path": printable(peer.path),
+        **path_fields(os.fsencode(peer.path)),
         "send": peer.send,
         "state": peer.state,
         "activity": peer.activity,
@@ -106,6 +114,8 @@ def _add(context: Context) -> int:
 
     args = context.args
     check_entry_name(args.name)  # before the place is touched
+    if not args.path:
+        raise UsageError("PATH is empty: name the volume directory of the other node")
     status = context.volume.peer_add(
         args.name,
         os.path.abspath(args.path),
@@ -125,9 +135,16 @@ def _list(context: Context) -> int:
     context.out.table(
         [(safe(one.name), one.uuid, state_words(one), safe(one.path)) for one in found]
     )
+    tell_bad_entries(context)
     if not found:
         context.out.say("globofs: no peers; `globofs peer add NAME PATH` makes one")
     return DONE
+
+
+def tell_bad_entries(context: Context) -> None:
+    """Name the peers whose config cannot be understood: they are in no list."""
+    for bad in context.volume.peers.problems:
+        context.out.problem(Problem(b"", bad.message, warning=True))
 
 
 def _set(context: Context) -> int:

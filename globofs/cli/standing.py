@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, Context
-from globofs.cli.output import path_fields
-from globofs.cli.peers import peer_fields
-from globofs.errors import printable
+from globofs.cli.output import path_fields, paths_fields
+from globofs.cli.peers import peer_fields, tell_bad_entries
 from globofs.snapshots import Overall
 from globofs.speech import (
     age_words,
@@ -24,6 +25,7 @@ from globofs.speech import (
 if TYPE_CHECKING:
     from globofs.engine.runfiles import Published
     from globofs.snapshots import PeerStatus, Status
+    from globofs.store.state import Pauses
 
 
 def status_fields(status: Status, leader: Published | None = None) -> dict[str, Any]:
@@ -31,7 +33,7 @@ def status_fields(status: Status, leader: Published | None = None) -> dict[str, 
     made = {
         field.name: getattr(status, field.name) for field in fields(status) if field.name != "peers"
     }
-    made["volume"] = printable(status.volume)
+    made.update(path_fields(os.fsencode(status.volume), "volume"))
     made["peers"] = [peer_fields(peer) for peer in status.peers]
     made["synced_by"] = leader.who if leader else None
     overall = leader.overall if leader else Overall()
@@ -53,7 +55,10 @@ def status(context: Context) -> int:
     if leader is not None:
         found = replace(found, peers=leader.peers)
     if context.out.as_json:
-        context.out.document(status_fields(found, leader))
+        document = status_fields(found, leader)
+        document["paused"] = _paused_fields(context.volume.pauses())
+        document["warnings"] = [bad.message for bad in context.volume.peers.problems]
+        context.out.document(document)
         return context.finish(())
     line = context.out.line
     line(f"{safe(found.volume)}: node {safe(found.name)} ({found.uuid})")
@@ -63,12 +68,31 @@ def status(context: Context) -> int:
     if found.wanted_blocks:
         wanted = plural(found.wanted_blocks, "block")
         line(f"{wanted} wanted and on the way, {size_words(found.wanted_bytes)}")
+    for what in _paused_words(context.volume.pauses()):
+        line(f"{what} paused; `globofs resume` lets it go on")
     if leader is not None:
         line(f"kept in sync by {safe(leader.who)}{_queue_words(leader.overall)}")
     context.out.table([_peer_row(context, peer) for peer in found.peers])
     if not found.peers:
-        line("no peers")
+        line("no peers; `globofs peer add NAME PATH` makes one")
+    tell_bad_entries(context)
     return context.finish(())
+
+
+def _paused_fields(pauses: Pauses) -> dict[str, Any]:
+    return {
+        "everything": pauses.everything,
+        "peers": sorted(pauses.peers),
+        **paths_fields(sorted(pauses.paths)),
+    }
+
+
+def _paused_words(pauses: Pauses) -> Iterator[str]:
+    """What a user paused, but for the peers, whose rows say it."""
+    if pauses.everything:
+        yield "everything is"
+    for path in sorted(pauses.paths):
+        yield f"{shown_path(path)} is"
 
 
 def _queue_words(overall: Overall) -> str:

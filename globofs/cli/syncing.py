@@ -18,6 +18,7 @@ from globofs.speech import (
     plural,
     safe,
     state_words,
+    where_words,
 )
 
 if TYPE_CHECKING:
@@ -59,8 +60,16 @@ def _own_sync(context: Context) -> int:
             if context.volume.node.clock.monotonic() >= end or context.cancelled():
                 raise
             wait = LOCK_LOOK_SECONDS
-    status = context.finish(result.problems)
-    return max(status, _report_sync(context, result.peers, plain(result)))
+    out = context.out
+    if not out.as_json:
+        # How a peer is, its own line says below.
+        away = {seen.reason for seen in result.peers if seen.state not in ("online", "readonly")}
+        out.problems(p for p in result.problems if not any(map(p.reason.endswith, away)))
+    status = _report_sync(context, result.peers, plain(result))
+    if context.cancelled():
+        raise Interrupted()
+    failed = any(not problem.warning for problem in result.problems)
+    return FAILED if failed else status
 
 
 def _sync_by(context: Context, leader: Published) -> int:
@@ -116,7 +125,16 @@ def _report_sync(context: Context, peers: tuple[PeerSeen, ...], counts: dict[str
         elif "sent" in counts:
             sent, received = plural(counts["sent"], "record"), counts["received"]
             context.out.say(f"globofs: {sent} sent, {received:,} received")
+            asleep = [one.peer for one in peers if _sleeps(one)]
+            if asleep:
+                words = f"what {where_words(asleep)} did not acknowledge lies there"
+                context.out.say(f"globofs: {words}, and is taken in by the next sync there")
     return sync_status(peers)
+
+
+def _sleeps(peer: PeerSeen) -> bool:
+    """Whether a peer was told everything, and nothing runs there that takes it in."""
+    return peer.state == "online" and not peer.reason and peer.outgoing > 0
 
 
 def sync_status(peers: tuple[PeerSeen, ...]) -> int:

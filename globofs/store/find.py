@@ -30,13 +30,13 @@ def _candidates(volume: str) -> list[str]:
 def find_node_directory(volume: str) -> str:
     """The one child of `volume` with `config` and one of `root/`, `hashes/`, `upstream/`.
 
-    Raises NoVolume where there is no such directory `volume`, NotAVolume where none or several of
-    its children qualify.
+    Raises NotAVolume where there is no such directory `volume`, and where none or several of its
+    children qualify.
     """
     try:
         found = _candidates(volume)
     except FileNotFoundError:
-        raise errors.NoVolume(path=volume) from None
+        raise errors.NotAVolume(path=volume, reason="there is no such directory") from None
     except NotADirectoryError:
         raise errors.NotAVolume(path=volume, reason="it is not a directory") from None
     except OSError as error:

@@ -66,7 +66,8 @@ def add(node: Node, name: str, config: PeerConfig) -> PeerEntry:
         raise errors.UsageError(f"{errors.printable(config.path)}: that is this node itself")
     for known in entries(node, []):
         if known.config.uuid == config.uuid:
-            raise errors.PeerExists(name=known.name)
+            there = f"{errors.printable(config.path)}: the node there is a peer already"
+            raise errors.PeerExists(f"{there}, called {errors.printable(known.name)}")
     directory = os.path.join(node.volume, name)
     if os.path.lexists(directory):
         raise errors.PeerExists(name=name)

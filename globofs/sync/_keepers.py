@@ -75,7 +75,10 @@ def keepers(node: Node, peers: Peers) -> tuple[list[Keeper], list[tuple[str, str
             keeper = Keeper(peer, applied)
             if leaving is None or not keeper.knows((leaving,)):
                 others.append(
-                    (peer.name, f"{peer.name} has not heard that this node keeps nothing")
+                    (
+                        peer.name,
+                        f"{peer.name} has not heard that this node keeps nothing; sync both",
+                    )
                 )
             else:
                 found.append(keeper)

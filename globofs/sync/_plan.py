@@ -217,7 +217,7 @@ def _outermost(paths: Sequence[bytes]) -> list[bytes]:
 def _words(
     paths: Sequence[bytes], version: Version | None, at: int | None, delete: bool
 ) -> tuple[str, ...]:
-    words = [printable(path) or "/" for path in paths]
+    words = [os.fsdecode(path) or "/" for path in paths]
     if version is not None:
         words += ["--version", _number(version.time)]
     if at is not None:
@@ -420,7 +420,7 @@ def _total(
         outside_overwrites=outside,
         to=to,
         force=force,
-        args=(*words, "--to", printable(to)) if to is not None else words,
+        args=(*words, "--to", to) if to is not None else words,
         problems=tuple(problems),
     )
 

@@ -14,7 +14,7 @@ import time as _time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from globofs.errors import MassChange, UsageError, from_os_error, printable
+from globofs.errors import MassChange, Refused, UsageError, from_os_error, printable
 from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.format.manifest import content_of
@@ -105,7 +105,7 @@ def _places(node: Node, sources: Sequence[str], to: bytes) -> tuple[list[Place],
         path = to if inside else names.join(to, os.fsencode(os.path.basename(disk)))
         found.append(Place(disk, names.check_path(path) if path else b""))
     if problems and not found and len(sources) == 1:
-        raise from_os_error(OSError(0, problems[0].reason), sources[0])
+        raise Refused(path=sources[0], reason=problems[0].reason)
     return found, problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 
 from globofs.errors import NoSuchPath, TargetExists, UsageError, printable
@@ -39,7 +40,7 @@ def rm(
             problems.append(Problem(path, error.message.partition(": ")[2]))
     if not doomed:
         return EditResult(problems=tuple(problems))
-    args = tuple(map(printable, paths))
+    args = tuple(map(os.fsdecode, paths))
     with node.operation("rm", args) as operation:
         drafts = (deletion(path) for path in doomed)
         made = _commit(operation, "rm", drafts, len(doomed), emit, cancelled)
@@ -65,7 +66,7 @@ def mv(
     view = View(node)
     moved = live_at(view, old)
     _check_free(view, new)
-    args = (printable(old), printable(new))
+    args = (os.fsdecode(old), os.fsdecode(new))
     with node.operation("mv", args) as operation:
         drafts = _moves(view, moved, old, new)
         made = _commit(operation, "mv", drafts, 2 * len(moved), emit, cancelled)

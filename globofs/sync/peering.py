@@ -88,13 +88,14 @@ def _look(pool: PeerPool, name: str, volume: str) -> NodeFacts:
     try:
         facts = pool.call(find_node, volume)
     except OSError as error:
-        raise PeerOffline(peer=name, reason=f"{volume}: {error.strerror or error}") from error
+        reason = f"{volume}: {error.strerror or error}"
+        if isinstance(error, FileNotFoundError):
+            reason = f"{volume} is not there; is it mounted?"
+        raise PeerOffline(peer=name, reason=reason) from error
     except FormatError as error:
         raise PeerWrong(peer=name, reason=error.message) from error
     if facts is None:
-        reason = (
-            f"no node in {volume}: no directory there has a config and root/, hashes/ or upstream/"
-        )
+        reason = f"no node in {volume}; name the volume directory of the other node"
         raise PeerOffline(peer=name, reason=reason)
     if not facts.uuid:
         raise PeerWrong(peer=name, reason=f"the config in {facts.directory} names no uuid")
@@ -124,12 +125,13 @@ def _ask_before_joining(node: Node, peer: Peer, yes: bool, emit: Emit) -> None:
     names = ", ".join(printable(path) for path in found.clashes[:_NAMED_CLASHES])
     more = len(found.clashes) - _NAMED_CLASHES
     shown = f" ({names}{f' and {more} more' if more > 0 else ''})" if names else ""
-    asking = JoinVolumes(
-        peer=peer.name, theirs=found.files, ours=files, clashes=len(found.clashes), names=shown
+    facts = (
+        f"{printable(peer.name)} is a volume of its own: {found.files} files there, {files} here,"
+        f" no common history, {len(found.clashes)} paths on both sides{shown}"
     )
     if not yes:
-        raise asking
-    emit(Note(asking.message, peer.name, warning=True))
+        raise JoinVolumes(facts=facts)
+    emit(Note(f"{facts}; they become one", warning=True))
 
 
 def _paths_there(node: Node, peer: Peer) -> _Theirs:

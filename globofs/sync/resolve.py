@@ -6,11 +6,12 @@ one head again.
 
 from __future__ import annotations
 
+import os
 import time as _time
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from globofs.errors import NoSuchVersion, UsageError, printable
+from globofs.errors import NoSuchVersion, UsageError
 from globofs.events import Cancelled, Emit, Problem, ignore, never
 from globofs.format import names
 from globofs.limits import NAME_BYTES, SECOND_NS
@@ -131,13 +132,13 @@ def resolve(
 def _args(
     paths: Sequence[bytes], chosen: Mapping[bytes, bytes], with_file: str | None
 ) -> tuple[str, ...]:
-    shown = tuple(map(printable, paths))
+    named = tuple(map(os.fsdecode, paths))
     if chosen:
-        pairs = zip(shown, (chosen[path].hex() for path in paths), strict=True)
+        pairs = zip(named, (chosen[path].hex() for path in paths), strict=True)
         return tuple(word for path, id in pairs for word in (path, "--version", id))
     if with_file is not None:
-        return (*shown, "--with", printable(with_file))
-    return (*shown, "--keep-both")
+        return (*named, "--with", with_file)
+    return (*named, "--keep-both")
 
 
 def _one_side(view: View, conflict: Conflict, chosen: bytes) -> list[Draft]:

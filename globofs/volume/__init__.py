@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from globofs.store.clock import Clock
     from globofs.store.node import Node
     from globofs.store.query import View
+    from globofs.store.state import Pauses
     from globofs.store.views import Block, Entry, Operation, OperationKey, Version
     from globofs.sync.pull import FileReader, Puller
     from globofs.sync.results import Conflict
@@ -169,6 +170,13 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
             return self.name
         return self.node.index.node_name(uuid) or uuid[:8]
 
+    def node_names(self) -> dict[str, str]:
+        """How every node that was heard of calls itself, by uuid; this one is among them."""
+        return {
+            **{node.uuid: node.name or node.uuid[:8] for node in self.node.index.nodes()},
+            self.uuid: self.name,
+        }
+
     # --- looking ------------------------------------------------------------------------------
 
     def view(self, at: int | None = None) -> View:
@@ -220,6 +228,10 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
         from globofs.sync._meant import no_such_path
 
         return no_such_path(self.view(), path, when)
+
+    def pauses(self) -> Pauses:
+        """What is paused until somebody resumes it."""
+        return self.node.state.pauses()
 
     def conflicts(self) -> list[Conflict]:
         """Paths with several different heads."""
