@@ -281,3 +281,18 @@ def test_what_killed_clients_left_is_deleted_while_nobody_adds(store: BlockStore
     assert store.explode() == 1
     assert not left.exists()
     assert os.listdir(store.tmp) == ["new"]
+
+
+def test_a_piece_is_split_into_whole_frames_wherever_it_is_cut() -> None:
+    blocks = [os.urandom(size) for size in (1, 500, 3, 2000)]
+    frames = [staged.header(sha256(b).digest(), len(b), len(b), "") + b + b"\n" for b in blocks]
+    whole = b"rubbish" + frames[0] + frames[1] + staged.MARK + frames[2] + b"\n" * 300 + frames[3]
+    for cut in range(len(whole)):
+        found: list[bytes] = []
+        rest = b""
+        for piece in (whole[:cut], whole[cut:]):
+            data = rest + piece
+            told, used = staged.split(data)
+            found += [data[one.offset : one.offset + one.length] for one in told]
+            rest = data[used:]
+        assert found == blocks, cut

@@ -325,3 +325,97 @@ def test_a_read_only_node_reads_and_keeps_nothing(three: tuple[Site, Site, Site]
     assert looking.read("file") == DATA
     looking.close()
     assert {path for path in c.directory.rglob("*") if "index" not in path.name} == before
+
+
+# --- many small blocks, from the staged files of who wrote them ------------------------------------
+
+GRAIN = 2_000
+SAND = os.urandom(100 * GRAIN)
+
+
+@pytest.fixture
+def sand(three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch) -> Sand:
+    """`c` knows of a hundred small blocks that `a` wrote in one commit, and counts what it reads
+    one by one."""
+    a, _b, c = three
+    a.write("sand", SAND, piece=GRAIN)
+    a.sync()
+    c.sync()
+    return Sand(a, c, monkeypatch)
+
+
+class Sand:
+    def __init__(self, a: Site, c: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.a, self.c = a, c
+        self.single: list[bytes] = []
+        read_block = PeerDirectory.read_block
+
+        def counted(directory: PeerDirectory, block: bytes, size: int) -> object:
+            self.single.append(block)
+            return read_block(directory, block, size)
+
+        monkeypatch.setattr(PeerDirectory, "read_block", counted)
+        grains = [SAND[at : at + GRAIN] for at in range(0, len(SAND), GRAIN)]
+        self.ids = [sha256(grain).digest() for grain in grains]
+
+    def staged(self) -> Path:
+        found = list(Path(self.a.node.directory, "staged").iterdir())
+        assert len(found) == 1
+        return found[0]
+
+    def pull(self) -> None:
+        done = self.c.puller.fetch([Wanted(i, GRAIN, b"sand", self.a.uuid) for i in self.ids])
+        assert (done.blocks, done.bytes, done.missing, done.problems) == (100, len(SAND), (), ())
+        assert self.c.held("sand") == [True] * 100
+        assert self.c.node.index.synced(self.ids) == set(self.ids)
+        assert self.c.read("sand") == SAND
+
+
+def test_many_small_blocks_come_from_a_staged_file(sand: Sand) -> None:
+    sand.pull()
+    assert sand.single == []
+
+
+def test_a_staged_file_of_several_pieces_is_read_to_its_end(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("globofs.sync._shelf._PIECE_BYTES", 7_777)
+    sand.pull()
+    assert sand.single == []
+
+
+def test_what_a_staged_file_has_not_is_pulled_one_by_one(sand: Sand) -> None:
+    staged = sand.staged()
+    data = bytearray(staged.read_bytes())
+    for number in (20, 50):  # a grain that rots, a frame that does
+        at = data.index(sand.ids[number].hex().encode())
+        data[at + (100 if number == 20 else 3)] ^= 1
+    staged.write_bytes(data[: -GRAIN // 2])  # and the last is cut
+    sand.pull()
+    assert set(sand.single) == {sand.ids[20], sand.ids[50], sand.ids[99]}
+
+
+def test_without_staged_files_everything_is_pulled_one_by_one(sand: Sand) -> None:
+    sand.staged().unlink()
+    sand.pull()
+    assert set(sand.single) == set(sand.ids)
+
+
+def test_a_staged_file_of_other_things_is_left_after_a_look(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("globofs.sync._shelf._PIECE_BYTES", 10_000)
+    other = os.urandom(400 * GRAIN)
+    sand.a.write("other", other, piece=GRAIN)
+    looked: list[tuple[str, int]] = []
+    read_staged = PeerDirectory.read_staged
+
+    def counted(directory: PeerDirectory, name: str, offset: int, limit: int) -> bytes:
+        looked.append((name, offset))
+        return read_staged(directory, name, offset, limit)
+
+    monkeypatch.setattr(PeerDirectory, "read_staged", counted)
+    sand.pull()
+    assert sand.single == []
+    largest = looked[0][0]
+    assert [offset for name, offset in looked if name == largest] == [0]

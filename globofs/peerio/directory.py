@@ -23,11 +23,13 @@ from globofs.format.config import parse_foreign
 from globofs.format.text import format_time, parse_uuid
 from globofs.peerio import files
 from globofs.peerio.pool import beat
+from globofs.store import staged
 
 SUFFIXES = (".zst", ".gz", "")
 _CHILDREN_MOST = 10_000  # children of a volume directory that are looked at
 _ORIGINS_MOST = 100_000
 _SEGMENTS_MOST = 1_000_000
+_STAGED_MOST = 1000
 _PARTS = ("root", "hashes", "upstream")
 _USUAL = "local"  # what `init` calls a node's directory unless told otherwise
 
@@ -297,6 +299,21 @@ class PeerDirectory:
             return data, suffix
         self.check()
         return None
+
+    def list_staged(self) -> list[tuple[str, int]]:
+        """Names and sizes of the peer's complete staged files (a listing: a hint)."""
+        with self._confirmed():
+            listed = files.sizes_in(f"{self.check()}/staged", _STAGED_MOST)
+        return [(name, size) for name, size in listed if staged.named(name) is not None]
+
+    def read_staged(self, name: str, offset: int, limit: int) -> bytes:
+        """At most `limit` bytes of a staged file; `b""` behind its end or when it is gone."""
+        try:
+            with self._confirmed():
+                path = f"{self._node or self.check()}/staged/{name}"
+                return files.read_piece(path, self._inside, offset, limit)
+        except FileNotFoundError:
+            return b""
 
     def stat_block(self, block: bytes) -> int | None:
         """Size of a block's file, seen by opening it between two checks; None when absent."""

@@ -208,3 +208,19 @@ def names_in(path: str, most: int) -> list[str]:
         return []
     names.sort()
     return names
+
+
+def sizes_in(path: str, most: int) -> list[tuple[str, int]]:
+    """Names in a directory and their sizes (hints), at most `most`; none when it is not there."""
+    found: list[tuple[str, int]] = []
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    found.append((entry.name, entry.stat(follow_symlinks=False).st_size))
+                beat()
+                if len(found) >= most:
+                    break
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return found

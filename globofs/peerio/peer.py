@@ -162,6 +162,20 @@ class Peer:
             self._count_in(len(found[0]))
         return found
 
+    def list_staged(self) -> list[tuple[str, int]]:
+        """Names of its staged files, each with what a listing says of its size."""
+        return self._run(self.directory.list_staged)
+
+    def start_staged(self, name: str, offset: int, limit: int) -> Call[bytes]:
+        """Begin reading a piece of a staged file and return at once."""
+        return self.pool.submit(self.directory.read_staged, name, offset, limit)
+
+    def finish_staged(self, call: Call[bytes]) -> bytes:
+        """The answer of a call of `start_staged` that has ended; `b""` when there is no more."""
+        data = self._translated(call.result, False)
+        self._count_in(len(data))
+        return data
+
     def write_block(self, block: bytes, data: bytes, suffix: str) -> None:
         """Put an encoded block into its `hashes/`, unless it is there."""
         self._run(self.directory.write_block, block, data, suffix, writing=True)

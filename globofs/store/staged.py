@@ -31,6 +31,7 @@ STORED_MAX: Final = limits.BLOCK_SIZE_MAX + limits.MIB
 """No stored block is larger, whatever its compression."""
 _HEADER = re.compile(rb"globofs-block ([0-9a-f]{64}) (\d{1,9}) (\d{1,9}) (\.zst|\.gz|-)\n")
 _BASE = re.compile(r"\d{1,19}\.\d{9}")
+_LINE_FEED = 10
 _FLUSH = 1 * limits.MIB
 _WINDOW = 4 * limits.MIB
 OPEN, DONE = "open", "done"
@@ -144,12 +145,18 @@ def files(directory: str) -> list[StagedFile]:
     except FileNotFoundError:
         return []
     for name in names:
-        seconds, _, rest = name.partition(".")
-        nanoseconds, _, state = rest.partition(".")
-        base = f"{seconds}.{nanoseconds}"
-        if _BASE.fullmatch(base) and state != OPEN:
-            found.append(StagedFile(base, state))
+        file = named(name)
+        if file is not None:
+            found.append(file)
     return sorted(found, key=lambda file: (len(file.base), file.base))
+
+
+def named(name: str) -> StagedFile | None:
+    """What a name in `staged/` says; None where it is no complete staged file's."""
+    seconds, _, rest = name.partition(".")
+    nanoseconds, _, state = rest.partition(".")
+    base = f"{seconds}.{nanoseconds}"
+    return StagedFile(base, state) if _BASE.fullmatch(base) and state != OPEN else None
 
 
 def leftovers(directory: str) -> list[str]:
@@ -183,9 +190,7 @@ def scan(path: str, problem: Callable[[int], None] | None = None) -> Iterator[St
                 start = offset + found.end()
                 length = int(found[3])
                 if length <= STORED_MAX and window.at(start + length, 1) == b"\n":
-                    suffix = "" if found[4] == b"-" else found[4].decode()
-                    block = bytes.fromhex(found[1].decode())
-                    yield StagedBlock(block, int(found[2]), start, length, suffix)
+                    yield _block(found, start)
                     offset = start + length + 1
                     continue
             if problem is not None:
@@ -193,6 +198,33 @@ def scan(path: str, problem: Callable[[int], None] | None = None) -> Iterator[St
             offset = window.find(MARK, offset + 1)
     finally:
         os.close(fd)
+
+
+def split(data: bytes) -> tuple[list[StagedBlock], int]:
+    """The whole small blocks in a piece of a staged file, offsets in `data`, and how many bytes are
+    done with: what lies behind them begins the next piece. What is no frame is skipped."""
+    found: list[StagedBlock] = []
+    at = 0
+    while (match := _HEADER.match(data, at)) or at + HEADER_BYTES < len(data):
+        if match is not None:
+            start, length = match.end(), int(match[3])
+            end = start + length
+            if length < limits.STAGE_BELOW_BYTES:
+                if end >= len(data):
+                    break
+                if data[end] == _LINE_FEED:
+                    found.append(_block(match, start))
+                    at = end + 1
+                    continue
+        later = data.find(MARK, at + 1)
+        at = later if later >= 0 else max(at + 1, len(data) - HEADER_BYTES)
+    return found, at
+
+
+def _block(header: re.Match[bytes], start: int) -> StagedBlock:
+    suffix = "" if header[4] == b"-" else header[4].decode()
+    block = bytes.fromhex(header[1].decode())
+    return StagedBlock(block, int(header[2]), start, int(header[3]), suffix)
 
 
 class _Window:

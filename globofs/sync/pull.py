@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import accumulate, islice
+from itertools import accumulate
 
 from globofs import limits
 from globofs.errors import (
@@ -40,11 +40,12 @@ from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
 from globofs.store.views import Block, Version
 from globofs.sync._flight import Driver, Flight, Pulled, Wanted
+from globofs.sync._queue import Queue
+from globofs.sync._shelf import Shelf
 
 _HEDGE_LEAST_SECONDS = 0.25
 _HEDGE_UNKNOWN_SECONDS = 1.0
 _HEDGE_TIMES = 4.0
-_CHUNK = 512
 _READER_BLOCKS = 4
 _OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # this process lacks something, no file does
 
@@ -134,7 +135,7 @@ class Puller:
         is not pulled again. Ends early, with what it has, when cancelled.
         """
         tell = emit or self.emit
-        queue = _Queue(self, wanted)
+        queue = Queue(self.node, wanted, self._shelf_of, self._from_shelf, cancelled)
         blocks = total = 0
         missing: list[Wanted] = []
         problems: list[Problem] = []
@@ -156,6 +157,7 @@ class Puller:
                         problems.append(Problem(flight.wanted.path, text, True))
                         tell(problems[-1])
         self.settle()
+        blocks, total = blocks + queue.blocks, total + queue.bytes
         return PullResult(blocks, total, queue.already, tuple(missing), tuple(problems))
 
     def settle(self) -> None:
@@ -203,6 +205,17 @@ class Puller:
             return True
         most = max(limits.PULLS_IN_FLIGHT, limits.PULLS_IN_FLIGHT * min(4, len(self.peers)))
         return active < most and self._bytes < limits.PULL_BYTES_IN_FLIGHT
+
+    def _shelf_of(self, writer: str) -> Shelf | None:
+        for peer in self.peers:
+            if peer.uuid == writer and peer.reachable and not self.paused(peer.name):
+                return Shelf(peer)
+        return None
+
+    def _from_shelf(self, wanted: Wanted, data: bytes, suffix: str, shelf: Shelf) -> None:
+        self._answered = shelf.peer.uuid
+        self._keep(wanted, data, suffix)
+        self.emit(BlockMoved(shelf.peer.name, "pull", wanted.size, wanted.path))
 
     def _candidates(self, writer: str) -> list[Peer]:
         def order(peer: Peer) -> tuple[bool, bool, bool, bool, bool, float]:
@@ -317,42 +330,6 @@ class Puller:
         if self.node.readonly:
             return
         self.node.blocks.put(wanted.id, data, suffix, wanted.size)
-
-
-class _Queue:
-    """The wanted blocks that are not here, each once; looked up in the index by the chunk."""
-
-    def __init__(self, puller: Puller, wanted: Iterable[Wanted]) -> None:
-        self.already = 0
-        self._puller = puller
-        self._source = iter(wanted)
-        self._asked: set[bytes] = set()
-        self._ready: list[Wanted] = []
-
-    def next(self) -> Wanted | None:
-        """The next one to pull; None when there are no more."""
-        while not self._ready:
-            chunk = list(islice(self._source, _CHUNK))
-            if not chunk:
-                return None
-            node = self._puller.node
-            held = node.index.held([item.id for item in chunk])
-            given = [
-                (item.id, item.size)
-                for item in chunk
-                if item.id not in held and node.blocks.find(item.id) is not None
-            ]  # a peer wrote them here
-            if given and not node.readonly:
-                node.index.mark_held(given)
-            held.update(block for block, _ in given)
-            for item in chunk:
-                if item.id in held:
-                    self.already += 1
-                elif item.id not in self._asked:
-                    self._asked.add(item.id)
-                    self._ready.append(item)
-            self._ready.reverse()
-        return self._ready.pop()
 
 
 # --- content of versions --------------------------------------------------------------------
