@@ -15,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from globofs.format.record import BEFORE_APPEND
+from globofs.store.catchup import positions
 from globofs.store.node import open_node
 from globofs.sync import evict as eviction
+from globofs.sync._journals import append_via
+from globofs.sync.identity import own_records
 from tests.helpers_node import FixedClock
 from tests.helpers_peer import Site, sites, tree, versions
 
@@ -246,6 +250,68 @@ def test_a_third_node_that_has_half_of_each_branch_asks_for_the_rest(tmp_path: P
         assert {left, lost} <= versions(third)
         assert {b"left", b"right", b"more"} <= set(third.paths())
         clone.close()
+
+
+def test_a_branch_that_its_writer_gave_up_does_not_hang_in_the_air(tmp_path: Path) -> None:
+    """The end of a clone's branch gets around before the clone notices what it is and issues
+    all of it again under another name. What comes before that end is lacking everywhere from then
+    on: a gap that stops every prune. Without `_answer_from_the_past` nobody had it; without
+    `half_lacked` the hub and the clone, with one half of record 4 each, gave the other nothing."""
+    with sites(tmp_path, "a", "hub") as (a, hub):
+        a.knows(hub)
+        hub.knows(a)
+        a.write("common", b"0")
+        settle(a, hub)
+        copy = str(tmp_path / "clone")
+        a.node.index.close()
+        shutil.copytree(a.node.volume, copy, symlinks=True)
+        clone = Site(open_node(copy))
+        clone.node.catch_up()
+        for number in range(2):
+            a.write(f"left-{number}", b"left")
+            clone.write(f"right-{number}", b"right")
+        settle(a, hub)
+        *_, before, last = own_records(clone.node)
+        append_via(hub.node, a.uuid, BEFORE_APPEND + before.raw + last.raw)
+        hub.node.catch_up()
+        settle(clone, hub, rounds=2)
+        hub.knows(clone, name="clone")
+        settle(a, clone, hub, rounds=8)
+        assert versions(a) == versions(hub) == versions(clone)
+        for site in (a, hub, clone):
+            assert {o[:8]: p.gaps for o, p in positions(site.node).items() if p.gaps} == {}
+        clone.close()
+
+
+def test_two_that_have_one_half_each_of_a_fork_give_it_to_each_other(tmp_path: Path) -> None:
+    """Under one number there are two records. Each of two nodes has one of them, and knows from
+    the chain that another is lacking, so both count the number as a gap, and neither claims to
+    have it. Without `_perhaps` in `receive` neither gave its own to the other."""
+    with sites(tmp_path, "a", "x", "y") as (a, x, y):
+        a.write("common", b"0")
+        copy = str(tmp_path / "clone")
+        a.node.index.close()
+        shutil.copytree(a.node.volume, copy, symlinks=True)
+        clone = Site(open_node(copy))
+        clone.node.catch_up()
+        found = []
+        for site, word in ((a, "left"), (clone, "right")):
+            for number in range(2):
+                site.write(f"{word}-{number}", b"0")
+            found.append([one.raw for one in own_records(site.node)])
+        left, right = found
+        for site, raw in ((x, [*left, *right[-2:]]), (y, [*right, *left[-2:]])):
+            append_via(site.node, a.uuid, BEFORE_APPEND + b"".join(raw))
+            site.node.catch_up()
+        clone.close()
+        x.knows(y)
+        for _ in range(8):
+            x.round("y")
+            y.node.catch_up()
+        assert {b"left-0", b"left-1", b"right-0", b"right-1"} <= set(x.paths())
+        assert versions(x) == versions(y)
+        assert not positions(x.node)[a.uuid].gaps
+        assert not positions(y.node)[a.uuid].gaps
 
 
 def test_restored_used_and_overtaken_it_hears_of_the_life_it_lost(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ class Sent:
     spans: Spans = field(default_factory=Spans)
     looked: bool = False
     gaps: tuple[tuple[int, int], ...] = ()
+    known: int = 0  # how many records we had under the numbers in its gaps
     end: bytes = b""  # the last bytes of our file there, as we left it
     look_at: float = 0.0
     wait: float = _LOOK_FIRST_SECONDS
@@ -109,28 +110,39 @@ def _look(
 ) -> None:
     """Read, when it is time, which of the lacking records lie there already."""
     gaps = theirs.gaps if theirs is not None else ()
+    known = _count(node, journal.origin, lacking.both(Spans(gaps)))
     now = node.clock.monotonic()
     due = bool(sent.spans) and now >= sent.look_at
-    if sent.looked and gaps == sent.gaps:
+    if sent.looked and (gaps, known) == (sent.gaps, sent.known):
         if not due:
             return
         if sent.end and _ends_as_left(peer, journal, sent):
             _wait_longer(sent, now)
             return
-    lying = Spans()
-    for found in journal.find(lacking):
-        if _is_known(node, found):  # the other record of a fork is not what it lacks
-            lying.add(found.record.seq)
-    sent.spans, sent.looked, sent.gaps = lying, True, gaps
+    lying = _lying(node, journal, lacking)
+    sent.spans, sent.looked, sent.gaps, sent.known = lying, True, gaps, known
     sent.end = peer.read_end(journal.origin, journal.via, _END_BYTES) if lying else b""
     _wait_longer(sent, now)
 
 
-def _is_known(node: Node, found: Found) -> bool:
-    """Whether what lies there is one of the records that we have under its number."""
-    key = (found.record.origin, found.record.seq)
+def _count(node: Node, origin: str, numbers: Spans) -> int:
+    """How many records are here under these numbers: more than numbers where a fork was."""
+    sql = "SELECT count(*) FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
+    return sum(node.index.rows(sql, (origin, low, high))[0][0] for low, high in numbers)
+
+
+def _lying(node: Node, journal: RemoteJournal, lacking: Spans) -> Spans:
+    """The numbers of which all that we have lies there: of a fork there are two records."""
+    there: dict[int, set[bytes]] = {}
+    for found in journal.find(lacking):
+        there.setdefault(found.record.seq, set()).add(found.id)
+    lying = Spans()
     sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
-    return found.id in {row[0] for row in node.index.rows(sql, key)}
+    for seq, ids in sorted(there.items()):
+        ours = {row[0] for row in node.index.rows(sql, (journal.origin, seq))}
+        if ours and ours <= ids:
+            lying.add(seq)
+    return lying
 
 
 def _wait_longer(sent: Sent, now: float) -> None:

@@ -83,6 +83,10 @@ class Spans:
             out.add(low, high)
         return out
 
+    def plus(self, other: Spans) -> Spans:
+        """The numbers in either."""
+        return Spans((*self._ranges, *other._ranges))
+
     def both(self, other: Spans) -> Spans:
         """The numbers in both."""
         return self.minus(self.minus(other))

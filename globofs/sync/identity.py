@@ -23,6 +23,7 @@ from globofs.format.applied import Applied, Position
 from globofs.format.record import BEFORE_APPEND, Found, Record
 from globofs.peerio.peer import Peer
 from globofs.store import fsio
+from globofs.store.apply_records import unpack_gaps
 from globofs.store.commit import Operation, Verbatim
 from globofs.store.node import Node
 from globofs.sync._journals import RemoteJournal, append_via, records_in
@@ -33,6 +34,7 @@ _guard = threading.Lock()
 """One change of identity at a time in this process; the lock `journal` keeps others away."""
 
 _MARK = "fork"
+_PAST = "was-"
 
 
 def settle(
@@ -43,7 +45,11 @@ def settle(
     `doubts` remembers claims of the peer that nothing there bore out. After a change the node
     must catch up before the next round. Raises `PeerError`.
     """
-    if node.readonly or _undoubted(node, theirs):
+    if node.readonly:
+        return False
+    if _answer_from_the_past(node, theirs):
+        return True
+    if _undoubted(node, theirs):
         return False
     with _guard:
         if _mark_of(node) is not None:
@@ -316,7 +322,7 @@ def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
             raise FormatError(what="state/fork", reason="it speaks of another node")
         _issue_again(node, directory, old, common, emit)
         if os.path.isdir(directory):
-            aside = os.path.join(node.upstream(new), f"was-{old}")
+            aside = os.path.join(node.upstream(new), f"{_PAST}{old}")
             if os.path.lexists(aside):
                 aside += f"-{uuids.uuid4().hex[:8]}"
             fsio.rename(directory, aside)
@@ -344,6 +350,41 @@ def _keep_common(node: Node, directory: str, old: str, new: str, common: int) ->
     latest = os.path.join(node.updates(old, new), "latest")
     with suppress(FileNotFoundError):
         fsio.fdatasync_file(latest)
+
+
+def _answer_from_the_past(node: Node, theirs: Applied) -> bool:
+    """Records of ours under a name that we gave up, which the peer or we count as lacking: some of
+    that branch had got around before the fork was noticed, and it hangs in the air without them.
+    They are kept as passed on by us; whether there were any."""
+    gaps = dict(node.index.rows("SELECT origin, gaps FROM seen WHERE gaps <> ''"))
+    asked = {origin for origin, position in theirs.items() if position.gaps} | gaps.keys()
+    count = 0
+    for old in asked - {node.uuid}:
+        wanted = Spans(unpack_gaps(gaps.get(old, "")))
+        if old in theirs:
+            wanted = wanted.plus(Spans(theirs[old].gaps))
+        for place in _past(node, old) if wanted else ():
+            pieces = [
+                found.raw
+                for found in _local_records(place, old, wanted.first)
+                if found.record.seq in wanted and not _is_known(node, found)
+            ]
+            if pieces:
+                append_via(node, old, BEFORE_APPEND + b"".join(pieces))
+            count += len(pieces)
+    return count > 0
+
+
+def _past(node: Node, old: str) -> list[str]:
+    """Where the journals lie that we wrote as `old`."""
+    above = node.upstream(node.uuid)
+    names = sorted(name for name in os.listdir(above) if name.startswith(f"{_PAST}{old}"))
+    return [os.path.join(above, name) for name in names]
+
+
+def _is_known(node: Node, found: Found) -> bool:
+    sql = "SELECT 1 FROM record WHERE origin = ? AND seq = ? AND id = ?"
+    return node.index.one(sql, (found.record.origin, found.record.seq, found.id)) is not None
 
 
 def _issue_again(node: Node, directory: str, old: str, common: int, emit: Emit) -> None:

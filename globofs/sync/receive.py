@@ -17,6 +17,7 @@ from globofs.events import BlockMoved, Cancelled, Emit, ignore, never
 from globofs.format.applied import Applied, Position
 from globofs.format.record import BEFORE_APPEND
 from globofs.peerio.peer import Peer
+from globofs.store.apply_records import load_seen
 from globofs.store.node import Node
 from globofs.sync._journals import RemoteJournal, append_via, lacked
 from globofs.sync._patience import Backoff, Patience
@@ -101,18 +102,20 @@ def fetch(
         lacking = lacked(known, position)
         if not lacking and _is_other_branch(node, origin, known, position):
             lacking = Spans([(position.received, position.received)])
-        if not lacking:
+        perhaps = _perhaps(node, origin, known, position)
+        if not lacking and not perhaps:
             memory.patience.forget(origin)
             memory.backoff.forget(origin)
             continue
         waiting += lacking.count()
         mark = (known.received, known.gaps) if known is not None else (0, ())
-        looks = memory.patience.looks(origin, mark)
+        looks = memory.patience.looks(origin, mark) if lacking else after_rounds
         if patient is None:
             patient = writes_here(node, peer)
         now = node.clock.monotonic()
         if (patient and looks < after_rounds) or not memory.backoff.due(origin, now):
             continue
+        lacking = lacking.plus(perhaps)
         wanted = claims.take(origin, lacking) if claims is not None else lacking
         if not wanted:
             continue
@@ -139,6 +142,16 @@ def _is_other_branch(node: Node, origin: str, ours: Position | None, theirs: Pos
     sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
     known = {row[0] for row in node.index.rows(sql, (origin, theirs.received))}
     return theirs.hash not in known
+
+
+def _perhaps(node: Node, origin: str, ours: Position | None, theirs: Position) -> Spans:
+    """Numbers of a forked journal that both count as gaps: of its two records under one number
+    each may have one, and it may not be the same."""
+    if ours is None or not ours.gaps or not theirs.gaps:
+        return Spans()
+    if not load_seen(node.index.db, origin).forked:
+        return Spans()
+    return Spans(ours.gaps).both(Spans(theirs.gaps))
 
 
 def _known_ids(node: Node, origin: str, wanted: Spans) -> set[bytes]:
