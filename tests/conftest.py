@@ -17,7 +17,16 @@ settings.load_profile("house")
 
 OF_THE_TESTS = frozenset(
     f"GLOBOFS_{name}"
-    for name in ("DEBUG", "SEED", "SEEDS", "FIRST_SEED", "EVERY_STEP", "STEPS", "EXAMPLES")
+    for name in (
+        "DEBUG",
+        "SEED",
+        "SEEDS",
+        "FIRST_SEED",
+        "EVERY_STEP",
+        "STEPS",
+        "EXAMPLES",
+        "FUZZ_SECONDS",
+    )
 )
 """What the tests themselves are told by the environment; all else is a setting of the product."""
 
