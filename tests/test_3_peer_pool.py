@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -79,3 +80,16 @@ def test_as_many_calls_as_threads_run_at_once() -> None:
 def test_inline_runs_in_the_caller() -> None:
     pool = PeerPool(inline=True)
     assert pool.call(threading.get_ident) == threading.get_ident()
+
+
+def test_an_idle_thread_keeps_nothing_of_its_last_call() -> None:
+    class Large:
+        pass
+
+    pool = PeerPool(1)
+    seen = weakref.ref(pool.call(Large))
+    until = time.monotonic() + 5
+    while seen() is not None and time.monotonic() < until:
+        time.sleep(0.01)  # the thread is on its way to wait for the next
+    assert seen() is None
+    pool.close()

@@ -137,6 +137,10 @@ class PeerPool:
             refused = self._stuck_since is not None or self._closed
             if not refused:
                 self._outstanding += 1
+                if not self._threads:
+                    from globofs.store._libc import share_heaps  # ctypes is slow to load
+
+                    share_heaps()
                 if self._threads < min(self._outstanding, self._limit):
                     self._threads += 1
                     threading.Thread(
@@ -210,19 +214,23 @@ class PeerPool:
         )
 
     def _work(self) -> None:
-        while True:
-            call = self._queue.get()
-            with self._lock:
-                if call is None:
-                    self._threads -= 1
-                    return
-                call.heard = time.monotonic()
-                self._running.add(call)
-            call.run()
-            self.answered = time.monotonic()
-            with self._lock:
-                self._outstanding -= 1
-                self._running.discard(call)
-                self._abandoned.discard(call)
-                if not self._abandoned:
-                    self._stuck_since = None
+        while self._serve(self._queue.get()):
+            pass  # a call is held by `_serve` alone: while this waits, its result is nobody's
+
+    def _serve(self, call: Call[Any] | None) -> bool:
+        """Run one call; False when the thread is to end."""
+        with self._lock:
+            if call is None:
+                self._threads -= 1
+                return False
+            call.heard = time.monotonic()
+            self._running.add(call)
+        call.run()
+        self.answered = time.monotonic()
+        with self._lock:
+            self._outstanding -= 1
+            self._running.discard(call)
+            self._abandoned.discard(call)
+            if not self._abandoned:
+                self._stuck_since = None
+        return True

@@ -1,4 +1,4 @@
-"""Two system calls that Python does not offer. Imported when first needed: ctypes is slow to load."""
+"""What Python does not offer of the C library. Imported when first needed: ctypes is slow to load."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import errno
 import os
 
 _SYNC_FILE_RANGE_WRITE = 2
+_M_ARENA_MAX = -8
+_ARENAS = 2
 
 try:
     _libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True)
 except OSError:
     _libc = None
 _syncfs = getattr(_libc, "syncfs", None)
+_mallopt = getattr(_libc, "mallopt", None)
 _sync_file_range = getattr(_libc, "sync_file_range", None)
 if _sync_file_range is not None:
     _sync_file_range.argtypes = (
@@ -41,3 +44,13 @@ def start_writeback(fd: int) -> None:
     """sync_file_range(2) that waits for nothing; does nothing where the system lacks it."""
     if _sync_file_range is not None:
         _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
+
+
+def share_heaps() -> None:
+    """Let all threads allocate from two heaps, where the C library can.
+
+    glibc gives each thread its own, and every one of them stays as large as what it ever held:
+    pulling 270 MB by 16 threads left 142 MiB, so 83.
+    """
+    if _mallopt is not None:
+        _mallopt(_M_ARENA_MAX, _ARENAS)
