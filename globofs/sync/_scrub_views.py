@@ -1,23 +1,26 @@
-"""Checking what is not blocks: the manifests and links in `root/`, and the journals."""
+"""Checking what is not blocks: the manifests and links in `root/`, the journals, the index."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from globofs.errors import from_os_error
-from globofs.events import Cancelled, Emit
+from globofs.errors import FormatError, PeerError, from_os_error
+from globofs.events import Cancelled, Emit, Problem
 from globofs.format.manifest import manifest_id
 from globofs.format.names import to_disk
 from globofs.format.text import format_time
 from globofs.limits import MANIFEST_BYTES
+from globofs.peerio.peer import Peer
 from globofs.store import fsio
 from globofs.store.node import Node
 from globofs.store.tree import build_tree
 from globofs.store.versions import blocks_of
+from globofs.sync._spans import Spans
+from globofs.sync.receive import fetch_again
 
 PAGE: Final = 1000
 
@@ -41,7 +44,12 @@ class JournalReport:
     """Records looked at, and how many of those that are known stand in no file any more."""
 
     checked: int = 0
-    lost: int = 0
+    lost: dict[str, Spans] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many are lost, of all journals."""
+        return sum(numbers.count() for numbers in self.lost.values())
 
 
 # --- root/ ------------------------------------------------------------------------------------
@@ -132,21 +140,61 @@ def check_journals(node: Node, tell: Tell, cancelled: Cancelled) -> JournalRepor
         for damage in node.journal.damage(origin):
             where = os.path.relpath(damage.path, node.directory)
             tell(b"", f"{where} at {damage.offset}: {damage.reason}", warning=True)
-        here = set()
+        here = Spans()
         for found in node.journal.read_from(origin, 0):
             here.add(found.record.seq)
             report.checked += 1
-        known = {row[0] for row in node.index.rows(_KNOWN, (origin,))}
-        lost = known - here
+        lost = Spans([(seq, seq) for (seq,) in node.index.rows(_KNOWN, (origin,))]).minus(here)
         if lost:
-            report.lost += len(lost)
+            report.lost[origin] = lost
             name = node.index.node_name(origin) or origin[:8]
             tell(
                 b"",
-                f"{len(lost)} records of the journal of {name} (first {min(lost)}) are damaged; "
-                "they come back from a peer with `globofs sync`",
+                f"{lost.count()} records of the journal of {name} (first {lost.first}) are damaged;"
+                " `globofs verify --repair` takes them from a peer that has them",
             )
     return report
 
 
+def refetch_records(
+    node: Node, peers: Iterable[Peer], report: JournalReport, emit: Emit, cancelled: Cancelled
+) -> int:
+    """Get lost records again from whoever has them, byte for byte; how many came."""
+    came = 0
+    for origin, lost in report.lost.items():
+        left = lost
+        for peer in peers:
+            if not left or cancelled():
+                break
+            with suppress(PeerError, FormatError):
+                left = fetch_again(node, peer, origin, left, emit=emit, cancelled=cancelled)
+        found = lost.count() - left.count()
+        if found:
+            came += found
+            name = node.index.node_name(origin) or origin[:8]
+            emit(Problem(b"", f"{found} records of the journal of {name} repaired", warning=True))
+    if came:
+        node.catch_up(emit=emit)
+    return came
+
+
 _KNOWN: Final = "SELECT DISTINCT seq FROM record WHERE origin = ?"
+
+
+# --- the index ----------------------------------------------------------------------------------
+
+
+def check_index(node: Node, tell: Tell) -> int:
+    """Whether the index is a sound database; the number of damaged places."""
+    found = [str(row[0]) for row in node.index.rows("PRAGMA integrity_check(10)")]
+    if found == ["ok"]:
+        return 0
+    tell(b"", f"index.sqlite is damaged: {found[0]}; it is a cache, and can be built again")
+    return len(found)
+
+
+def rebuild_index(node: Node, emit: Emit) -> None:
+    """Forget the index and read everything anew."""
+    node.index.reset()
+    node.catch_up(emit=emit)
+    node.finish(emit=emit)

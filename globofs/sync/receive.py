@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from globofs import limits
 from globofs.events import BlockMoved, Cancelled, Emit, ignore, never
 from globofs.format.applied import Applied, Position
-from globofs.format.record import BEFORE_APPEND
+from globofs.format.record import BEFORE_APPEND, Found
 from globofs.peerio.peer import Peer
 from globofs.store.apply_records import load_seen
 from globofs.store.node import Node
@@ -24,6 +25,9 @@ from globofs.sync._patience import Backoff, Patience
 from globofs.sync._spans import Spans
 
 FETCH_AFTER_ROUNDS = 2
+
+Journals = dict[tuple[str, str | None], RemoteJournal]
+"""Journals at one peer, by origin and by who passed them on."""
 
 
 class Claims:
@@ -59,7 +63,7 @@ class Fetched:
 
     patience: Patience = field(default_factory=Patience)
     backoff: Backoff = field(default_factory=Backoff)
-    journals: dict[tuple[str, str | None], RemoteJournal] = field(default_factory=dict)
+    journals: Journals = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,10 @@ def fetch(
             continue
         left = wanted
         try:
-            count, size, left = _fetch_origin(node, peer, origin, wanted, memory, emit, cancelled)
+            count, size, left = _fetch_origin(
+                *(node, peer, origin, wanted, _is_new(node, origin, wanted)),
+                *(memory.journals, emit, cancelled),
+            )
         finally:  # what did not come may be fetched from another peer
             if claims is not None:
                 claims.release(origin, left)
@@ -132,6 +139,27 @@ def fetch(
         else:
             memory.backoff.forget(origin)
     return Received(records, total, max(0, waiting - records))
+
+
+def fetch_again(
+    node: Node,
+    peer: Peer,
+    origin: str,
+    wanted: Spans,
+    *,
+    emit: Emit = ignore,
+    cancelled: Cancelled = never,
+) -> Spans:
+    """Fetch records that are known here, but stand whole in no file any more; which did not come.
+
+    Only the very records that the index knows are taken. Raises `PeerError`, `FormatError`.
+    """
+    known = _known_ids(node, origin, wanted)
+
+    def take(found: Found) -> bool:
+        return found.id in known
+
+    return _fetch_origin(node, peer, origin, wanted, take, {}, emit, cancelled)[2]
 
 
 def _is_other_branch(node: Node, origin: str, ours: Position | None, theirs: Position) -> bool:
@@ -154,6 +182,11 @@ def _perhaps(node: Node, origin: str, ours: Position | None, theirs: Position) -
     return Spans(ours.gaps).both(Spans(theirs.gaps))
 
 
+def _is_new(node: Node, origin: str, wanted: Spans) -> Callable[[Found], bool]:
+    known = _known_ids(node, origin, wanted)
+    return lambda found: found.id not in known
+
+
 def _known_ids(node: Node, origin: str, wanted: Spans) -> set[bytes]:
     """Records that are here under numbers that are wanted all the same: the branches of a fork."""
     sql = "SELECT id FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
@@ -165,25 +198,26 @@ def _fetch_origin(
     peer: Peer,
     origin: str,
     wanted: Spans,
-    memory: Fetched,
+    take: Callable[[Found], bool],
+    journals: Journals,
     emit: Emit,
     cancelled: Cancelled,
 ) -> tuple[int, int, Spans]:
-    """Fetch `wanted` from the origin's own file there, then from what others passed on."""
+    """Fetch those of `wanted` that `take` takes, from the origin's own file there, then from what
+    others passed on. Returns records, bytes, and the numbers that did not come."""
     records = total = 0
-    known = _known_ids(node, origin, wanted)
     writers: list[str | None] = [None]
     asked = False
     while writers and wanted and not cancelled():
         via = writers.pop(0)
-        journal = memory.journals.get((origin, via))
+        journal = journals.get((origin, via))
         if journal is None:
-            journal = memory.journals[(origin, via)] = RemoteJournal(peer, origin, via)
+            journal = journals[(origin, via)] = RemoteJournal(peer, origin, via)
         pieces: list[bytes] = []
         size = 0
         got = Spans()
         for found in journal.find(wanted):
-            if found.id in known:
+            if not take(found):
                 continue
             pieces.append(found.raw)
             size += len(found.raw)

@@ -27,7 +27,14 @@ from globofs.store.index import chunks
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.staged import STORED_MAX
-from globofs.sync._scrub_views import check_journals, check_tree, rebuild_tree
+from globofs.sync._scrub_views import (
+    check_index,
+    check_journals,
+    check_tree,
+    rebuild_index,
+    rebuild_tree,
+    refetch_records,
+)
 from globofs.sync.pull import Puller, Wanted
 from globofs.sync.results import VerifyResult
 
@@ -81,23 +88,28 @@ def verify(
         node.finish()
     choose = (lambda: True) if sample is None else (lambda: random.random() < sample)
     scrub = _Scrub(node, emit, cancelled, choose)
+    index = check_index(node, scrub.tell) if sample is None else 0
+    if index and repair and not node.readonly:
+        rebuild_index(node, emit)
     _check_blocks(scrub)
     _check_vanished(scrub)
     lost = _lost(node)
     tree = check_tree(node, choose, scrub.tell, cancelled)
     journals = check_journals(node, scrub.tell, cancelled)
     scrub.checked += tree.checked + journals.checked
-    repaired = 0
+    repaired = index if repair and not node.readonly else 0
     if repair and not node.readonly and not cancelled():
         if lost or scrub.unreadable:
             repaired += _repair_blocks(scrub, puller, lost)
         if tree.bad:
             repaired += rebuild_tree(node, tree, emit)
+        if journals.lost and puller is not None:
+            repaired += refetch_records(node, puller.peers, journals, emit, cancelled)
     root = View(node).entry(b"")
     return VerifyResult(
         checked=scrub.checked,
         bytes=scrub.bytes,
-        damaged=len(lost) + len(scrub.unreadable) + len(tree.bad) + journals.lost,
+        damaged=len(lost) + len(scrub.unreadable) + len(tree.bad) + journals.count + index,
         repaired=repaired,
         missing=root.missing if root is not None else 0,
         sampled=sample is not None,
