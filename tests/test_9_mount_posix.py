@@ -53,6 +53,25 @@ def test_renamed_over_while_open(mount: Mounted) -> None:
     assert mount.at.paths() == {"one"}
 
 
+def test_a_file_kept_open_for_reading_follows_what_others_write(
+    mount: Mounted, tmp_path: Path
+) -> None:
+    path, source = mount.place / "file", tmp_path / "file"
+    source.write_text("one\n")
+    mount.at("add", str(source))
+    until(path.exists, 10)
+    with open(path, buffering=1) as kept:
+        assert kept.read() == "one\n"
+        source.write_text("one\ntwo\n")
+        mount.at("add", str(source))
+        until(lambda: path.read_text() == "one\ntwo\n", 10)
+        until(lambda: kept.read() == "two\n", 10)
+        mount.at("rm", "file")
+        until(lambda: not path.exists(), 10)
+        kept.seek(0)
+        assert kept.read() == "one\ntwo\n"
+
+
 def test_two_processes_append(mount: Mounted) -> None:
     path = mount.place / "log"
     script = (

@@ -12,16 +12,18 @@ import queue
 import threading
 import time
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from itertools import accumulate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from globofs.errors import ContentMissing, GlobofsError
+from globofs.mount.ahead import SMALL_BYTES, Siblings
 from globofs.mount.namespace import fail
 from globofs.store.versions import blocks_by_id
 
 if TYPE_CHECKING:
     from globofs.mount.messages import Messages
+    from globofs.store.fsio import Buffer
     from globofs.store.views import Block
     from globofs.sync.pull import FileReader
     from globofs.volume import Volume
@@ -30,8 +32,8 @@ _KEPT_BYTES = 32 << 20
 _AHEAD = 3
 """Blocks that are decoded before they are asked for, of a file read in its order."""
 _WORKERS = 2
-_AT_ONCE_BYTES = 128 << 10
-"""A block of up to so many bytes is asked for whole, so there is no use in keeping it."""
+_FORESEEN = 8
+"""Directories whose next files are at hand at the same time, 2 MiB each at most."""
 _VAIN_SECONDS = 1.0
 """The kernel asks again for what it did not get: so long the answer is the same at once."""
 
@@ -44,6 +46,13 @@ class _Coming:
         self.data: bytes | None = None
 
 
+class _Foreseen(NamedTuple):
+    """What will probably be read next; what was handed out is gone from it."""
+
+    versions: dict[bytes, list[Block]]
+    data: dict[bytes, bytes]
+
+
 class Contents:
     """Plain blocks that were just read or will be read next, for all open files together."""
 
@@ -52,14 +61,28 @@ class Contents:
         self.volume = volume
         self.messages = messages
         self._lock = threading.Lock()
+        self._foreseen: deque[_Foreseen] = deque(maxlen=_FORESEEN)
+        self.siblings = Siblings(self)
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
         self._bytes = 0
         self._coming: dict[bytes, _Coming] = {}
         self._ahead: queue.SimpleQueue[Block] = queue.SimpleQueue()
         self._workers = 0
 
+    def foresee(self, versions: dict[bytes, list[Block]]) -> None:
+        """These versions, with their blocks, will probably be read next: have what lies together
+        in a staged file at hand. Each is handed out once, the kernel keeps what it got."""
+        store = self.volume.node.blocks
+        sizes = {block.id: block.size for blocks in versions.values() for block in blocks}
+        data = {block: data for block, data in store.get_staged(sizes) if data is not None}
+        self._foreseen.appendleft(_Foreseen(dict(versions), data))
+
     def blocks(self, version: bytes) -> list[Block]:
         """The blocks of the version of that id; EIO if nothing is known of it any more."""
+        for foreseen in tuple(self._foreseen):
+            blocks = foreseen.versions.pop(version, None)
+            if blocks is not None:
+                return blocks
         try:
             return blocks_by_id(self.volume.node.index, version)
         except KeyError:
@@ -85,6 +108,15 @@ class Contents:
         else:
             coming.done.wait()
         return coming.data
+
+    def once(self, block: Block) -> bytes | None:
+        """The plain bytes of a block on this node that nobody will ask for again soon."""
+        for foreseen in tuple(self._foreseen):
+            data = foreseen.data.pop(block.id, None)
+            if data is not None:
+                self.volume.node.blocks.uses.note((block.id,))
+                return data
+        return self.volume.puller.held(block.id, block.size)
 
     def _decode(self, block: Block, coming: _Coming) -> None:
         try:
@@ -139,18 +171,18 @@ class VersionReader:
         self._vain: dict[int, tuple[float, ContentMissing]] = {}
         self._opening = threading.Lock()
 
-    def pread(self, offset: int, size: int) -> bytes:
+    def pread(self, offset: int, size: int) -> Buffer:
         """Up to `size` bytes from `offset`; fewer only at the end. Raises `ContentMissing`."""
         end = min(offset + size, self._starts[-1])
         if offset < 0 or offset >= end:
             return b""
         at = bisect_right(self._starts, offset) - 1
-        pieces: list[bytes] = []
+        pieces: list[memoryview] = []
         if offset:
             self._look_ahead(at)
         while offset < end:
             start = self._starts[at]
-            piece = self._block(at)[offset - start : end - start]
+            piece = memoryview(self._block(at))[offset - start : end - start]
             pieces.append(piece)
             offset += len(piece)
             at += 1
@@ -158,8 +190,8 @@ class VersionReader:
 
     def _block(self, at: int) -> bytes:
         block = self._blocks[at]
-        if block.size <= _AT_ONCE_BYTES:
-            data = self._contents.volume.puller.held(block.id, block.size)
+        if block.size <= SMALL_BYTES:  # asked for whole: there is no use in keeping it
+            data = self._contents.once(block)
         else:
             data = self._contents.held(block)
         return data if data is not None else self._pulled(at)

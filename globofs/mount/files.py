@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from globofs.errors import GlobofsError
+from globofs.mount.ahead import SMALL_BYTES
 from globofs.mount.inode import Handle, Inode
 from globofs.mount.namespace import Namespace, as_os_error, fail
 from globofs.store.scratch import Scratch
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from globofs.mount.contents import Contents
     from globofs.mount.inode import Attributes
+    from globofs.store.fsio import Buffer
 
 
 class Files:
@@ -108,16 +110,17 @@ class Files:
 
     # --- content --------------------------------------------------------------------------------
 
-    def read(self, number: int, size: int, offset: int) -> bytes:
+    def read(self, number: int, size: int, offset: int) -> Buffer:
         """`pread(2)`; EIO after a bounded wait for a block that nobody reachable holds."""
         handle = self.handle(number)
         if not handle.readable:
             raise fail(errno.EBADF, handle.inode.path)
         return self.read_inode(handle.inode, size, offset)
 
-    def read_inode(self, inode: Inode, size: int, offset: int) -> bytes:
+    def read_inode(self, inode: Inode, size: int, offset: int) -> Buffer:
         """Up to `size` bytes of what is, or will be, an inode's content."""
         scratch = inode.scratch
+        inode.used = time.monotonic()
         try:
             if scratch is not None:
                 return scratch.pread(size, offset)
@@ -125,11 +128,13 @@ class Files:
         except GlobofsError as error:
             raise as_os_error(error, inode.path) from None
 
-    def _base(self, inode: Inode, offset: int, size: int) -> bytes:
+    def _base(self, inode: Inode, offset: int, size: int) -> Buffer:
         if not inode.base:
             return b""
         reader = inode.reader
         if reader is None:
+            if inode.size <= SMALL_BYTES:
+                self.contents.siblings.read(inode.path)
             with self._opening:
                 if inode.reader is None:
                     inode.reader = self.contents.reader(inode.base)

@@ -8,7 +8,7 @@ recorded is no change: a file whose `ctime` moved then would be one that changed
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from globofs.format import names
@@ -68,8 +68,7 @@ class Fleeting:
         if facts is None:
             return recorded
         again = facts.version == version
-        return replace(
-            recorded,
+        return recorded._replace(
             mtime=facts.mtime if again and facts.mtime is not None else recorded.mtime,
             ctime=facts.ctime if again and facts.ctime is not None else recorded.ctime,
             atime=facts.atime,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from globofs.mount.inode import Reader
     from globofs.mount.namespace import Namespace
     from globofs.mount.recorder import Recorder
+    from globofs.store.fsio import Buffer
 
 _KERNEL_CACHE_SECONDS = 1.0
 _PAST_HANDLES = 1 << 40
@@ -254,7 +255,7 @@ class VolumeFuse(mfusepy.Operations):
         flags = fi if isinstance(fi, int) else os.O_RDWR
         return self.files.create(self._changeable(path), mode, flags)
 
-    def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
+    def read(self, path: str | None, size: int, offset: int, fh: int) -> Buffer:
         """`pread(2)`."""
         if fh < _PAST_HANDLES:
             return self.files.read(fh, size, offset)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from globofs.store.intent import Intent
 
 if TYPE_CHECKING:
+    from globofs.store.fsio import Buffer
     from globofs.store.scratch import Scratch
     from globofs.store.views import Entry, Kind
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Reader(Protocol):
     """Random access to the content of a version; missing blocks are pulled."""
 
-    def pread(self, offset: int, size: int) -> bytes:
+    def pread(self, offset: int, size: int) -> Buffer:
         """Up to `size` bytes; fewer only at the end. Raises ContentMissing."""
 
     def close(self) -> None:
@@ -26,12 +27,12 @@ class Reader(Protocol):
 
 DIRECTORY_BYTES = 4096
 """What `stat` says of any directory."""
-_TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+TYPES = {"file": stat.S_IFREG, "directory": stat.S_IFDIR, "symlink": stat.S_IFLNK}
+"""The type in `st_mode` of each kind."""
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
-    """What `stat` answers about a path."""
+class Attributes(NamedTuple):
+    """What `stat` answers about a path. A named tuple because each request makes one."""
 
     kind: Kind
     mode: int
@@ -42,11 +43,6 @@ class Attributes:
     atime: int | None = None  # None: when it was modified
     uid: int | None = None  # None: whoever mounted
     gid: int | None = None
-
-    @property
-    def st_mode(self) -> int:
-        """Type and permissions in one number."""
-        return _TYPES[self.kind] | self.mode
 
 
 @dataclass(slots=True, eq=False)
@@ -75,6 +71,13 @@ class Inode:
     serial: int = 0  # rises with every change
     synced: bool = False  # its writer called fsync: recorded even while it stays open
     due: float = 0.0  # when that is, by the monotonic clock
+    used: float = 0.0  # when it was read last, by the monotonic clock
+    behind: float = 0.0  # since when others' news are known; 0: there are none
+
+    @property
+    def rests(self) -> bool:
+        """Whether it is a recorded file that nobody can write, and nobody wrote through here."""
+        return not (self.dirty or self.writers or self.scratch) and self.kind == "file"
 
     def intent(self) -> Intent:
         """What would be recovered of it."""

@@ -13,7 +13,6 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from globofs.errors import BadPath, GlobofsError
@@ -30,6 +29,10 @@ if TYPE_CHECKING:
 _CACHE_ENTRIES = 200_000
 _LOOK_EVERY = 0.05
 """Seconds between looks whether another process changed the tree."""
+
+_READ_SECONDS = 2.0
+"""A file that was read within that time is being read."""
+_BEHIND_SECONDS = 30.0
 
 
 def fail(code: int, path: bytes = b"") -> OSError:
@@ -95,10 +98,37 @@ class Namespace:
         """What lives at `path` now."""
         inode = self.overlay.get(path)
         if inode is not None:
-            return None if inode.kind == "deleted" else inode
-        if is_hidden(path):
-            return self._hidden.get(path)
-        return self.entry(path)
+            return None if inode.kind == "deleted" else self._current(inode)
+        found = self.entry(path)
+        return self._hidden.get(path) if found is None and self._hidden else found
+
+    def _current(self, inode: Inode) -> Inode | Entry | None:
+        """What the path of `inode` shows: a file that is open, but only to be read, follows what
+        others record, though not in the middle of being read, for half a minute at most."""
+        if not inode.rests:
+            return inode
+        entry = self.entry(inode.path)
+        if entry is not None and entry.version == inode.replaces:
+            return inode
+        now = time.monotonic()
+        inode.behind = inode.behind or now
+        if now - inode.used < _READ_SECONDS and now - inode.behind < _BEHIND_SECONDS:
+            return inode
+        with self.lock:
+            if not inode.rests or self.overlay.get(inode.path) is not inode:
+                return inode
+            if entry is None or entry.kind != "file":
+                self.drop(inode)
+                inode.linked = False
+                return entry
+            if inode.reader is not None:
+                inode.reader.close()
+                inode.reader = None
+            facts = entry_attributes(entry)
+            inode.mode, inode.mtime, inode.ctime = facts.mode, facts.mtime, facts.ctime
+            inode.size, inode.base = entry.size, entry.version
+            inode.replaces, inode.behind = entry.version, 0.0
+            return inode
 
     def need(self, path: bytes) -> Inode | Entry:
         """What lives at `path`; ENOENT, or ENOTDIR where a file is taken for a directory."""
@@ -113,13 +143,12 @@ class Namespace:
         if not path:
             made = Attributes("directory", 0o755, DIRECTORY_BYTES, self._began, self._began, 2)
             return self._shown(b"", made, b"")
-        found = self.need(path)
+        return self._attributes(self.need(path))
+
+    def _attributes(self, found: Inode | Entry) -> Attributes:
         if isinstance(found, Inode):
             return self.inode_attributes(found)
-        return self._recorded(found)
-
-    def _recorded(self, entry: Entry) -> Attributes:
-        return self._shown(entry.path, entry_attributes(entry), entry.version)
+        return self._shown(found.path, entry_attributes(found), found.version)
 
     def inode_attributes(self, inode: Inode) -> Attributes:
         """What `stat` answers of something open or not yet recorded, with a name or without."""
@@ -133,25 +162,23 @@ class Namespace:
         later = self._times.get(path) if made.kind == "directory" else None
         if later is None or later <= made.mtime:
             return made
-        return replace(made, mtime=later, ctime=max(later, made.ctime))
+        return made._replace(mtime=later, ctime=max(later, made.ctime))
 
     def children(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """Names and attributes of what lives in a directory; ENOENT, ENOTDIR."""
         if path and self.need(path).kind != "directory":
             raise fail(errno.ENOTDIR, path)
         with self.lock:
-            over = {name: self.overlay[names.join(path, name)] for name in self._below(path)}
+            over = set(self._children.get(path, ()))
         for entry in self.volume.view().children(path):
             if entry.name not in over:
                 if len(self._cache) < _CACHE_ENTRIES:
                     self._cache[entry.path] = entry
-                yield entry.name, self._recorded(entry)
-        for name, inode in over.items():
-            if inode.kind != "deleted":
-                yield name, self.inode_attributes(inode)
-
-    def _below(self, path: bytes) -> set[bytes]:
-        return set(self._children.get(path, ()))
+                yield entry.name, self._attributes(entry)
+        for name in over:
+            found = self.find(names.join(path, name))
+            if found is not None:
+                yield name, self._attributes(found)
 
     def is_empty(self, path: bytes) -> bool:
         """Whether nothing lives in the directory `path`."""

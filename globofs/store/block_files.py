@@ -204,6 +204,15 @@ class BlockFiles:
         from staged files where those are still there: cold, ten times as fast as their own files.
         """
         sizes = dict(blocks)
+        seen: set[bytes] = set()
+        for block, data in self.get_staged(sizes):
+            seen.add(block)
+            yield block, data
+        for block in sorted(sizes.keys() - seen):
+            yield block, self._quietly(block, sizes[block])
+
+    def get_staged(self, sizes: Mapping[bytes, int]) -> Iterator[tuple[bytes, bytes | None]]:
+        """The same of those among `sizes` that are staged, and of no others."""
         where = self.index.staged_locate(sizes)
         order = sorted(where, key=lambda block: (where[block].file, where[block].offset))
         for run in _runs(order, where):
@@ -211,8 +220,6 @@ class BlockFiles:
             stored = self.reader.read(first.file, first.offset, last.end - first.offset)
             for block in run:
                 yield block, self._from_run(block, sizes[block], stored, first.offset, where[block])
-        for block in sorted(sizes.keys() - where.keys()):
-            yield block, self._quietly(block, sizes[block])
 
     def _from_run(
         self, block: bytes, size: int, stored: bytes | None, start: int, at: StagedAt

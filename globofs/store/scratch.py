@@ -18,7 +18,7 @@ from typing import NamedTuple
 from globofs.store import fsio
 from globofs.store.views import Block
 
-ReadBase = Callable[[int, int], bytes]
+ReadBase = Callable[[int, int], fsio.Buffer]
 """Bytes of the base version: (offset, size) -> exactly that many bytes."""
 
 Touched = Callable[[int], None]
@@ -98,7 +98,7 @@ class Scratch:
         data = self._read_base(offset, size)
         if len(data) != size:
             raise OSError(5, "the version below is shorter than it says", self.path)
-        return data
+        return bytes(data)
 
     def _stretches(self, offset: int, end: int) -> Iterator[tuple[int, int, bool]]:
         """[offset, end) cut where the place of the bytes changes: (start, stop, in the base)."""

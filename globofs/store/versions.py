@@ -75,6 +75,39 @@ def blocks_by_id(index: Index, version: bytes) -> list[Block]:
     return [Block(known[no][0], size) for no, size in zip(packed[0::2], packed[1::2], strict=True)]
 
 
+class Content(NamedTuple):
+    """What a file of a directory holds: its name, and id and blocks of the version shown."""
+
+    name: bytes
+    id: bytes
+    blocks: list[Block]
+
+
+def contents_after(
+    index: Index, directory: bytes, name: bytes, size: int, limit: int
+) -> list[Content]:
+    """The files of `directory` that come after `name`, of at most `size` bytes and wholly on this
+    node, by name: two questions for all of them."""
+    sql = (
+        "SELECT p.name, v.id, v.list FROM path p JOIN version v ON v.row = p.shown"
+        " WHERE p.parent = (SELECT no FROM path WHERE path = ?) AND p.name > ? AND p.d_live = 0"
+        " AND p.kind = 'file' AND p.size <= ? AND p.missing = 0 ORDER BY p.name LIMIT ?"
+    )
+    found = [
+        (label, version, array("I", listed))
+        for label, version, listed in index.rows(sql, (directory, name, size, limit))
+    ]
+    known = _known_blocks(index, {no for _, _, packed in found for no in packed[0::2]})
+    return [
+        Content(
+            label,
+            version,
+            [Block(known[no][0], n) for no, n in zip(packed[0::2], packed[1::2], strict=True)],
+        )
+        for label, version, packed in found
+    ]
+
+
 def blocks_of_many(index: Index, rows: Iterable[int]) -> dict[int, list[Block]]:
     """The blocks of many versions in their order, by their rows: two questions for 900 of them."""
     found: dict[int, list[Block]] = {}

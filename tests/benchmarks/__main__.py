@@ -12,7 +12,7 @@ from tests.benchmarks.measure import Figures, version_of
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.table import JOBS
 
-OTHERS = (*PEERS, "rsync", "syncthing")
+OTHERS = (*PEERS, "rsync", "sshfs", "syncthing")
 
 
 def main(words: list[str] | None = None) -> int:

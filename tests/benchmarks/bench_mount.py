@@ -1,8 +1,8 @@
-"""Reading and writing through a mount, beside a passthrough of the same Python and libfuse.
+"""Reading and writing through a mount, beside a passthrough of the same Python and libfuse, and
+beside the mounts of restic, borg and sshfs where they are installed.
 
 Contenders take turns file by file, so that a busy machine is the same for all. The first pass
 begins without the mount's own page cache (the files below may be cached), the second is at once.
-`python -m tests.benchmarks.bench_mount VOLUME SOURCE` measures a volume that SOURCE was added to.
 """
 
 from __future__ import annotations
@@ -14,40 +14,95 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tests.benchmarks.bench import US, Bench, Result
 from tests.benchmarks.measure import REPOSITORY, Figures, environment, ours
+from tests.benchmarks.peers import PEERS
 
-if TYPE_CHECKING:
-    from tests.benchmarks.bench import Bench, Result
-
-US = "globofs"
 PASSTHROUGH = "passthrough"
 ZEROS = "zeros"
 _PIECE = 1 << 20
 _GROUP = 200
 """Small files that one contender reads before it is the other's turn."""
+_SFTP_SERVER = "/usr/lib/openssh/sftp-server"
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Something mounted: where, and by which process."""
+
+    place: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def memory_bytes(self) -> int:
+        """The largest resident set of its process so far."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if "VmHWM" in line) * 1024
 
 
 @contextmanager
-def mounted(place: Path, *words: str | Path) -> Iterator[Path]:
-    """What `python -m WORDS place` mounts, for as long as the block runs."""
+def serving(place: Path, command: Sequence[str | Path], **more: str) -> Iterator[Mount]:
+    """What `command` mounts at `place` while it runs, for as long as the block runs."""
     place.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", *map(str, words), str(place)]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment(), stdout=subprocess.DEVNULL
+        [str(word) for word in command], cwd=REPOSITORY, env=environment(**more), **silent
     )
     try:
         end = time.monotonic() + 30
         while not os.path.ismount(place):
             if time.monotonic() > end or process.poll() is not None:
-                raise RuntimeError(f"{words[0]}: was not mounted")
+                raise RuntimeError(f"{command[0]}: was not mounted")
             time.sleep(0.05)
-        yield place
+        yield Mount(place, process)
     finally:
-        subprocess.run(["fusermount3", "-u", "-z", str(place)], check=False)
+        subprocess.run(["fusermount3", "-u", "-z", "-q", str(place)], check=False)
         process.wait(60)
+
+
+def _python(*words: str | Path) -> list[str | Path]:
+    return [sys.executable, "-m", *words]
+
+
+@contextmanager
+def _floor(kind: str, work: Path, below: Path) -> Iterator[Mount]:
+    place = work / kind
+    with serving(place, _python("tests.benchmarks.passthrough", kind, below, place)) as made:
+        yield made
+
+
+@contextmanager
+def _us(work: Path, volume: Path) -> Iterator[Mount]:
+    place = work / "mounted"
+    with serving(place, _python("globofs", "-C", volume, "mount", place)) as made:
+        yield made
+
+
+def _others(stack: ExitStack, bench: Bench, source: Path, figures: Figures) -> dict[str, Path]:
+    """The set as restic, borg and sshfs show it; what keeps one out is noted in `figures`."""
+    tops: dict[str, Path] = {}
+    inside = source.relative_to("/")
+    for name, below in (("restic", f"snapshots/latest/{inside}"), ("borg", f"1/{inside}")):
+        for peer in bench.peers(figures, name):
+            try:
+                peer.save(source)
+                place = bench.work / f"mounted-{name}"
+                command, more = PEERS[name].mounting(peer, place)
+                tops[name] = stack.enter_context(serving(place, command, **more)).place / below
+            except (OSError, RuntimeError) as error:
+                figures.skipped[name] = str(error)[-100:]
+    there = shutil.which("sshfs") and os.path.exists(_SFTP_SERVER)
+    if bench.left_out(figures, "sshfs", "" if there else "is not installed"):
+        return tops
+    place, wrapper = bench.work / "mounted-sshfs", bench.work / "sftp-server"
+    wrapper.write_text(f"#!/bin/sh\nexec {_SFTP_SERVER}\n")
+    wrapper.chmod(0o755)
+    command = ["sshfs", "-f", "-o", f"ssh_command={wrapper}", f"here:{source}", place]
+    tops["sshfs"] = stack.enter_context(serving(place, command)).place
+    return tops
 
 
 def _read(path: Path, fresh: bool) -> int:
@@ -82,103 +137,83 @@ def _files(top: Path) -> list[str]:
     return sorted(str(path.relative_to(top)) for path in top.rglob("*") if path.is_file())
 
 
-def large(volume: Path, source: Path, work: Path) -> Result:
-    """MB/s of large files: first and second pass, and of zeros."""
+def _contenders(
+    stack: ExitStack, bench: Bench, volume: Path, source: Path, figures: Figures
+) -> tuple[dict[str, Path], Mount]:
+    """Where each shows the set, and our mount."""
+    us = stack.enter_context(_us(bench.work, volume))
+    tops = {US: us.place / source.name}
+    for who, kind in ((PASSTHROUGH, "pass"), (ZEROS, "zeros")):
+        floor = stack.enter_context(_floor(kind, bench.work, source.parent))
+        tops[who] = floor.place / source.name
+    return tops | _others(stack, bench, source, figures), us
+
+
+def large(bench: Bench, volume: Path, source: Path) -> Result:
+    """MB/s of large files: first and second pass."""
     first, second = Figures("MB/s"), Figures("MB/s")
     with ExitStack() as stack:
-        tops = _both(stack, volume, source, work)
+        tops, us = _contenders(stack, bench, volume, source, first)
         groups = [[name] for name in _files(source)]
         for figures, fresh in ((first, True), (second, False)):
             for who, (size, seconds) in _pass(tops, groups, fresh).items():
                 figures.note(who, size / seconds / 1e6)
-        zeros = stack.enter_context(
-            mounted(work / "zeros", "tests.benchmarks.passthrough", "zeros")
-        )
-        begin = time.monotonic()
-        first.note(ZEROS, _read(zeros / "zeros", True) / (time.monotonic() - begin) / 1e6)
+        bench.memory = max(bench.memory, us.memory_bytes)
     return {"mount, large, first": first, "mount, large, second": second}
 
 
-def small(volume: Path, source: Path, work: Path) -> Result:
+def small(bench: Bench, volume: Path, source: Path) -> Result:
     """Files a second of small files: first and second pass."""
     first, second = Figures("files/s"), Figures("files/s")
     names = _files(source)
     groups = [names[at : at + _GROUP] for at in range(0, len(names), _GROUP)]
     with ExitStack() as stack:
-        tops = _both(stack, volume, source, work)
+        tops, us = _contenders(stack, bench, volume, source, first)
         for top in tops.values():
             list(top.rglob("*"))
         for figures, fresh in ((first, True), (second, False)):
             for who, (_, seconds) in _pass(tops, groups, fresh).items():
                 figures.note(who, len(names) / seconds)
+        bench.memory = max(bench.memory, us.memory_bytes)
     return {"mount, small, first": first, "mount, small, second": second}
 
 
-def _both(stack: ExitStack, volume: Path, source: Path, work: Path) -> dict[str, Path]:
-    through = mounted(work / "through", "tests.benchmarks.passthrough", "pass", source.parent)
-    us = mounted(work / "mounted", "globofs", "-C", volume, "mount")
-    return {
-        PASSTHROUGH: stack.enter_context(through) / source.name,
-        US: stack.enter_context(us) / source.name,
-    }
-
-
-def writing(volume: Path, work: Path) -> Result:
+def writing(bench: Bench, volume: Path) -> Result:
     """Seconds to write a large file, and to unpack many small ones with tar."""
     one, many = Figures(), Figures()
     library = Path(os.__file__).parent
-    archive = work / "library.tar"
+    archive = bench.work / "library.tar"
     subprocess.run(
         ["tar", "-cf", archive, "-C", library, "json", "email", "encodings", "asyncio"], check=True
     )
-    below = work / "below"
-    shutil.rmtree(below, ignore_errors=True)
+    below = bench.fresh("below")
     below.mkdir()
     piece = os.urandom(_PIECE)
-    with ExitStack() as stack:
-        through = mounted(work / "through", "tests.benchmarks.passthrough", "pass", below)
-        us = mounted(work / "mounted", "globofs", "-C", volume, "mount")
-        tops = {PASSTHROUGH: stack.enter_context(through), US: stack.enter_context(us)}
-        for who, top in tops.items():
+    with _floor("pass", bench.work, below) as through, _us(bench.work, volume) as us:
+        for who, mount in ((PASSTHROUGH, through), (US, us)):
             begin = time.monotonic()
-            with open(top / "large", "wb", buffering=0) as file:
+            with open(mount.place / "large", "wb", buffering=0) as file:
                 for _ in range(128):
                     file.write(piece)
             one.note(who, time.monotonic() - begin)
-            (top / "unpacked").mkdir()
+            unpacked = mount.place / "unpacked"
+            unpacked.mkdir()
             begin = time.monotonic()
-            subprocess.run(["tar", "-xf", archive, "-C", top / "unpacked"], check=True)
+            subprocess.run(["tar", "-xf", archive, "-C", unpacked], check=True)
             many.note(who, time.monotonic() - begin)
-    shutil.rmtree(below)
     return {"mount, write 128 MiB": one, "mount, tar -x": many}
 
 
 def through_mount(bench: Bench) -> Result:
-    """Reading all through a mount: L ≥ 0.7, S ≥ 0.7 of a passthrough; writing beside it."""
+    """Reading all through the mount: L ≥ 0.7, S ≥ 0.7 of a passthrough; ahead of restic, borg."""
     result: Result = {}
-    volume = bench.fresh("volume")
-    ours("init", volume)
     for name, job in (("L", large), ("S", small)):
+        volume = bench.volume()
         source = bench.set(name)
         ours("add", volume, source)
         for _ in range(bench.rounds):
-            for row, figures in job(volume, source, bench.work).items():
-                kept = result.setdefault(row, Figures(figures.unit))
+            for row, figures in job(bench, volume, source).items():
+                kept = result.setdefault(row, Figures(figures.unit, skipped=figures.skipped))
                 for who, values in figures.values.items():
                     kept.values.setdefault(who, []).extend(values)
-    return result | writing(volume, bench.work)
-
-
-def main(words: list[str]) -> None:
-    """Measure what was asked for, and print figures and ratios."""
-    volume, source = Path(words[0]).resolve(), Path(words[1]).resolve()
-    work = volume.parent
-    result = {**large(volume, source / "L", work), **small(volume, source / "S", work)}
-    for row, figures in (result | writing(volume, work)).items():
-        told = ", ".join(f"{who} {values[-1]:.5g}" for who, values in figures.values.items())
-        ratio = figures.values[US][-1] / figures.values[PASSTHROUGH][-1]
-        print(f"{row}: {told} {figures.unit}; ratio {ratio:.2f}", flush=True)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return result | writing(bench, volume)

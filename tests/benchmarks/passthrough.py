@@ -1,8 +1,7 @@
 """File systems to measure a mount against: what Python and libfuse can do at best.
 
-`python -m tests.benchmarks.passthrough pass DIRECTORY MOUNTPOINT` shows DIRECTORY unchanged;
-`python -m tests.benchmarks.passthrough zeros MOUNTPOINT` shows one file of zeros, `zeros`, of a
-gibibyte. Both serve until they are unmounted.
+`python -m tests.benchmarks.passthrough pass DIRECTORY MOUNTPOINT` shows DIRECTORY unchanged, with
+`zeros` instead of `pass` its files hold nothing but zeros. Both serve until they are unmounted.
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ mfusepy = libfuse.fuse()
 
 from globofs.mount.binding import Fuse  # noqa: E402
 
-_ZEROS = 1 << 30
 _CACHE_SECONDS = 1.0
 _STATFS = ("bavail", "bfree", "blocks", "bsize", "favail", "ffree", "files", "flag", "frsize")
 
@@ -183,35 +181,27 @@ class Passthrough(mfusepy.Operations):
         return 0
 
 
-class Zeros(mfusepy.Operations):
-    """One file of zeros: the cost of a request alone."""
+class Zeros(Passthrough):
+    """The same names and sizes, and nothing but zeros: the cost of a request alone."""
 
-    use_ns = True
-
-    def __init__(self) -> None:
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
         self._zeros = bytes(1 << 20)
+        self._sizes: dict[int, int] = {}
 
-    def init_with_config(self, conn_info: Any, config_3: Any) -> None:
-        _settings(config_3)
-
-    def getattr(self, path: str | None, fh: int | None = None) -> dict[str, Any]:
-        if path == "/":
-            return {"st_mode": 0o40755, "st_nlink": 2}
-        if path not in (None, "/zeros"):
-            raise FileNotFoundError(2, "no such file", path)
-        return {"st_mode": 0o100644, "st_nlink": 1, "st_size": _ZEROS}
-
-    def readdir(self, path: str | None, fh: int) -> Iterator[Any]:
-        yield from (".", "..", "zeros")
+    def open(self, path: str, flags: int) -> int:
+        fd = super().open(path, flags)
+        self._sizes[fd] = os.fstat(fd).st_size
+        return fd
 
     def read(self, path: str | None, size: int, offset: int, fh: int) -> bytes:
-        size = max(0, min(size, _ZEROS - offset))
+        size = max(0, min(size, self._sizes[fh] - offset))
         return self._zeros[:size] if size <= len(self._zeros) else bytes(size)
 
 
 def main(words: list[str]) -> None:
     """Serve what the words ask for."""
-    operations = Passthrough(words[1]) if words[0] == "pass" else Zeros()
+    operations = Passthrough(words[1]) if words[0] == "pass" else Zeros(words[1])
     Fuse(
         operations,
         words[-1],

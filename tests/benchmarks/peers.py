@@ -35,6 +35,10 @@ class Peer:
         """Restore what was stored last."""
         raise RuntimeError("has no restore to compare with")
 
+    def mounting(self, place: Path) -> tuple[list[str], dict[str, str]]:
+        """The command that mounts what it keeps at `place` while it runs, and its environment."""
+        raise RuntimeError("has no mount to compare with")
+
     def stored(self) -> int:
         """Bytes of everything it keeps."""
         return disk_bytes(self.place)
@@ -54,10 +58,15 @@ class Restic(Peer):
 
     name = "restic"
 
+    def _settings(self) -> dict[str, str]:
+        settings = {"RESTIC_PASSWORD": "x", "RESTIC_REPOSITORY": str(self.place / "r")}
+        return settings | {"RESTIC_CACHE_DIR": str(self.place / "cache")}
+
     def _run(self, *args: str) -> Run:
-        env = {**os.environ, "RESTIC_PASSWORD": "x", "RESTIC_REPOSITORY": str(self.place / "r")}
-        env["RESTIC_CACHE_DIR"] = str(self.place / "cache")
-        return run(["restic", "-q", *args], env=env)
+        return run(["restic", "-q", *args], env=os.environ | self._settings())
+
+    def mounting(self, place: Path) -> tuple[list[str], dict[str, str]]:
+        return ["restic", "mount", str(place)], self._settings()
 
     def begin(self) -> None:
         self._run("init")
@@ -75,13 +84,15 @@ class Borg(Peer):
     name = "borg"
     _count = 0
 
+    def _settings(self) -> dict[str, str]:
+        settings = {"BORG_BASE_DIR": str(self.place / "base")}
+        return settings | {"BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"}
+
     def _run(self, *args: str, cwd: Path | None = None) -> Run:
-        env = {
-            **os.environ,
-            "BORG_BASE_DIR": str(self.place / "base"),
-            "BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes",
-        }
-        return run(["borg", *args], env=env, cwd=cwd)
+        return run(["borg", *args], env=os.environ | self._settings(), cwd=cwd)
+
+    def mounting(self, place: Path) -> tuple[list[str], dict[str, str]]:
+        return ["borg", "mount", "-f", str(self.place / "r"), str(place)], self._settings()
 
     def begin(self) -> None:
         self._run("init", "-e", "none", str(self.place / "r"))
