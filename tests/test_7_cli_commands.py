@@ -645,7 +645,7 @@ def test_resolve_keeping_both(conflict: tuple[Shell, Shell]) -> None:
 
 def test_resolve_wants_to_know_how(conflict: tuple[Shell, Shell]) -> None:
     here, _ = conflict
-    assert "required" in here("resolve", "docs/a.txt", expect=2).err
+    assert "say one of --version, --with" in here("resolve", "docs/a.txt", expect=2).err
     assert "one PATH at a time" in here("resolve", "a", "b", "--version", "1", expect=2).err
 
 

@@ -287,7 +287,9 @@ def test_ctrl_c_comes_back_from_a_sleeping_peer(
         at("sync")
     asleep.sleep()
     process = start("-C", at.volume, *words)
-    time.sleep(1.5)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    until(lambda: bool(children.read_text()))  # the shield stands
+    time.sleep(1.0)  # and its child hangs
     assert process.poll() is None
     status, took, _ = interrupt(process)
     assert status == 130
@@ -345,7 +347,7 @@ def test_the_shield_passes_data_and_status_through(at: Shell, asleep: Asleep) ->
 class Terminal:
     """A command on a terminal of its own."""
 
-    def __init__(self, *words: str | Path, directory: Path) -> None:
+    def __init__(self, *words: str | Path, directory: Path, **variables: str) -> None:
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
             try:
@@ -355,6 +357,7 @@ class Terminal:
                     "TERM": "xterm-256color",
                     "COLUMNS": "90",
                     "LINES": "24",
+                    **variables,
                 }
                 os.execve(COMMAND[0], [*COMMAND, *map(str, words)], environment)
             finally:
@@ -392,8 +395,8 @@ class Terminal:
 def terminal() -> Iterator[Callable[..., Terminal]]:
     made: list[Terminal] = []
 
-    def open_one(*words: str | Path, directory: Path) -> Terminal:
-        made.append(Terminal(*words, directory=directory))
+    def open_one(*words: str | Path, directory: Path, **variables: str) -> Terminal:
+        made.append(Terminal(*words, directory=directory, **variables))
         return made[-1]
 
     yield open_one
@@ -450,6 +453,26 @@ def test_progress_is_drawn_on_a_terminal_and_taken_away(
     assert last.startswith(b"globofs: 40 files looked at: 40 new")
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"), [("TERM", "xterm"), ("NO_COLOR", "1"), ("TERM", "dumb")]
+)
+def test_colours_are_for_terminals_that_want_them(
+    at: Shell,
+    tmp_path: Path,
+    terminal: Callable[..., Terminal],
+    variable: str,
+    value: str,
+) -> None:
+    tree(tmp_path / "docs", {"a.txt": "two\n"})
+    at("add", tmp_path / "docs")
+    assert "\x1b" not in at("diff", "docs/a.txt").out
+    words = ("-C", at.volume, "diff", "docs/a.txt")
+    shown = terminal(*words, directory=tmp_path, **{variable: value})
+    assert shown.ended(20) == 0
+    assert (b"\x1b[31m-one" in shown.shown) == (value == "xterm")
+    assert (b"\x1b[" in shown.shown) == (value == "xterm")
+
+
 COMPLETIONS = [
     ("globofs re", "restore redo resume retry resolve"),
     ("globofs peer ", "add list set remove retire"),
@@ -504,10 +527,25 @@ def test_mounting_in_the_background_and_unmounting(at: Shell, tmp_path: Path) ->
 def test_a_mount_in_the_foreground_ends_with_ctrl_c(at: Shell, tmp_path: Path) -> None:
     place = tmp_path / "mnt"
     place.mkdir()
-    process = start("-C", at.volume, "mount", place)
+    process = start("-C", at.volume, "mount", place, "--readonly")
     until(lambda: os.path.ismount(place))
+    with pytest.raises(OSError, match="Read-only file system"):
+        (place / "new").write_text("no")
     time.sleep(0.5)  # until libfuse has said what Ctrl-C means
     status, _, err = interrupt(process)
     assert status in (0, 130)
     assert f"mounted on {place}; Ctrl-C unmounts" in err
     assert not os.path.ismount(place)
+
+
+def test_ctrl_c_while_it_starts_is_no_traceback(at: Shell) -> None:
+    code = (
+        "from globofs.cli import main\n"
+        "def early(argv): raise KeyboardInterrupt\n"
+        "main._prepare = early\n"
+        "main.entry()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, env=ENVIRONMENT, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -118,7 +118,7 @@ def doctor(context: Context) -> int:
         _show(context, found[first : first + _MOST_COLUMNS])
     told = [(finding.place.name, sentence) for finding in found for sentence in advice(finding)]
     for name, sentence in told:
-        context.out.line(f"{safe(name)}: {sentence}")
+        context.out.line(f"{context.out.paint(safe(name), 'warn')}: {sentence}")
     if not told and found:
         context.out.line("everything that is needed works")
     if context.args.directory is None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from globofs.cli.context import DONE, Context
 from globofs.cli.output import operation_id, path_fields, paths_fields, problem_fields
+from globofs.cli.paint import OF_CHANGE
 from globofs.errors import UsageError, printable
 from globofs.speech import (
     columns,
@@ -23,6 +24,7 @@ from globofs.speech import (
 )
 
 if TYPE_CHECKING:
+    from globofs.cli.paint import Style
     from globofs.store.views import Operation, OperationKey, Version
     from globofs.sync.results import Change, DiffResult, EditResult
 
@@ -164,6 +166,7 @@ def _version_line(context: Context, version: Version, path: bytes, width: int) -
         marks.append(f"was {safe(version.from_path)}")
     name = "" if version.path == path else f"  {safe(version.path)}"
     note = f"  ({', '.join(marks)})" if marks else ""
+    note = context.out.paint(note, "warn" if version.head and not version.shown else "dim")
     when = short_time(version.time, context.now)
     node = ljust(safe(context.volume.node_name(version.node)), width)
     return f"{version_number(version.time)}  {when:<15}  {node}  {size:>10}{name}{note}"
@@ -178,7 +181,7 @@ def _log_operations(context: Context, path: bytes) -> int:
     for operation in rows:
         when = short_time(operation.time, context.now)
         node = safe(context.volume.node_name(operation.key.node))
-        note = "  (interrupted)" if operation.interrupted else ""
+        note = context.out.paint("  (interrupted)", "warn") if operation.interrupted else ""
         what = safe(equivalent(operation))
         count = plural(operation.versions, "version")
         size = size_words(operation.bytes)
@@ -213,10 +216,11 @@ def diff(context: Context) -> int:
     if context.out.as_json:
         context.out.document(_diff_fields(result))
     else:
-        for line in result.lines:
-            context.out.line(_diff_line(line))
-        for change in result.changes:
-            context.out.line(_change_line(change))
+        for line in map(_diff_line, result.lines):
+            style: Style | None = "bold" if line.startswith(("--- ", "+++ ")) else None
+            context.out.line(context.out.paint(line, style or OF_CHANGE.get(line[:1])))
+        for line in map(_change_line, result.changes):
+            context.out.line(context.out.paint(line, OF_CHANGE[line[:1]]))
         if result.kind != "text" or not result.lines:
             context.out.line(safe(result.summary))
         if result.capped:
@@ -343,7 +347,7 @@ def conflicts(context: Context) -> int:
         )
         return DONE
     for conflict in found:
-        context.out.line(shown_path(conflict.path))
+        context.out.line(context.out.paint(shown_path(conflict.path), "bold"))
         for side in conflict.sides:
             mark = "shown" if side.id == conflict.winner.id else "other"
             size = "deleted" if side.kind == "deleted" else size_words(side.size)

@@ -75,15 +75,15 @@ def _show(context: Context, entries: Iterable[Entry], *, long: bool, full: bool)
         context.out.table(list(_long(context, entries, full)), right=(1, 3))
     else:
         for entry in entries:
-            context.out.line(_name(entry, full))
+            context.out.line(_name(context, entry, full))
     return DONE
 
 
-def _name(entry: Entry, full: bool) -> str:
+def _name(context: Context, entry: Entry, full: bool) -> str:
     name = safe(entry.path if full else entry.name)
     if entry.kind == "directory":
-        return name + "/"
-    return name + " (deleted)" if entry.kind == "deleted" else name
+        return context.out.paint(f"{name}/", "place")
+    return context.out.paint(f"{name} (deleted)", "dim") if entry.kind == "deleted" else name
 
 
 def _long(context: Context, entries: Iterable[Entry], full: bool) -> Iterator[tuple[str, ...]]:
@@ -99,8 +99,8 @@ def _long(context: Context, entries: Iterable[Entry], full: bool) -> Iterator[tu
             short_time(when, context.now) if when else "",
             f"{entry.versions}v",
             entry.held if entry.blocks else "",
-            notes,
-            _name(entry, full) + arrow,
+            context.out.paint(notes, "warn"),
+            _name(context, entry, full) + arrow,
         )
 
 

@@ -46,7 +46,10 @@ def entry() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
-    status = _entry(sys.argv[1:])
+    try:
+        status = _entry(sys.argv[1:])
+    except KeyboardInterrupt:  # before anybody listened for it
+        status = INTERRUPTED
     with suppress(OSError):  # what failed there was said
         sys.stdout.flush()
     _quiet_end(status)

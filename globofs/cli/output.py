@@ -14,10 +14,12 @@ from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import IO, TYPE_CHECKING, Any, Final, TextIO
 
+from globofs.cli import paint
 from globofs.errors import GlobofsError, OutputFailed
 from globofs.events import Event, Note, Problem, Progress
 
 if TYPE_CHECKING:
+    from globofs.cli.paint import Style
     from globofs.store.views import OperationKey
 
 PROGRESS_SECONDS: Final = 0.1
@@ -92,6 +94,12 @@ class Output:
         self._drawn = False
         self.live = not json and _is_terminal(self._err)
         self._out_is_terminal = _is_terminal(self._out)
+        self._coloured = paint.wanted(self._out)
+        self._err_coloured = paint.wanted(self._err)
+
+    def paint(self, text: str, style: Style | None) -> str:
+        """`text` in the colour of `style`, where stdout shows colours."""
+        return paint.painted(text, style) if style and self._coloured else text
 
     # --- stdout: data -------------------------------------------------------------------------
 
@@ -119,14 +127,15 @@ class Output:
         """Rows in columns two blanks apart; the columns in `right` (numbers) end alike."""
         if not rows:
             return
-        from globofs.speech import columns, ljust, rjust
+        from globofs.speech import columns
 
-        widths = [max(map(columns, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = [
-                rjust(cell, widths[i]) if i in right else ljust(cell, widths[i])
-                for i, cell in enumerate(row)
-            ]
+        sizes = [[columns(paint.bare(cell)) for cell in row] for row in rows]
+        widths = [max(column) for column in zip(*sizes, strict=True)]
+        for row, size in zip(rows, sizes, strict=True):
+            cells = []
+            for place, cell in enumerate(row):
+                blanks = " " * (widths[place] - size[place])
+                cells.append(blanks + cell if place in right else cell + blanks)
             self.line("  ".join(cells).rstrip())
 
     def document(self, value: object) -> None:
@@ -177,7 +186,7 @@ class Output:
                 return
             self._said.add(key)
         path = f"{safe(problem.path)}: " if problem.path else ""
-        mark = "warning: " if problem.warning else ""
+        mark = self._marked("warning: ", "warn") if problem.warning else ""
         self.say(f"globofs: {mark}{path}{safe(problem.reason)}")
 
     def problems(self, problems: Iterable[Problem]) -> None:
@@ -190,7 +199,7 @@ class Output:
         from globofs.errors import printable
 
         if not self.as_json:
-            self._narrate(f"globofs: {printable(error.message)}")
+            self._narrate(f"{self._marked('globofs: ', 'bad')}{printable(error.message)}")
             return
         import json
 
@@ -241,6 +250,9 @@ class Output:
             self.clear()
             self._err.write(text + "\n")
             self._err.flush()
+
+    def _marked(self, text: str, style: Style) -> str:
+        return paint.painted(text, style) if self._err_coloured else text
 
     def flush(self) -> None:
         """Everything is with the reader; raises BrokenPipeError where nobody reads."""

@@ -15,11 +15,25 @@ _ID = "a version's number or a unique prefix of it; -1 is the one before the new
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises `UsageError` instead of ending the process."""
+    """Raises `UsageError` instead of ending the process; its help has a page in the manual."""
+
+    command: Command | None = None
 
     def error(self, message: str) -> NoReturn:
         """Wrong usage, in one sentence that says where help is."""
-        raise UsageError(f"{printable(message)} (see `{self.prog} --help`)")
+        from globofs.cli.usage import plain
+
+        raise UsageError(f"{plain(message, self)} (see `{self.prog} --help`)")
+
+    def format_help(self) -> str:
+        """The usage, what the command does, its arguments and options, examples."""
+        if self.command is not None:
+            from globofs.cli import manual
+
+            self.description = manual.description(self.command.name, self.command.does)
+            self.epilog = manual.epilog(self.command.name)
+        self._positionals.title = "arguments"
+        return super().format_help()
 
 
 class Command(NamedTuple):
@@ -50,48 +64,79 @@ def _dry(parser: Parser) -> None:
 
 def _init(parser: Parser) -> None:
     parser.add_argument("directory", metavar="VOLUME", help="an empty or a new directory")
-    parser.add_argument("--local", metavar="NAME", default="local", help="this node's directory")
-    parser.add_argument("--name", metavar="NODE", help="what others see; the host's name")
-    parser.add_argument("--blocksize", metavar="SIZE", help="64K, 1M (as it is), 4M")
-    parser.add_argument("--chunking", choices=("cdc", "fixed"), help="content-defined, or fixed")
     parser.add_argument(
-        "--compression", metavar="zstd|gzip|none", help="of new blocks; zstd:9 sets the level"
+        "--local",
+        metavar="NAME",
+        default="local",
+        help="name of this node's directory in the volume (local)",
     )
-    parser.add_argument("--cacheonly", action="store_true", help="keep nothing for good here")
-    parser.add_argument("--cachetime", metavar="SPAN", help="unused blocks may go after, as 30m")
+    parser.add_argument("--name", metavar="NODE", help="how others see this node (the host's name)")
+    parser.add_argument(
+        "--blocksize", metavar="SIZE", help="average size of a block, 4K to 64M (1M)"
+    )
+    parser.add_argument(
+        "--chunking",
+        choices=("cdc", "fixed"),
+        help="blocks cut by content (cdc, the default), or all of one size",
+    )
+    parser.add_argument(
+        "--compression",
+        metavar="zstd|gzip|none",
+        help="of new blocks (zstd); zstd:9 sets the level",
+    )
+    parser.add_argument(
+        "--cacheonly", action="store_true", help="a cache: data may go again when others hold it"
+    )
+    parser.add_argument(
+        "--cachetime", metavar="SPAN", help="how long unused data stays in a cache: 30m, 12h, 30d"
+    )
 
 
 def _peer(parser: Parser) -> None:
     words = parser.add_subparsers(dest="word", metavar="add|list|set|remove|retire", required=True)
-    add = words.add_parser("add", help="make a node a peer", allow_abbrev=False)
+
+    def word(name: str, does: str) -> argparse.ArgumentParser:
+        text = f"{does[0].upper()}{does[1:]}."
+        return words.add_parser(name, help=does, description=text, allow_abbrev=False)
+
+    add = word("add", "make a node a peer")
     add.add_argument("name", metavar="NAME", help="what the peer is called here")
     add.add_argument("path", metavar="PATH", help="its volume directory as reached from here")
     add.add_argument(
         "--send", metavar="yes|no", help="also write blocks there (it cannot reach us)"
     )
     add.add_argument("--yes", action="store_true", help="join two volumes that share no history")
-    listing = words.add_parser("list", help="the peers and how they are", allow_abbrev=False)
-    change = words.add_parser("set", help="change where or how", allow_abbrev=False)
+    listing = word("list", "the peers and how they are")
+    change = word("set", "change where or how")
     change.add_argument("name", metavar="NAME", help="what the peer is called here")
     change.add_argument("--path", metavar="PATH", help="where it is reached now")
     change.add_argument("--send", metavar="yes|no", help="whether blocks are written there")
-    remove = words.add_parser("remove", help="forget a peer; what came stays", allow_abbrev=False)
+    remove = word("remove", "forget a peer; what came stays")
     remove.add_argument("name", metavar="NAME", help="what the peer is called here")
-    retire = words.add_parser("retire", help="a node is gone for good", allow_abbrev=False)
+    retire = word("retire", "a node is gone for good")
     retire.add_argument("node", metavar="NODE", help="its name or uuid")
     for one in (add, listing, change, remove, retire):
         _common(one)
 
 
 def _add(parser: Parser) -> None:
-    parser.add_argument("sources", metavar="SRC", nargs="+", help="SRC/ lands as DIR itself")
+    parser.add_argument(
+        "sources",
+        metavar="SRC",
+        nargs="+",
+        help="file or folder; SRC/ (with a slash) lands as DIR itself",
+    )
     parser.add_argument("--to", metavar="DIR", default="", help="directory in the volume")
-    parser.add_argument("--delete", action="store_true", help="record what SRC no longer has")
+    parser.add_argument(
+        "--delete", action="store_true", help="record as deleted what SRC once had and has no more"
+    )
     parser.add_argument("--checksum", action="store_true", help="read even what looks unchanged")
     parser.add_argument(
         "--exclude", metavar="PATTERN", action="append", default=[], help="gitignore syntax"
     )
-    parser.add_argument("--yes", action="store_true", help="also if it changes most of SRC")
+    parser.add_argument(
+        "--yes", action="store_true", help="also where most of what SRC held would change or go"
+    )
 
 
 def _watch(parser: Parser) -> None:
@@ -118,8 +163,10 @@ def _find(parser: Parser) -> None:
 
 def _log(parser: Parser) -> None:
     _path(parser)
-    parser.add_argument("--operations", action="store_true", help="by command, not by version")
-    parser.add_argument("-n", "--limit", metavar="N", type=int, default=0, help="the newest N")
+    parser.add_argument(
+        "--operations", action="store_true", help="a row for each command, not for each version"
+    )
+    parser.add_argument("-n", "--limit", metavar="N", type=int, default=0, help="only the newest N")
 
 
 def _cat(parser: Parser) -> None:
@@ -143,7 +190,9 @@ def _restore(parser: Parser) -> None:
     _path(parser, "+")
     _when(parser)
     parser.add_argument("--to", metavar="TARGET", help="out of the volume, into this directory")
-    parser.add_argument("--delete", action="store_true", help="also delete what came after TIME")
+    parser.add_argument(
+        "--delete", action="store_true", help="also delete what was made after TIME"
+    )
     parser.add_argument("--force", action="store_true", help="overwrite files at TARGET")
     _dry(parser)
 
@@ -191,14 +240,25 @@ def _pause(parser: Parser) -> None:
 def _resolve(parser: Parser) -> None:
     _path(parser, "+")
     how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--version", metavar="ID", help="this side wins; " + _ID)
-    how.add_argument("--with", dest="with_file", metavar="FILE", help="a merged file")
-    how.add_argument("--keep-both", action="store_true", help="the other gets a name of its own")
+    how.add_argument("--version", metavar="ID", help="this side becomes the file; " + _ID)
+    how.add_argument(
+        "--with",
+        dest="with_file",
+        metavar="FILE",
+        help="the content of this file of yours becomes the file",
+    )
+    how.add_argument(
+        "--keep-both", action="store_true", help="the other side gets a name that says whose it is"
+    )
 
 
 def _verify(parser: Parser) -> None:
-    parser.add_argument("--repair", action="store_true", help="set aside, and pull again")
-    parser.add_argument("--sample", metavar="SHARE", help="only so many, as 5%%")
+    parser.add_argument(
+        "--repair", action="store_true", help="set damaged ones aside, and pull them again"
+    )
+    parser.add_argument(
+        "--sample", metavar="SHARE", help="read only so many, chosen at random: 5%%"
+    )
 
 
 def _prune(parser: Parser) -> None:
@@ -266,7 +326,7 @@ _TABLE: Final = (
     Command("pin", "fetch now and keep, also what comes later", "moving", _path_only, peers=True),
     Command("unpin", "take a pin back", "moving", _path_only),
     Command("evict", "on a cacheonly node: let go what others hold", "moving", _evict, peers=True),
-    Command("copies", "who holds it", "moving", _path_only, peers=True),
+    Command("copies", "who holds the content of a path", "moving", _path_only, peers=True),
     Command("status", "peers, queues, conflicts, missing blocks", "standing", _none, peers=True),
     Command("why", "why something is not here, or not there", "standing", _path_only, peers=True),
     Command("pause", "pause a peer, a path, or everything", "steering", _pause),
@@ -301,9 +361,10 @@ def build(command: Command) -> Parser:
     """The parser of one command."""
     parser = Parser(
         prog=f"globofs {command.name}",
-        description=f"{command.does[0].upper()}{command.does[1:]}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    parser.command = command
     command.arguments(parser)
     if command.name != "peer":
         _common(parser, command.volume, command.json)
@@ -359,21 +420,6 @@ def find(name: str) -> Command:
 
 def overview() -> str:
     """What `globofs --help` prints."""
-    width = max(map(len, COMMANDS))
-    lines = [f"  {one.name:<{width}}  {one.does}" for one in _TABLE]
-    return "\n".join(
-        (
-            f"usage: {USAGE}",
-            "",
-            "One versioned tree of files on several nodes.",
-            "",
-            *lines,
-            "",
-            "The volume: -C, else $GLOBOFS_VOLUME, else the nearest one at or above the current",
-            "directory. `globofs COMMAND --help` tells more; --json makes reports machine-readable.",
-            "`globofs` alone opens the terminal UI.",
-            "",
-            "Exit status: 0 done; 1 failed, or part of it; 2 wrong usage or config; 3 content that",
-            "no reachable peer holds now; 130 interrupted.",
-        )
-    )
+    from globofs.cli import manual
+
+    return manual.overview(USAGE, {command.name: command.does for command in _TABLE})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, Context, yes_or_no
 from globofs.cli.output import path_fields
+from globofs.cli.paint import OF_STATE
 from globofs.errors import BadConfig, GlobofsError, UsageError, printable
 from globofs.events import Problem
 from globofs.speech import parse_size, parse_span, rfc3339, safe, state_words
@@ -133,12 +134,18 @@ def _list(context: Context) -> int:
         context.out.rows(map(peer_fields, found))
         return DONE
     context.out.table(
-        [(safe(one.name), one.uuid, state_words(one), safe(one.path)) for one in found]
+        [(safe(one.name), one.uuid, shown_state(context, one), safe(one.path)) for one in found]
     )
     tell_bad_entries(context)
     if not found:
         context.out.say("globofs: no peers; `globofs peer add NAME PATH` makes one")
     return DONE
+
+
+def shown_state(context: Context, peer: PeerStatus) -> str:
+    """A peer's state in words, in its colour."""
+    failing = peer.state == "online" and peer.reason
+    return context.out.paint(state_words(peer), "warn" if failing else OF_STATE[peer.state])
 
 
 def tell_bad_entries(context: Context) -> None:

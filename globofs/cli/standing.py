@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs.cli.context import DONE, Context
 from globofs.cli.output import path_fields, paths_fields
-from globofs.cli.peers import peer_fields, tell_bad_entries
+from globofs.cli.peers import peer_fields, shown_state, tell_bad_entries
 from globofs.snapshots import Overall
 from globofs.speech import (
     age_words,
@@ -18,7 +18,6 @@ from globofs.speech import (
     safe,
     shown_path,
     size_words,
-    state_words,
     status_words,
 )
 
@@ -115,7 +114,7 @@ def _peer_row(context: Context, peer: PeerStatus) -> tuple[str, ...]:
     seen = "never seen"
     if peer.last_seen is not None:  # it may have been asked after this command began
         seen = f"seen {age_words(min(peer.last_seen, context.now), context.now)}"
-    return (safe(peer.name), state_words(peer), seen, safe(peer.path))
+    return (safe(peer.name), shown_state(context, peer), seen, safe(peer.path))
 
 
 def why(context: Context) -> int:
