@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import BindingType
 from textual.message import Message
@@ -22,6 +23,7 @@ from globofs.events import Emit
 from globofs.snapshots import Snapshot
 from globofs.tui import glyphs as glyph_sets
 from globofs.tui import keys, priority, programs, settings, themes, words
+from globofs.tui.ahead import WAIT_SAID_SECONDS, TypedAhead
 from globofs.tui.bridge import Answer, Bridge
 from globofs.tui.everywhere import Everywhere
 from globofs.tui.screens.base import KeyedScreen, ModeScreen, mode_title
@@ -115,6 +117,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self._interrupts = 0.0
         self._was_busy = False
         self.bridge = Bridge(self._arrive, now)
+        self.ahead = TypedAhead(self, super().on_event)
         for theme in themes.OWN:
             self.register_theme(theme)
         known = self.habits.theme in self.available_themes
@@ -152,7 +155,14 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         for number in (signal.SIGHUP, signal.SIGTERM):
             loop.add_signal_handler(number, self.exit, 128 + number)
 
-    def _heartbeat(self) -> None:
+    async def on_event(self, event: events.Event) -> None:
+        """Keys go their way in order, the rest as Textual has it."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            await self.ahead.press(event)
+        else:
+            await super().on_event(event)
+
+    async def _heartbeat(self) -> None:
         now = time.monotonic()
         self.lags.append(max(0.0, now - self._beat - 0.1))
         del self.lags[:-600]
@@ -163,6 +173,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         if isinstance(screen, ModeScreen) and (busy or self._was_busy):
             screen.refresh_chrome()
         self._was_busy = busy
+        await self.ahead.drain()
 
     def open_volume(self, opener: Opener) -> None:
         """Open volume and engine in a worker; the shell is there meanwhile."""
@@ -184,7 +195,8 @@ class GlobofsApp(Everywhere, Steering, App[int]):
             self.switch_mode("files")
         for screen in list(self._screens_of_modes()):
             if screen.is_ready:
-                screen.volume_opened()
+                with self.bridge.by_key(screen):
+                    screen.volume_opened()
         self._chrome()
 
     def _not_opened(self, error: errors.GlobofsError) -> None:
@@ -218,11 +230,12 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         else:
             self.post_message(Arrived(thing))
 
-    def on_arrived(self, message: Arrived) -> None:
+    async def on_arrived(self, message: Arrived) -> None:
         """An answer: give it to whoever asked, unless the screens are gone already."""
         if self._exit:
             return
         message.answer.deliver()
+        await self.ahead.drain()
 
     def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """The newest state: the mode that is shown takes it in."""
@@ -279,7 +292,9 @@ class GlobofsApp(Everywhere, Steering, App[int]):
             waited = time.monotonic() - since
             if key in WAITS and waited > WAIT_SAID_SECONDS:
                 turn = int(time.monotonic() * 8) % len(self.glyphs.spinner)
-                return f"{self.glyphs.spinner[turn]} {WAITS[key]}, {waited:.0f} s"
+                held = len(self.ahead)
+                keys_held = f" · {words.plural(held, 'key')} held, Esc lets go" if held else ""
+                return f"{self.glyphs.spinner[turn]} {WAITS[key]}, {waited:.0f} s{keys_held}"
         return ""
 
     # --- doing ----------------------------------------------------------------------------
@@ -296,6 +311,7 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         """Do an action of the key table: the screen's way, else the app's."""
         screen = self.screen
         if isinstance(screen, KeyedScreen) and screen.not_yet(action):
+            self.ahead.again(action)
             return
         reason = self.why_not(screen, action)
         if reason:
@@ -332,7 +348,6 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self.exit(0)
 
 
-WAIT_SAID_SECONDS = 0.7
 WAITS = {
     "tree": "reading the tree", "timeline": "reading the history", "detail": "reading the content",
     "plan": "making the plan", "conflicts": "looking for conflicts", "log": "reading the log",

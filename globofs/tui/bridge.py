@@ -15,7 +15,8 @@ import threading
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -32,6 +33,8 @@ Lane = Literal["tree", "detail", "content", "far", "state"]
 LANES: Final[tuple[Lane, ...]] = ("tree", "detail", "content", "far", "state")
 STATUS_SECONDS: Final = 2.0  # between looks at the disk where no engine runs
 CLOSE_SECONDS: Final = 2.0
+#: lanes that read the index and nothing else: keys may wait for them, no peer holds them up
+QUICK: Final = frozenset(("tree", "detail"))
 
 
 @dataclass(slots=True)
@@ -43,6 +46,15 @@ class Question:
     find: Callable[[], Any]
     done: Callable[[Any], None]
     failed: Callable[[errors.GlobofsError], None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A question that a key asked: later keys for the same screen wait for the answer."""
+
+    asker: object
+    since: float  # monotonic seconds
+    modal: bool
 
 
 @dataclass(slots=True)
@@ -78,6 +90,9 @@ class Bridge:
         self.acts: dict[int, Act] = {}
         self.resting = False  # nobody looks: another program has the terminal
         self.slowest = 0.0  # seconds the slowest answer took, for the lag screen
+        self.asker: object = None  # the screen whose key is being handled, on the UI thread
+        self.opener: object = None  # the screen that a dialog just left has an answer for
+        self._due: dict[str, Due] = {}
         self._numbers = itertools.count(1)
         self._newest: dict[str, int] = {}
         self._waiting: dict[str, OrderedDict[str, Question]] = {
@@ -97,10 +112,16 @@ class Bridge:
         find: Callable[[], Any],
         done: Callable[[Any], None],
         failed: Callable[[errors.GlobofsError], None] | None = None,
+        *,
+        modal: bool = False,
     ) -> None:
         """Find something out in `lane`; `done(answer)` is called on the UI thread, unless the
-        same key was asked again meanwhile."""
+        same key was asked again meanwhile. `modal`: the answer may open a dialog, which gets the
+        keys that are typed until then."""
         number = next(self._numbers)
+        asker = self.asker or self.opener
+        if asker is not None and lane in QUICK and not self._closed:
+            self._due.setdefault(key, Due(asker, time.monotonic(), modal))
         with self._wake:
             if self._closed:
                 return
@@ -119,6 +140,7 @@ class Bridge:
 
     def drop(self, key: str) -> None:
         """Nobody wants that answer any more."""
+        self._due.pop(key, None)
         with self._wake:
             self._newest.pop(key, None)
             self._since.pop(key, None)
@@ -129,6 +151,30 @@ class Bridge:
         """What is being found out, and since when (monotonic seconds)."""
         with self._wake:
             return dict(self._since)
+
+    @contextmanager
+    def by_key(self, asker: object) -> Iterator[None]:
+        """What is asked within, a key asked: it is due until answered, and so is what its
+        answer asks in turn. `asker` is the screen the key went to, or None."""
+        before, self.asker = self.asker, asker
+        try:
+            yield
+        finally:
+            self.asker = before
+
+    def due(self, asker: object, *, rows: bool = True) -> bool:
+        """Whether keys of that screen have to wait for an answer; without `rows` only for one
+        that may open a dialog."""
+        return any(one.asker is asker and (rows or one.modal) for one in self._due.values())
+
+    def waited(self, asker: object) -> float:
+        """Seconds that the oldest answer due to that screen has been waited for."""
+        since = [one.since for one in self._due.values() if one.asker is asker]
+        return time.monotonic() - min(since) if since else 0.0
+
+    def let_go(self, asker: object) -> None:
+        """Keys of that screen wait no longer for what is due now."""
+        self._due = {key: one for key, one in self._due.items() if one.asker is not asker}
 
     def stale(self, key: str, number: int) -> bool:
         """Whether a newer question of that key was asked; long answers ask this as they go."""
@@ -164,10 +210,12 @@ class Bridge:
                 if self._newest.get(question.key) != question.number:
                     return
                 self._since.pop(question.key, None)
-            if error is None:
-                question.done(value)
-            elif question.failed is not None:
-                question.failed(error)
+            due = self._due.pop(question.key, None)
+            with self.by_key(due.asker if due is not None else None):
+                if error is None:
+                    question.done(value)
+                elif question.failed is not None:
+                    question.failed(error)
 
         self._post(Answer(deliver))
 

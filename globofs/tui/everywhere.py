@@ -151,7 +151,7 @@ class Everywhere(Mounting):
             if hasattr(screen, "reveal"):
                 screen.reveal(path, at)
 
-        app.call_after_refresh(show)
+        app.ahead.after_refresh(show)
 
     def do_escape(self) -> None:
         """One step out of whatever state there is."""
@@ -230,8 +230,7 @@ class Everywhere(Mounting):
 
     def _chosen(self, action: str | None) -> None:
         if action:
-            app = self._me()
-            app.call_after_refresh(app.perform, action)
+            self._me().perform(action)
 
     def do_theme(self) -> None:
         """Choose a theme."""

@@ -19,6 +19,13 @@ LISTS: Final = (
 )  # fmt: skip
 TEXTS: Final = ("files.detail", "conflicts.detail", "log.detail")
 MODES: Final = ("files", "sync", "peers", "conflicts", "log")
+#: actions that mean the same whatever rows are going to be shown
+FREE: Final = frozenset(
+    {
+        "escape", "quit", "help", "palette", "theme", "redraw", "doctor", "cancel", "mode_files",
+        "mode_sync", "mode_peers", "mode_conflicts", "mode_log",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

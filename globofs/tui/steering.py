@@ -84,7 +84,14 @@ class Steering:
 
             app.push_screen(SayDialog(f"Why? {words.shown_path(path)}", lines))
 
-        app.bridge.ask("detail", "why", find, got, lambda error: app.say(error.message, "error"))
+        app.bridge.ask(
+            "detail",
+            "why",
+            find,
+            got,
+            lambda error: app.say(error.message, "error"),
+            modal=True,
+        )
 
     # --- copies for other programs --------------------------------------------------------
 

@@ -41,6 +41,8 @@ class KeyedScreen(Screen[Any]):
 
     AUTO_FOCUS = ""
     jump: Jump | None = None
+    is_ready = False  # its widgets are there and keys mean something
+    refused: events.Key | None = None  # a key that was looked at already
     BINDINGS: ClassVar[list[BindingType]] = []
     context: ClassVar[str] = ""
 
@@ -78,31 +80,30 @@ class KeyedScreen(Screen[Any]):
         return ""
 
     def not_yet(self, action: str) -> bool:
-        """True when an action has to wait until what it is about has been read; it is done then.
-        Keys come faster than answers: none may act on the row left a moment ago."""
+        """True when an action has to wait until what it is about has been read, and that has
+        been asked for: it is tried again then."""
         return False
 
-    async def on_key(self, event: events.Key) -> None:
-        """Look the key up; a text input gets everything but the way out."""
+    def on_key(self, event: events.Key) -> None:
+        """A key that an input had no use for."""
+        if event is not self.refused and self.globofs.ahead.handle(self, event):
+            event.stop()
+            event.prevent_default()
+
+    def take_key(self, event: events.Key) -> bool:
+        """Look the key up; a text input gets everything but the way out. False when it means
+        nothing here."""
         key = key_of(event.key, event.character)
         if self.jump:
-            event.stop()
-            event.prevent_default()
             self._jump_to(self.jump.key(key))
-            return
+            return True
         if isinstance(self.focused, Input):
-            if self.input_key(event.key):
-                event.stop()
-                event.prevent_default()
-            return
+            return self.input_key(event.key)
         action = self.globofs.keymap.resolve(key, self.contexts())
-        if action is not None:
-            event.stop()
-            event.prevent_default()
-            self.globofs.perform(action.id)
-        elif self.other_key(key):
-            event.stop()
-            event.prevent_default()
+        if action is None:
+            return self.other_key(key)
+        self.globofs.perform(action.id)
+        return True
 
     def input_key(self, key: str) -> bool:
         """A key pressed in an input of this screen; True when it was used."""
@@ -218,7 +219,6 @@ class ModeScreen(KeyedScreen):
         self.banner = Banner()
         self.hint_bar = HintBar()
         self.zoomed = False
-        self.is_ready = False  # its widgets are there
         self.vanished = False  # what is shown is the last state known, dimmed
         self.last_snapshot: Snapshot | None = None
         self._aged = 0  # when ages were last said
@@ -231,10 +231,12 @@ class ModeScreen(KeyedScreen):
         for text in self.query(TextView):
             text.wrap, text.divider = self.globofs.habits.wrap, self.glyphs.line
         self.is_ready = True
-        self.ready()
-        if self.globofs.snapshot is not None:
-            self.take(self.globofs.snapshot)
+        with self.bridge.by_key(self):
+            self.ready()
+            if self.globofs.snapshot is not None:
+                self.take(self.globofs.snapshot)
         self.refresh_chrome()
+        self.globofs.ahead.soon()
 
     def ready(self) -> None:
         """The widgets are there; begin."""

@@ -10,7 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.containers import Vertical
 from textual.widgets import Input
 
@@ -21,6 +23,7 @@ from globofs.tui.widgets.paint import Cell, Column, Span, wrapped
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 CHECK_SECONDS = 0.12
+LEAVING = frozenset(("escape", "ctrl+c"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,13 @@ class Modal(KeyedScreen):
         """Mark it as a dialog."""
         self.add_class("-modal")
         self.set_class(self.glyphs.name == "ascii", "-ascii")
+        self.is_ready = True
+        self.globofs.ahead.soon()
+
+    def dismiss(self, result: Any = None) -> AwaitComplete:
+        """Leave with an answer."""
+        self.globofs.ahead.dialog_ends()
+        return super().dismiss(result)
 
     def do_escape(self) -> None:
         """Leave without an answer."""
@@ -52,14 +62,12 @@ class Modal(KeyedScreen):
         """Only the dialog's keys."""
         return ["menu"]
 
-    async def on_key(self, event: Any) -> None:
+    def take_key(self, event: events.Key) -> bool:
         """Esc always leaves."""
         if event.key == "escape":
-            event.stop()
-            event.prevent_default()
             self.do_escape()
-            return
-        await super().on_key(event)
+            return True
+        return super().take_key(event)
 
 
 class PickDialog(Modal):
@@ -89,6 +97,7 @@ class PickDialog(Modal):
         self._foot = foot
         self._typed = typed  # what the text itself means where no row is meant
         self._choices: list[Choice] = []
+        self._shown: str | None = None  # the text whose rows are shown
 
     def compose(self) -> ComposeResult:
         """Input above list."""
@@ -117,19 +126,25 @@ class PickDialog(Modal):
     def _ask(self) -> None:
         text = self.query_one(Input).value
         if self._slow:
-            self.bridge.ask("detail", "pick", lambda: self._find(text), self._got, self._failed)
+            self.bridge.ask(
+                "detail",
+                "pick",
+                lambda: self._find(text),
+                lambda found: self._got(text, found),
+                lambda error: self._failed(text, error),
+            )
         else:
-            self._got(self._find(text))
+            self._got(text, self._find(text))
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, text: str, error: Exception) -> None:
         for rows in self.query("#pick-list").results(VirtualList):
             rows.words = (str(error),)
-        self._got([])
+        self._got(text, [])
 
-    def _got(self, choices: Sequence[Choice]) -> None:
+    def _got(self, text: str, choices: Sequence[Choice]) -> None:
         if not self.query("#pick-list"):
             return  # left meanwhile
-        self._choices = list(choices)
+        self._choices, self._shown = list(choices), text
         rows = self.query_one("#pick-list", VirtualList)
         source = rows.source
         assert isinstance(source, Rows)
@@ -143,7 +158,12 @@ class PickDialog(Modal):
         rows.go_to(next((i for i, c in enumerate(choices) if c.value not in ("", None)), 0))
 
     def input_key(self, key: str) -> bool:
-        """Arrows move in the list while typing."""
+        """Arrows move in the list while typing, once it is that of the text."""
+        if key not in LEAVING and self._shown != self.query_one(Input).value:
+            self._ask()
+            if self._slow:
+                self.globofs.ahead.again()
+                return True
         rows = self.query_one("#pick-list", VirtualList)
         moves = {"up": -1, "down": 1, "ctrl+k": -1, "ctrl+j": 1}
         if key in moves:
@@ -320,15 +340,13 @@ class ChoiceDialog(Modal):
         rows.styles.height = len(self._rows)
         self.set_focus(rows)
 
-    async def on_key(self, event: Any) -> None:
+    def take_key(self, event: events.Key) -> bool:
         """A row's letter chooses it, before any other meaning."""
         for key, _, value in self._rows:
             if event.character and event.character == key:
-                event.stop()
-                event.prevent_default()
                 self.dismiss(value)
-                return
-        await super().on_key(event)
+                return True
+        return super().take_key(event)
 
     def do_choose(self) -> None:
         """The row under the cursor."""

@@ -89,6 +89,7 @@ class FilesRestore(FilesTravel):
             lambda: places.origin(volume, path),
             self._ask_target,
             lambda _: self._ask_target(None),
+            modal=True,
         )
 
     def _ask_target(self, origin: str | None) -> None:
@@ -139,6 +140,7 @@ class FilesRestore(FilesTravel):
             find,
             lambda plan: self._planned(plan, wanted),
             lambda error: self.globofs.say(error.message, "error"),
+            modal=True,
         )
 
     def _planned(self, plan: RestorePlan, wanted: Wanted) -> None:

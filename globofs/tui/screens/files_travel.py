@@ -62,8 +62,8 @@ class FilesTravel(FilesFind):
             )  # fmt: skip
         return ()
 
-    def with_moments(self, then: Any) -> None:
-        """Get the operations, then go on."""
+    def with_moments(self, then: Any, *, modal: bool = False) -> None:
+        """Get the operations, then go on; `modal` with a dialog."""
         volume = self.globofs.volume
 
         def find() -> tuple[list[Operation], dict[str, str]]:
@@ -75,7 +75,7 @@ class FilesTravel(FilesFind):
             self._names = answer[1]
             then()
 
-        self.bridge.ask("detail", "moments", find, got)
+        self.bridge.ask("detail", "moments", find, got, modal=modal)
 
     def travel_to(self, at: int | None) -> None:
         """Show the tree of a moment, or of now."""
@@ -129,7 +129,7 @@ class FilesTravel(FilesFind):
 
     def do_travel(self) -> None:
         """Type a time, or choose an operation."""
-        self.with_moments(self._ask_moment)
+        self.with_moments(self._ask_moment, modal=True)
 
     def _ask_moment(self) -> None:
         now = self.globofs.now()

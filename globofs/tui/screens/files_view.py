@@ -15,7 +15,7 @@ from globofs import errors
 from globofs.snapshots import Snapshot
 from globofs.store.views import Entry, Version
 from globofs.tui import words
-from globofs.tui.keys import Action
+from globofs.tui.keys import FREE, Action
 from globofs.tui.model import detail, timeline
 from globofs.tui.model.text import Page
 from globofs.tui.model.timeline import Moment, Timeline
@@ -59,7 +59,6 @@ class FilesView(ModeScreen):
         self._tree_serial = -1
         self._cost = 0.0  # seconds the last reading of the tree took
         self._fresh: Any = None
-        self._waiting = ""  # the action that waits for the timeline
 
     def compose(self) -> ComposeResult:
         """Tree beside (or over) timeline and content."""
@@ -265,16 +264,18 @@ class FilesView(ModeScreen):
             self._titles()
 
     def not_yet(self, action: str) -> bool:
-        """What is about a version waits for the timeline of the row the cursor is on."""
-        self._waiting = ""
+        """What is about a version waits for the timeline of the row the cursor is on, and of the
+        moment shown: the version marked in it is where its cursor goes."""
         if not self.globofs.is_open:
             return False
         self._select()
         entry = self.selected
-        behind = entry is not None and entry.path != self.time_source.timeline.path
-        if not behind or action not in OF_A_VERSION:
+        if entry is None or (
+            entry.path == self.time_source.timeline.path and self.wish.at == self.time_source.at
+        ):
             return False
-        self._waiting = action
+        if action not in OF_A_VERSION and (action in FREE or self.focused is self.tree_list):
+            return False
         self.follow()
         return True
 
@@ -314,12 +315,9 @@ class FilesView(ModeScreen):
             self.versions.reload()
         self._titles()
         self.look_soon()
-        waiting, self._waiting = self._waiting, ""
-        if waiting:
-            self.globofs.perform(waiting)
 
     def _no_timeline(self, error: errors.GlobofsError) -> None:
-        self._waiting = ""
+        self.globofs.ahead.clear()
         self.time_source.set(Timeline(b"", False), self.globofs.now(), None, b"")
         self.versions.words = ("This history cannot be read", error.message)
         self.versions.reload(keep=False)

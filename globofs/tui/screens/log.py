@@ -10,8 +10,9 @@ from textual.widgets import Input, Static
 
 from globofs import errors, speech
 from globofs.snapshots import Snapshot
-from globofs.store.views import Operation, Version
+from globofs.store.views import Operation, OperationKey, Version
 from globofs.tui import words
+from globofs.tui.keys import FREE
 from globofs.tui.model import detail
 from globofs.tui.model.text import Page
 from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
@@ -48,6 +49,7 @@ class LogScreen(ModeScreen):
         self.shown: list[Operation] = []
         self.names: dict[str, str] = {}
         self.files: list[Version] = []
+        self._files_of: OperationKey | None = None  # the operation that wrote them
         self.filter = ""
         self.more = False
         self._serial = -1
@@ -183,9 +185,20 @@ class LogScreen(ModeScreen):
 
         self.bridge.ask("tree", "older", lambda: volume.operations(limit=PAGE, before=before), got)
 
+    def not_yet(self, action: str) -> bool:
+        """What is about the files of an operation waits for those of the one gone to."""
+        op = self.here()
+        if op is None or op.key == self._files_of:
+            return False
+        if action != "go_moment" and (action in FREE or not self.file_list.has_focus):
+            return False
+        self._follow()
+        return True
+
     def _follow(self) -> None:
         op = self.here()
         if op is None:
+            self._files_of = None
             self.file_rows.replace([], [])
             self.file_list.words = ("",)
             self.file_list.reload(keep=False)
@@ -196,10 +209,11 @@ class LogScreen(ModeScreen):
             "operation",
             lambda: volume.operation_versions(op.key, limit=FILES_MAX),
             lambda found: self._got_files(op, found),
+            lambda error: self._no_files(op, error),
         )
 
     def _got_files(self, op: Operation, found: list[Version]) -> None:
-        self.files = found
+        self.files, self._files_of = found, op.key
         cells: list[tuple[Cell, ...]] = []
         for version in found:
             path = words.shown_path(version.path)
@@ -222,6 +236,11 @@ class LogScreen(ModeScreen):
         )
         self.file_list.reload(keep=False)
         self.file_list.go_to(0)
+
+    def _no_files(self, op: Operation, error: errors.GlobofsError) -> None:
+        self._got_files(op, [])
+        self.file_list.words = ("Its files cannot be read", error.message)
+        self.file_list.refresh()
 
     def _look(self) -> None:
         """What the version under the cursor changed."""

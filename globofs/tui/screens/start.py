@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
@@ -155,13 +156,9 @@ class StartScreen(ModeScreen):
         """Modes and undo need a volume."""
         return action.id in ("choose", "palette", "help", "theme", "quit", "redraw")
 
-    async def on_key(self, event: Any) -> None:
+    def take_key(self, event: events.Key) -> bool:
         """Digits are rows here, not modes."""
-        if self.other_key(event.character or ""):
-            event.stop()
-            event.prevent_default()
-            return
-        await super().on_key(event)
+        return self.other_key(event.character or "") or super().take_key(event)
 
     def do_choose(self) -> None:
         """What the row says."""
