@@ -499,7 +499,7 @@ def test_sync_says_one_line_for_a_peer(tmp_path: Path) -> None:
     said = at("sync").err.splitlines()
     assert [line.startswith("globofs: usb: offline: ") for line in said if "usb" in line] == [True]
     assert said[-1] == (
-        "globofs: what nas did not acknowledge lies there, and is taken in by the next sync there"
+        "globofs: what nas did not acknowledge lies there, and is taken in when globofs runs there"
     )
 
 
@@ -630,6 +630,28 @@ def test_doctor_advises_in_sentences(
     assert any(line.startswith("this node: ") and sentence in line for line in ran.lines)
     told = world.here("doctor", "--json", expect=status).json[0]
     assert any(sentence in one for one in told["advice"])
+
+
+def test_doctor_is_silent_on_what_nobody_needs_of_a_peer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from globofs.peerio import probe as module
+
+    lacks = ('symlinks with "..": Operation not permitted', "hard links: the result is wrong")
+    report = replace(module.probe(str(world.top)), problems=lacks, symlink_upward=False)
+    monkeypatch.setattr(module, "probe", lambda place: report)
+    own, nas = world.here("doctor", "--json").json
+    assert own["advice"] == [lacks[0]]
+    assert nas["advice"] == []
+
+
+def test_an_empty_list_says_why_it_is_empty(tmp_path: Path) -> None:
+    at = make(tmp_path / "v", "n")
+    assert "nothing is in the volume; `globofs add FOLDER`" in at("ls").err
+    assert at("ls", "--json").err == ""
+    at("add", tree(tmp_path / "docs", {"a": ONE}))
+    assert "nothing was at that moment (2001-01-01)" in at("ls", "--at", "2001-01-01").err
+    assert at("ls").err == ""
 
 
 def test_doctor_says_where_changes_are_not_announced(

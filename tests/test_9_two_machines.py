@@ -62,6 +62,7 @@ def test_the_lines_of_the_readme(tmp_path: Path) -> None:
                 if where == "server" and "cat Documents/letter.txt" in lines:
                     assert said.encode() == before["letter.txt"]
             assert files_below(server.home / "copy/Documents") == before
+            assert files_below(documents) == before, "the folder has the letter again"
             assert files_below(laptop.home / "copy/Reports") == made
             for machine in by_name.values():
                 listed = typed(machine, "cd ~/files && globofs ls -R && globofs verify").split()

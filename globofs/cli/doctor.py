@@ -70,6 +70,12 @@ class Place:
         """What must work there, and what it means where it does not."""
         return _HERE if self.here else _THERE
 
+    @property
+    def unasked(self) -> set[str]:
+        """Of which no problem is told as such: it is told as a lack, or nobody needs it there."""
+        told = {_WORDS[need] for need in self.needs}
+        return told | ({"hard links"} if self.here else set(_WORDS.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -255,9 +261,8 @@ def advice(finding: Finding) -> Iterator[str]:
     report, needs = finding.report, finding.place.needs
     for lack in finding.lacks:
         yield f"{_WORDS[lack]} does not work: {needs[lack]}"
-    told = {_WORDS[lack] for lack in finding.lacks}
     for problem in report.problems:
-        if problem.partition(":")[0] not in told:
+        if problem.partition(":")[0].replace('"', "") not in finding.place.unasked:
             yield safe(problem)
     if not report.writable and not finding.place.here:
         yield "what lies there can be read; nothing done here is told to it"

@@ -56,27 +56,38 @@ def ls(context: Context) -> int:
     else:
         entries = view.children(path, deleted=args.deleted)
     full = args.recursive or single
-    return _show(context, entries, long=args.long, full=full)
+    if _show(context, entries, long=args.long, full=full) == 0 and not path:
+        was = f"was at that moment ({args.at})" if args.at else "is"
+        context.out.say(f"globofs: nothing {was} in the volume; `globofs add FOLDER` puts it there")
+    return DONE
 
 
 def find(context: Context) -> int:
     """Find by name, deleted things too. Nothing found is no failure."""
     found = context.volume.find(context.args.pattern)
-    _show(context, found, long=context.args.long, full=True)
-    if not found:
+    if _show(context, found, long=context.args.long, full=True) == 0:
         context.out.say(f"globofs: nothing is or was called {printable(context.args.pattern)}")
     return DONE
 
 
 def _show(context: Context, entries: Iterable[Entry], *, long: bool, full: bool) -> int:
-    if context.out.as_json:
-        context.out.rows(map(entry_fields, entries))
-    elif long:
-        context.out.table(list(_long(context, entries, full)), right=(1, 3))
-    else:
+    """Print them as they come; how many there were."""
+    count = 0
+
+    def counted() -> Iterator[Entry]:
+        nonlocal count
         for entry in entries:
+            count += 1
+            yield entry
+
+    if context.out.as_json:
+        context.out.rows(map(entry_fields, counted()))
+    elif long:
+        context.out.table(list(_long(context, counted(), full)), right=(1, 3))
+    else:
+        for entry in counted():
             context.out.line(_name(context, entry, full))
-    return DONE
+    return count
 
 
 def _name(context: Context, entry: Entry, full: bool) -> str:

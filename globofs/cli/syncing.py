@@ -128,7 +128,7 @@ def _report_sync(context: Context, peers: tuple[PeerSeen, ...], counts: dict[str
             asleep = [one.peer for one in peers if _sleeps(one)]
             if asleep:
                 words = f"what {where_words(asleep)} did not acknowledge lies there"
-                context.out.say(f"globofs: {words}, and is taken in by the next sync there")
+                context.out.say(f"globofs: {words}, and is taken in when globofs runs there")
     return sync_status(peers)
 
 
