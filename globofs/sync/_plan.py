@@ -298,9 +298,10 @@ def _outside(
     look = _Look(base)
     kept: set[str] = set()
     tops: dict[str, None] = {}
+    begin = os.path.join(base, "")
     for relative, (path, version) in placed:
         kept.add(relative)
-        target = os.path.join(base, relative)
+        target = begin + relative
         if version.kind == "deleted":
             yield PlanItem(path, "skip", version, target, "it is the record of a deletion")
             continue

@@ -23,7 +23,7 @@ from globofs.sync.results import PlanItem, RestorePlan
 
 WORKERS: Final = 2
 SMALL_BYTES: Final = 256 * KIB
-GROUP_FILES: Final = 64
+GROUP_FILES: Final = 256
 GROUP_BYTES: Final = 8 * MIB
 FETCH_BYTES: Final = 256 * MIB
 VolumePath = bytes
