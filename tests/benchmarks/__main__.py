@@ -40,6 +40,7 @@ def main(words: list[str] | None = None) -> int:
     bench = Bench(working_directory(args.work), scale, 1 if args.quick else args.rounds, only)
     for peer in sorted(only.intersection(OTHERS)):
         print(f"{peer}: {version_of(peer)}")
+    measure.compile_ours()
     measure.cold = not (args.quick or args.warm)
     if not measure.drop_caches():
         print("the page cache is not dropped: everything is measured warm")
