@@ -98,7 +98,8 @@ class FakeView:
     def entry(self, path: bytes, deleted: bool = False) -> Entry | None:
         current = self._current(True)
         if path in current:
-            return self._entry(*current[path])
+            found = self._entry(*current[path])
+            return found if deleted or found.kind != "deleted" else None
         prefix = path + b"/" if path else b""
         inside = [pair for key, pair in current.items() if key.startswith(prefix)]
         if not inside:
@@ -146,7 +147,7 @@ class FakeView:
             if v.time > time and (self.at is None or v.time <= self.at)
             if not below or v.path.startswith(below + b"/")
         }
-        found = [entry for path in sorted(paths) if (entry := self.entry(path)) is not None]
+        found = [entry for path in sorted(paths) if (entry := self.entry(path, True)) is not None]
         return found[:limit] if limit else found
 
 

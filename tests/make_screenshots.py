@@ -1,7 +1,9 @@
 """Makes screenshots/*.svg from the real app on the demo's volume: `python tests/make_screenshots.py`.
 
 The demo is built anew in a temporary directory, its other nodes live while the pictures are
-taken, so numbers differ a little from run to run; places, sizes and themes do not.
+taken, so numbers differ a little from run to run; places, sizes and themes do not. While a
+picture shows something moving, the other nodes are behind a slow link: on one disk a film would
+be here before it can be seen.
 """
 
 from __future__ import annotations
@@ -10,8 +12,17 @@ import asyncio
 import os
 import re
 import sys
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+
+    from globofs.tui.app import GlobofsApp
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -29,12 +40,13 @@ class Picture:
     keys: tuple[str | float, ...]
     size: tuple[int, int] = WIDE
     theme: str = "globofs"
-    moving: bool = False  # wait until something moves
+    moving: bool = False  # behind a slow link, once much of a film has come
+    quiet: bool = False  # before the other nodes begin to live
 
 
 NOTES = ("f", *"notes.md", 0.5, "enter", 0.9)
 PICTURES = (
-    Picture("conflicts", ("4", 0.6, "b", 2.0, "enter", "down", 1.0)),
+    Picture("conflicts", ("4", 0.6, "b", 2.0, "enter", "down", 1.0), quiet=True),
     Picture("sync", ("2", 0.1), moving=True),
     Picture("sync-light", ("2", 0.1), theme="globofs-light", moving=True),
     Picture("sync-80x24", ("2", 0.1), USUAL, moving=True),
@@ -91,16 +103,56 @@ async def take(where: str, picture: Picture, into: Path) -> None:
                 await pilot.pause(0.03)
             else:
                 await pilot.pause(key)
-        for _ in range(1500 if picture.moving else 0):
-            await pilot.pause(0.02)
-            over = app.snapshot.overall if app.snapshot is not None else None
-            if over is not None and over.moving and over.done:
-                break
-        await pilot.pause(0.15 if picture.moving else 0)
+        if picture.moving:
+            await moved(app, pilot)
         svg = app.export_screenshot(title="globofs")
         app.exit()
     await asyncio.to_thread(app.bridge.close)
     (into / f"{picture.name}.svg").write_text(tidy(svg), encoding="utf-8")
+
+
+async def moved(app: GlobofsApp, pilot: Pilot[int]) -> None:
+    """Wait until a part of something has come. SystemExit when nothing moves."""
+    for _ in range(3000):
+        await pilot.pause(0.02)
+        over = app.snapshot.overall if app.snapshot is not None else None
+        if over is not None and over.moving and over.eta_seconds and 6 * over.done > over.total:
+            await pilot.pause(0.15)
+            return
+    raise SystemExit("nothing moved in a minute: there is no picture of a sync to take")
+
+
+class Link:
+    """What reads from other nodes share while it is slow."""
+
+    BYTES_PER_SECOND = 3 << 20
+
+    def __init__(self) -> None:
+        self.slow = False
+        self._lock = threading.Lock()
+        self._free = 0.0  # monotonic: when the bytes asked for so far are over
+
+    def install(self) -> None:
+        """Have everything that is read from a peer come through here."""
+        from globofs.peerio import files
+
+        read = files._read
+
+        def through(descriptor: int, count: int, offset: int) -> bytes:
+            data = read(descriptor, count, offset)
+            self._wait(len(data), files.beat)
+            return data
+
+        files._read = through
+
+    def _wait(self, size: int, beat: Callable[[], None]) -> None:
+        with self._lock:
+            now = time.monotonic()
+            self._free = max(self._free, now) + size / self.BYTES_PER_SECOND
+            until = self._free
+        while self.slow and time.monotonic() < until:
+            time.sleep(min(0.1, max(0.0, until - time.monotonic())))
+            beat()
 
 
 def fill_readme(readme: Path) -> bool:
@@ -127,17 +179,22 @@ def main(names: list[str]) -> None:
     fill_readme(ROOT / "README.md")
     into = ROOT / "screenshots"
     into.mkdir(exist_ok=True)
+    link = Link()
+    link.install()
     with Stage() as stage:
         for site in build(stage).values():
             site.close()
         company = Company(stage.directory)
         stage.at_end(company.stop)
-        company.start()
         try:
             for picture in PICTURES:
-                if not names or picture.name in names:
-                    asyncio.run(take(os.path.join(stage.directory, "laptop"), picture, into))
-                    print(picture.name)
+                if names and picture.name not in names:
+                    continue
+                link.slow = picture.moving
+                if not picture.quiet:
+                    company.start()  # to no effect when they live already
+                asyncio.run(take(os.path.join(stage.directory, "laptop"), picture, into))
+                print(picture.name)
         finally:
             company.stop()
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.widgets import Input
 
+from globofs.snapshots import Move
+from globofs.tui import words
 from globofs.tui.glyphs import ASCII
 from globofs.tui.screens import start
 from globofs.tui.screens.help import rank
@@ -49,8 +52,8 @@ async def test_two_columns_wrap_together() -> None:
 
 async def test_plain_symbols_are_plain_everywhere() -> None:
     walk = (
-        "d", "[", "T", "t", "escape", "R", "escape", "?", "escape", ":", "escape", "c", "escape",
-        "2", "w", "escape", "3", "a", "escape", "4", "5", "1", "z",
+        "d", "[", "t", "escape", "R", "escape", "?", "escape", "c", "escape", "2", "w", "escape",
+        "3", "4", "5", "z",
     )  # fmt: skip
     async with bench(glyphs=ASCII) as b:
         await b.go_to(b"2026/alps/notes.md")
@@ -141,3 +144,138 @@ def test_a_command_is_found_by_its_words() -> None:
     assert rank("add", "add take a folder") == 0
     assert rank("rst", "restore bring this version back") is not None
     assert rank("add", "redraw draw the screen again") is None
+
+
+async def test_a_deleted_file_is_found_and_gone_to() -> None:
+    async with bench() as b:
+        await b.keys("f", *"oldp", "enter")
+        assert b.screen.selected.path == b"2026/old plan.txt"
+        assert any("such files are shown" in toast for toast in b.toasts())
+        assert any("old plan.txt" in row for row in b.rows("tree"))
+        await b.keys("f", *"zzz")
+        assert any("has these letters" in row for row in b.rows("pick-list"))
+
+
+async def test_changed_since_says_what_became_of_each_and_compares_with_then() -> None:
+    async with bench() as b:
+        await b.keys("c", *"6h ago", "enter")
+        rows = b.rows("tree")
+        assert any("~ notes.md" in row for row in rows)
+        assert any("− old plan.txt" in row for row in rows)
+        assert any("+ link" in row for row in rows)
+        banner = "".join(text for text, _ in b.screen.banner.parts)
+        assert "4 new, 3 changed, 1 deleted" in banner
+        await b.keys("home", "down", "down")
+        assert b.screen.selected.path == b"2026/alps/notes.md"
+        assert b.screen.detail.page_shown.title == "Diff since then"
+
+
+async def test_a_filter_leaves_its_rows_to_the_arrows() -> None:
+    async with bench() as b:
+        await b.keys("2", "slash", *"img", "down")
+        assert b.screen.moves.cursor == 1
+        await b.keys("enter")
+        assert b.screen.moves.has_focus
+        assert b.screen.queue.filter == "img"
+        await b.keys("escape")
+        assert b.screen.queue.filter == ""
+        assert len(b.screen.queue.moves) == len(fake.MOVES)
+
+
+def test_what_an_operation_added_is_named_as_in_the_volume() -> None:
+    op = fake.full_volume().ops[0]
+    again = replace(op, args=("/home/a/Documents/", "--to", "Documents"), versions=1)
+    assert words.operation(again) == "added Documents"
+
+
+async def test_one_pane_at_a_time_has_the_whole_screen() -> None:
+    async with bench(size=(60, 20)) as b:
+        for mode in "12345":
+            await b.keys(mode)
+            rest = 5 if mode == "2" else 2  # title and hints; in Sync the overall lines, too
+            for _ in b.screen.panes:
+                assert b.screen.focused.region.height == 20 - rest
+                assert b.screen.focused.region.width == 60
+                await b.keys("tab")
+
+
+async def test_a_text_is_as_wide_as_its_pane_at_once() -> None:
+    async with bench(size=(120, 30)) as b:
+        await b.go_to(b"2026/alps/notes.md")
+        await b.keys("tab", "tab", "+")
+        detail = b.screen.detail
+        for _ in range(2):
+            detail._size = detail.size.with_width(detail.size.width - 20)  # the event comes later
+            assert detail.render_line(0).cell_length == detail.size.width
+
+
+async def test_a_peer_is_gone_to_from_sync() -> None:
+    async with bench() as b:
+        await b.keys("2", "tab", "down", "enter")
+        assert b.screen.here().name == "phone"
+        await b.keys("w")
+        said = "".join(text for line in b.screen._lines for text, _ in line)
+        assert "118 records of ours" in said
+        assert "2 hours ago" in said
+
+
+async def test_the_latest_done_comes_first_and_what_ended_says_so() -> None:
+    async with bench() as b:
+        done = [
+            Move("9", b"drafts", "restore", "done"),
+            Move("7", b"budget.csv", "pull", "done", "nas", 27, 27),
+        ]
+        b.engine.moves = tuple(done)
+        b.engine.changed()
+        await b.keys("2")
+        await b.until(lambda: len(b.screen.queue.moves) == 2)
+        assert [move.key for move in b.screen.queue.moves] == ["9", "7"]
+        assert any("drafts" in row and "restored" in row for row in b.rows("moves"))
+
+
+async def test_keys_that_move() -> None:
+    async with bench(size=(120, 24)) as b:
+        await b.go_to(b"2026/alps/route.py")
+        tree, detail = b.screen.tree_list, b.screen.detail
+        await b.keys("home", "pagedown")
+        assert tree.cursor > 5
+        await b.keys("pageup")
+        assert tree.cursor == 0
+        await b.keys("shift+down", "shift+down", "shift+up")
+        assert len(tree.range_keys()) == 2
+        await b.keys("escape", "tab")
+        assert b.screen.versions.has_focus
+        await b.keys("shift+tab")
+        assert tree.has_focus
+        await b.go_to(b"2026/alps/route.py")
+        await b.keys("i", "J")
+        assert detail.scroll_offset.y > 0
+        await b.keys("K")
+        assert detail.scroll_offset.y == 0
+        await b.keys("slash", *"img", "enter", "n", "n")
+        second = tree.current_key
+        await b.keys("n", "N")
+        assert tree.current_key == second
+
+
+async def test_keys_that_turn_and_show() -> None:
+    async with bench() as b:
+        await b.go_to(b"2026/alps/notes.md")
+        await b.keys(".")
+        assert b.screen.wish.hidden is False
+        await b.keys("y", "p")
+        assert b.app.clipboard == "2026/alps/notes.md"
+        await b.keys("+")
+        assert b.screen.zoomed
+        await b.keys("_")
+        assert not b.screen.zoomed
+        for key, said in (("@", "Nothing was done here yet"), ("ctrl+g", "delay of the screen")):
+            await b.keys(key)
+            assert said in "".join(text for line in b.screen._lines for text, _ in line)
+            await b.keys("escape")
+        await b.keys("ctrl+t", *"light", "enter")
+        assert b.app.theme == "globofs-light"
+        await b.keys("e")
+        assert "4 versions" in b.screen._label
+        await b.keys("escape", "ctrl+l")
+        assert b.screen.context == "files"

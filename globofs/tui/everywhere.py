@@ -153,6 +153,12 @@ class Everywhere(Mounting):
 
         app.ahead.after_refresh(show)
 
+    def show_peer(self, name: str) -> None:
+        """Go to a peer in Peers."""
+        screen: Any = self._me().screen
+        if hasattr(screen, "peer_list"):
+            screen.peer_list.go_to_key(name)
+
     def do_escape(self) -> None:
         """One step out of whatever state there is."""
         from globofs.tui.screens.base import ModeScreen

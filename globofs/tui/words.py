@@ -115,7 +115,7 @@ def operation(op: Operation, count_too: bool = True) -> str:
     verb = _VERBS.get(op.verb, op.verb or "changed")
     names, to = _things(op.args)
     if op.verb in ("add", "watch"):
-        names = [f"{to.strip('/')}/{_last(name)}".strip("/") for name in names]
+        names = [_landed(name, to.strip("/")) for name in names]
     names = [safe(name) for name in names]
     what = names[0] if names else ""
     if op.verb == "mv" and len(names) == 2:
@@ -124,6 +124,13 @@ def operation(op: Operation, count_too: bool = True) -> str:
         what += f" and {len(names) - 1} more"
     words = f"{verb} {what}".strip()
     return f"{words} · {plural(op.versions, 'version')}" if count_too and op.versions > 1 else words
+
+
+def _landed(source: str, to: str) -> str:
+    """What something added is called in the volume; `SRC/` lands as the directory itself."""
+    if source.endswith("/") and to:
+        return to
+    return f"{to}/{_last(source)}".strip("/")
 
 
 def _last(path: str) -> str:

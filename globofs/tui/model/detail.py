@@ -17,7 +17,7 @@ from globofs.tui import words
 from globofs.tui.model import difference as differences
 from globofs.tui.model import text, threeway
 from globofs.tui.model.text import Line, Page
-from globofs.tui.model.timeline import Moment, of_versions
+from globofs.tui.model.timeline import SIGNS, Moment, kind_of, of_versions
 from globofs.tui.model.tree import is_directory
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 OPERATION_ROWS: Final = 500
 BLOCK_ROWS: Final = 200
-#: how a list marks what a version made of its path
-SIGNS: Final = {"new": ("+", "good"), "changed": ("~", "accent"), "deleted": ("−", "bad")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,8 @@ class Asked:
     compare: Version | None
     newest: Version | None
     now: int
+    since: int | None = None  # the tree shows what changed since then
+    then: Version | None = None  # the version of that time
 
 
 def read(volume: Volume, asked: Asked) -> Page:
@@ -84,6 +84,10 @@ def difference(volume: Volume, asked: Asked, version: Version, before: Version |
                 "Preview: this is the newest", page.lines, page.gutter, page.note, page.words
             )
         return compare(volume, version, asked.newest, "Diff to now")
+    if asked.since is not None and asked.newest is not None and asked.newest.id == version.id:
+        if asked.then is None:
+            return replace(preview_page(volume, version), title="Preview: new since then")
+        return compare(volume, asked.then, version, "Diff since then")
     if before is None:
         page = preview_page(volume, version)
         return Page("Preview: the first version", page.lines, page.gutter, page.note, page.words)
@@ -283,11 +287,6 @@ def since_page(volume: Volume, operation: Operation, below: bytes) -> Page:
     if len(changed) > OPERATION_ROWS:
         note = f"the first {OPERATION_ROWS}"
     return Page(title, tuple(lines), note=note)
-
-
-def kind_of(version: Version) -> str:
-    """`new`, `changed` or `deleted`: what a version made of its path."""
-    return "deleted" if version.kind == "deleted" else "changed" if version.parents else "new"
 
 
 def _written(version: Version, prefix: bytes) -> Line:

@@ -23,11 +23,13 @@ class Queue:
         self.moves: list[Move] = []
         self._seen: dict[str, int] = {}
         self._next = 0
+        self._done: dict[str, int] = {}
 
     def update(self, moves: Sequence[Move]) -> None:
         """Take a snapshot's moves in."""
         alive = {move.key for move in moves}
         self._seen = {key: place for key, place in self._seen.items() if key in alive}
+        self._done = {move.key: place for place, move in enumerate(moves) if move.state == "done"}
         for move in moves:
             if move.key not in self._seen:
                 self._seen[move.key] = self._next
@@ -49,8 +51,9 @@ class Queue:
             return (section, move.path)
         if self.sort == "progress":
             return (section, -(move.done / move.total if move.total else 0), move.path)
-        newest_first = -1 if move.state == "done" else 1
-        return (section, newest_first * self._seen[move.key])
+        if move.state == "done":
+            return (section, self._done[move.key])  # as they come: the latest first
+        return (section, self._seen[move.key])
 
     def counts(self, moves: Sequence[Move]) -> dict[str, int]:
         """Rows by state."""

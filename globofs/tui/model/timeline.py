@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from globofs.store.views import Operation, Version
 from globofs.tui import words
@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from globofs.volume import Volume
 
 OPERATIONS_SHOWN = 500
+#: how a list marks what became of a path: sign and style
+SIGNS: Final = {"new": ("+", "good"), "changed": ("~", "accent"), "deleted": ("−", "bad")}
+
+
+def kind_of(version: Version) -> str:
+    """`new`, `changed` or `deleted`: what a version made of its path."""
+    return "deleted" if version.kind == "deleted" else "changed" if version.parents else "new"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ one costs one query, whatever else is open.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from globofs.tui.words import safe
@@ -59,6 +59,7 @@ class TreeRows:
     root: Entry | None = None
     wish: Wish = Wish()
     capped: bool = False  # the filter found more than it shows
+    kinds: dict[bytes, str] = field(default_factory=dict)  # since a moment: new, changed, deleted
 
     @property
     def is_empty(self) -> bool:
@@ -122,10 +123,22 @@ class Builder:
         if wish.filter or wish.since is not None:
             found, capped = self._matches(wish)
             self._grow_found(found, wish, rows)
+            kinds = self._kinds(found, wish)
         else:
             self._grow(wish, rows, stale)
+            kinds = {}
         where = {row.entry.path: index for index, row in enumerate(rows)}
-        return TreeRows(tuple(rows), where, root, wish, capped)
+        return TreeRows(tuple(rows), where, root, wish, capped, kinds)
+
+    def build_with(self, path: bytes, wish: Wish) -> TreeRows:
+        """The rows of a wish, which gives way where it would not show a path that is there."""
+        rows = self.build(wish)
+        hidden = any(part.startswith(b".") for part in path.split(b"/"))
+        also = replace(wish, deleted=True, hidden=wish.hidden or hidden)
+        if path in rows.where or also == wish:
+            return rows
+        found = self.build(also)
+        return found if path in found.where else rows
 
     def _read(self, path: bytes, wish: Wish) -> _Kept:
         place = (path, wish.at, wish.deleted)
@@ -176,7 +189,8 @@ class Builder:
 
     def _matches(self, wish: Wish) -> tuple[list[Entry], bool]:
         if wish.since is not None:
-            found = changed_entries(self._volume, wish)
+            found = self._volume.view(wish.at).changed_since(wish.since)
+            found = [entry for entry in found if entry.kind != "directory"]
             if wish.filter:
                 words = wish.filter.lower()
                 found = [e for e in found if words in safe(e.path).lower()]
@@ -189,6 +203,18 @@ class Builder:
         if not wish.deleted and wish.since is None:
             found = [entry for entry in found if entry.kind != "deleted"]
         return found[:FILTER_MAX], len(found) > FILTER_MAX
+
+    def _kinds(self, found: Iterable[Entry], wish: Wish) -> dict[bytes, str]:
+        """What became of each since the moment asked about."""
+        if wish.since is None:
+            return {}
+        then = self._volume.view(wish.since)
+        kinds = {}
+        for entry in found:
+            was = then.entry(entry.path) is not None
+            gone = entry.kind == "deleted"
+            kinds[entry.path] = "deleted" if gone else "changed" if was else "new"
+        return kinds
 
     def _grow_found(self, found: Iterable[Entry], wish: Wish, rows: list[TreeRow]) -> None:
         view = self._volume.view(wish.at)
@@ -214,18 +240,6 @@ class Builder:
             rows.append(TreeRow(entry, len(stack) - 1, bool(inner)))
             if inner:
                 stack.append(iter(self._arranged(inner.values(), wish)))
-
-
-def changed_entries(volume: Volume, wish: Wish) -> list[Entry]:
-    """What differs between the moment `wish.since` and the one shown, deleted things too."""
-    view = volume.view(wish.at)
-    entries = []
-    for item in view.changed_since(wish.since or 0):
-        path = item if isinstance(item, bytes) else item.path
-        entry = view.entry(path)
-        if entry is not None:
-            entries.append(entry)
-    return entries
 
 
 def is_directory(entry: Entry) -> bool:

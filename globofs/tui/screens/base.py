@@ -272,17 +272,27 @@ class ModeScreen(KeyedScreen):
 
     def fit_panes(self) -> None:
         """Show the panes that have room; by default all, or the focused one when enlarged."""
-        lone = self.zoomed or self.has_class("-narrow")
+        lone = self.lone
+        self.set_class(lone, "-lone")
         ids = [pane for pane in self.panes if self.query(f"#{pane}")]
         focused = self.focused.id if self.focused is not None else None
         keep = focused if focused in ids else (ids[0] if ids else None)
         for pane in ids:
             self.query_one(f"#{pane}").set_class(lone and pane != keep, "-gone")
+        for side in self.query(".left, .right"):  # one that shows nothing takes no room
+            panes = [side, *side.query(".pane")] if side.has_class("pane") else side.query(".pane")
+            side.set_class(all(pane.has_class("-gone") for pane in panes), "-gone")
+
+    @property
+    def lone(self) -> bool:
+        """Whether one pane is shown at a time."""
+        return self.zoomed or self.has_class("-narrow")
 
     def focus_pane(self, id: str) -> None:
         """Focus a pane, showing it first where only one is shown."""
         widget = self.query_one(f"#{id}")
-        widget.remove_class("-gone")
+        for shown in (widget, *widget.ancestors):
+            shown.remove_class("-gone")
         self.set_focus(widget)  # at once: the next key may be on its way already
         self.call_after_refresh(self.fit_panes)
 

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
-from globofs import errors
-from globofs.snapshots import Snapshot
 from globofs.speech import command, version_number
 from globofs.store.views import Version
 from globofs.tui import words
 from globofs.tui.keys import Action
 from globofs.tui.model import detail
 from globofs.tui.model.text import Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.base import Debounce, ListPane, TextPane
+from globofs.tui.screens.lists import Rereading
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.tree_rows import state_spans
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -39,11 +38,13 @@ SIDE_COLUMNS = (
 SETTLED_AMONG = 200  # operations looked through for the last that settled one
 
 
-class ConflictsScreen(ModeScreen):
+class ConflictsScreen(Rereading):
     """The mode."""
 
     context: ClassVar[str] = "conflicts"
     panes: ClassVar[tuple[str, ...]] = ("conflicts", "sides", "compare")
+    reads: ClassVar[str] = "conflicts"
+    unreadable: ClassVar[str] = "The conflicts cannot be read"
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +53,6 @@ class ConflictsScreen(ModeScreen):
         self.found: list[Conflict] = []
         self.names: dict[str, str] = {}
         self.from_common = False  # the difference starts at the version both were made from
-        self._serial = -1
 
     def compose(self) -> ComposeResult:
         """List beside the sides and their difference."""
@@ -102,22 +102,11 @@ class ConflictsScreen(ModeScreen):
                 last = next((one.last for one in done if one.verb == "resolve"), 0)
             return found, {node: volume.node_name(node) for node in nodes}, last
 
-        self.bridge.ask("tree", "conflicts", find, self._got, self._failed)
+        self.bridge.ask("tree", "conflicts", find, self._got, self.not_read)
 
     def verb_ended(self) -> None:
         """An undo may have brought a conflict back."""
         self.volume_opened()
-
-    def take(self, snapshot: Snapshot) -> None:
-        """Look again when the tree changed."""
-        super().take(snapshot)
-        if snapshot.tree_serial != self._serial and self.globofs.is_open:
-            self._serial = snapshot.tree_serial
-            self.volume_opened()
-
-    def _failed(self, error: errors.GlobofsError) -> None:
-        self.path_list.words = ("The conflicts cannot be read", error.message)
-        self.path_list.refresh()
 
     def _got(self, answer: tuple[list[Conflict], dict[str, str], int]) -> None:
         self.found, self.names, last = answer

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from textual.widgets import Input
-
 from globofs.speech import version_number
 from globofs.tui import words
 from globofs.tui.model.tree import is_directory, parent
@@ -142,24 +140,17 @@ class FilesFind(FilesView):
 
     def do_filter(self) -> None:
         """Type a part of a name; the tree shows what matches as you type."""
-        row = self.query_one("#filter-row")
-        row.add_class("-on")
-        box = self.query_one("#filter-input", Input)
-        box.value = self.wish.filter
-        self.set_focus(box)
+        self.filter_box.value = self.wish.filter
+        super().do_filter()
 
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """The filter follows what is typed."""
-        if event.input.id == "filter-input" and event.value != self.wish.filter:
-            self.wish = replace(self.wish, filter=event.value)
+    def filtered(self, text: str) -> None:
+        """The tree shows what matches, in its place."""
+        if text != self.wish.filter:
+            self.wish = replace(self.wish, filter=text)
             self.refresh_tree()
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter keeps the filter and goes back to the tree."""
-        self._close_filter(keep=True)
-
-    def _close_filter(self, *, keep: bool) -> None:
-        self.query_one("#filter-row").remove_class("-on")
+    def close_filter(self, *, keep: bool) -> None:
+        """Without the filter, the cursor stays on what was found."""
         if not keep and self.wish.filter:
             place = self.selected.path if self.selected is not None else None
             opened = set(self.wish.opened)
@@ -168,20 +159,7 @@ class FilesFind(FilesView):
                 opened.add(above)
             self.wish = replace(self.wish, filter="", opened=frozenset(opened))
             self.refresh_tree(place)
-        self.set_focus(self.tree_list)
-
-    def input_key(self, key: str) -> bool:
-        """Esc ends the filter, arrows go to its matches."""
-        if key == "escape":
-            self._close_filter(keep=False)
-            return True
-        if key == "enter":
-            self._close_filter(keep=True)
-            return True
-        if key in ("up", "down"):
-            self.tree_list.move(1 if key == "down" else -1)
-            return True
-        return super().input_key(key)
+        super().close_filter(keep=keep)
 
     def do_next_match(self) -> None:
         """The next row whose own name matches."""

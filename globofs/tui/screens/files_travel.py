@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from globofs import errors, speech
 from globofs.store.views import Operation
 from globofs.tui import words
 from globofs.tui.model.check import Check
+from globofs.tui.model.timeline import SIGNS
 from globofs.tui.screens.dialogs import AskDialog, Choice, PickDialog
 from globofs.tui.screens.files_find import FilesFind
 from globofs.tui.widgets.paint import Column, Span
@@ -56,11 +58,16 @@ class FilesTravel(FilesFind):
         if self.wish.since is not None:
             return (
                 ("CHANGED SINCE ", "strong"),
-                (words.exact_time(self.wish.since), "accent strong"),
-                (f"   {words.plural(len(self.tree_source), 'row')}   ", ""),
-                ("Esc", "key"), (" shows everything", "muted"),
+                (words.exact_time(self.wish.since)[:16], "accent strong"),
+                (f"   {self._changes() or 'nothing'}   ", ""),
+                ("Esc", "key"), (" ends it", "muted"),
             )  # fmt: skip
         return ()
+
+    def _changes(self) -> str:
+        """How much is new, changed and gone since the moment asked about."""
+        counts = Counter(self.tree_source.rows.kinds.values())
+        return ", ".join(f"{counts[kind]:,} {kind}" for kind in SIGNS if counts[kind])
 
     def with_moments(self, then: Any, *, modal: bool = False) -> None:
         """Get the operations, then go on; `modal` with a dialog."""
@@ -210,7 +217,7 @@ class FilesTravel(FilesFind):
             tree.range_from = None
             self._marks_changed()
         elif self.wish.filter:
-            self._close_filter(keep=False)
+            self.close_filter(keep=False)
         elif tree.marks:
             tree.marks.clear()
             self._marks_changed()

@@ -5,24 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Any, ClassVar
-
-from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Static
+from typing import Any
 
 from globofs import errors
 from globofs.snapshots import Snapshot
-from globofs.store.views import Entry, Version
 from globofs.tui import words
-from globofs.tui.keys import FREE, Action
+from globofs.tui.keys import FREE
 from globofs.tui.model import detail, timeline
 from globofs.tui.model.text import Page
-from globofs.tui.model.timeline import Moment, Timeline
+from globofs.tui.model.timeline import Timeline
 from globofs.tui.model.tree import Builder, TreeRows, Wish, is_directory, parent
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.base import Debounce
+from globofs.tui.screens.files_panes import FilesPanes
 from globofs.tui.widgets.paint import lay_out
-from globofs.tui.widgets.tree_rows import TimelineSource, TreeSource
 from globofs.tui.widgets.virtual_list import VirtualList
 
 FOLLOW_SECONDS = 0.05  # the timeline follows the cursor after it rested so long
@@ -31,68 +26,18 @@ LOOK_SECONDS = 0.06  # and the content after that
 OF_A_VERSION = frozenset(
     {"restore", "restore_to", "diff", "inspect", "facts", "open_version", "compare", "fetch", "editor"}
 )  # fmt: skip
-#: what a newcomer looks for here comes first; what steers transfers is less needed than in Sync
-PRIORITIES = {
-    "find": 3, "travel": 5, "mark": 6, "changed": 7, "deleted": 8, "inspect": 9, "add": 10,
-    "why": 12, "bump": 26,
-}  # fmt: skip
 FRESH_SECONDS = 0.4  # between two looks at a tree that keeps changing
 
 
-class FilesView(ModeScreen):
-    """What the mode looks like. What it shows is `wish`; the model's workers answer with rows."""
-
-    context: ClassVar[str] = "files"
-    panes: ClassVar[tuple[str, ...]] = ("tree", "versions", "detail")
+class FilesView(FilesPanes):
+    """What the mode shows: the model's workers answer `wish` with rows, and the rest follows."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.wish = Wish()
         self.builder: Builder | None = None
-        self.tree_source = TreeSource(self.glyphs)
-        self.time_source = TimelineSource(self.glyphs)
-        self.mode = "diff"
-        self.base = "before"
-        self.compare: Version | None = None
-        self.selected: Entry | None = None
-        self.detail_open = False  # shown at all where panes are stacked
         self._tree_serial = -1
         self._cost = 0.0  # seconds the last reading of the tree took
         self._fresh: Any = None
-
-    def compose(self) -> ComposeResult:
-        """Tree beside (or over) timeline and content."""
-        yield self.title_bar
-        yield self.banner
-        with Horizontal(id="files-body"):
-            with Vertical(id="tree-pane"):
-                yield ListPane(self.tree_source, "files.tree", id="tree")
-                with Horizontal(id="filter-row"):
-                    yield Static("/", id="filter-label", markup=False)
-                    yield Input(
-                        id="filter-input", placeholder="part of a name; Enter keeps it, Esc ends it"
-                    )
-            with Vertical(id="files-right"):
-                yield ListPane(self.time_source, "files.versions", id="versions")
-                yield TextPane("files.detail", id="detail")
-        yield self.hint_bar
-
-    # --- the panes ------------------------------------------------------------------------
-
-    @property
-    def tree_list(self) -> ListPane:
-        """The tree's list."""
-        return self.query_one("#tree", ListPane)
-
-    @property
-    def versions(self) -> ListPane:
-        """The timeline's list."""
-        return self.query_one("#versions", ListPane)
-
-    @property
-    def detail(self) -> TextPane:
-        """The text below it."""
-        return self.query_one("#detail", TextPane)
 
     def ready(self) -> None:
         """Take the habits over; open what is open already."""
@@ -157,7 +102,7 @@ class FilesView(ModeScreen):
         ):
             source.now = self.globofs.now()
             source.serial += 1
-            pane.refresh()
+            pane.repaint()
 
     def _reread(self) -> None:
         self._fresh = None
@@ -178,13 +123,24 @@ class FilesView(ModeScreen):
 
         def find() -> tuple[TreeRows, float]:
             began = time.monotonic()
-            return builder.build(wish), time.monotonic() - began
+            rows = builder.build(wish) if reveal is None else builder.build_with(reveal, wish)
+            return rows, time.monotonic() - began
 
         def got(answer: tuple[TreeRows, float]) -> None:
             self._cost = answer[1]
+            self._give_way(answer[0].wish)
             self._got_tree(answer[0])
 
         self.bridge.ask("tree", "tree", find, got, self._no_tree)
+
+    def _give_way(self, shown: Wish) -> None:
+        """What was gone to is shown, though the wish would have left it out."""
+        if shown.deleted and not self.wish.deleted:
+            self.wish = replace(self.wish, deleted=True)
+            self.globofs.say("It is deleted: such files are shown now · D hides them", timeout=4)
+        if shown.hidden and not self.wish.hidden:
+            self.wish = replace(self.wish, hidden=True)
+            self.globofs.say("It is hidden: such files are shown now · . hides them", timeout=4)
 
     def _got_tree(self, rows: TreeRows) -> None:
         self.tree_source.set(rows, self.globofs.now())
@@ -212,7 +168,7 @@ class FilesView(ModeScreen):
             if found.items() - source.changed.items():
                 source.changed = source.changed | found
                 source.serial += 1
-                self.tree_list.refresh()
+                self.tree_list.repaint()
 
         def find() -> dict[bytes, int]:
             return {entry.path: builder.changed(entry, at) for entry in asked}
@@ -322,15 +278,6 @@ class FilesView(ModeScreen):
         self.versions.words = ("This history cannot be read", error.message)
         self.versions.reload(keep=False)
 
-    def moment(self) -> Moment | None:
-        """The row under the timeline's cursor."""
-        return self.time_source.moment(self.versions.cursor)
-
-    def version(self) -> Version | None:
-        """The version under the timeline's cursor."""
-        moment = self.moment()
-        return moment.version if moment is not None else None
-
     # --- content --------------------------------------------------------------------------
 
     def look(self) -> None:
@@ -338,14 +285,17 @@ class FilesView(ModeScreen):
         entry, moment = self.selected, self.moment()
         if entry is None or not self.globofs.is_open:
             return
+        moments, since = self.time_source.timeline.moments, self.wish.since
         asked = detail.Asked(
             entry=entry,
             moment=moment,
             mode=self.mode,
             base=self.base,
             compare=self.compare,
-            newest=next((m.version for m in self.time_source.timeline.moments if m.shown), None),
+            newest=next((m.version for m in moments if m.shown), None),
             now=self.globofs.now(),
+            since=since,
+            then=next((m.version for m in moments if since and m.time <= since), None),
         )
         volume = self.globofs.volume
         self.bridge.ask(
@@ -363,126 +313,3 @@ class FilesView(ModeScreen):
         )
         self.detail.show(page, keep=same)
         self._titles()
-
-    # --- titles and arrangement -----------------------------------------------------------
-
-    def _titles(self) -> None:
-        glyphs = self.glyphs
-        root = self.tree_source.rows.root
-        name = " Volume "
-        if root is not None:
-            name = f" {words.plural(root.files, 'file')} {glyphs.separator} {words.size_words(root.size)} "
-        self.tree_list.entitle(self.caption(name), self.caption(self._tree_foot()))
-        entry = self.selected
-        path = words.shown_path(entry.path) if entry is not None else ""
-        count = len(self.time_source)
-        what = "operations below" if self.time_source.timeline.is_directory else "versions"
-        if count == 1:
-            what = what.replace("operations", "operation").replace("versions", "version")
-        room = max(10, max(self.versions.size.width, self.detail.size.width) - 24)
-        if len(path) > room:
-            path = "…" + path[-room:]
-        more = "+" if self.time_source.timeline.more else ""
-        foot = f"{count:,}{more} {what}" if count else ""
-        self.versions.entitle(self.caption(path or "Versions"), self.caption(foot))
-        page = self.detail.page_shown
-        title = page.title or "Content"
-        if self.versions.has_class("-gone") and path:
-            version = self.version()
-            when = f" {words.moment(version.time, self.globofs.now())}" if version else ""
-            path = "…" + path[-(room - 20) :] if len(path) > room - 20 else path
-            title = f"{path}{when} {self.glyphs.separator} {title}"
-        self.detail.entitle(self.caption(title), self.caption(page.note))
-
-    def _tree_foot(self) -> str:
-        parts = []
-        if self.tree_list.marks:
-            size = 0
-            for path in self.tree_list.marks:
-                index = self.tree_source.find(path)
-                row = self.tree_source.row(index) if index is not None else None
-                size += row.entry.size if row is not None else 0
-            parts.append(f"{len(self.tree_list.marks):,} marked, {words.size_words(size)}")
-        if self.tree_list.range_from is not None:
-            parts.append(f"range of {len(self.tree_list.range_keys()):,}")
-        if self.wish.filter:
-            capped = "the first " if self.tree_source.rows.capped else ""
-            parts.append(
-                f"filter: {words.safe(self.wish.filter)}, {capped}{len(self.tree_source):,} rows"
-            )
-        if self.wish.sort != "name" or self.wish.reverse:
-            parts.append(f"by {self.wish.sort}" + (", reversed" if self.wish.reverse else ""))
-        if self.wish.deleted:
-            parts.append("with deleted")
-        if not self.wish.hidden:
-            parts.append("without hidden")
-        return f" {f' {self.glyphs.separator} '.join(parts)} " if parts else ""
-
-    def fit_panes(self) -> None:
-        """Panes side by side, stacked, or one at a time."""
-        if not self.is_mounted or not self.query("#detail"):
-            return
-        lone = self.zoomed or self.has_class("-narrow")
-        mid = self.has_class("-mid")
-        focused = self.focused.id if self.focused is not None else "tree"
-        if focused not in self.panes:
-            focused = "tree"
-        gone = {pane: lone and pane != focused for pane in self.panes}
-        if not lone and mid:
-            gone["detail"] = not self.detail_open
-            gone["tree"] = gone["versions"] = self.detail_open
-        self.query_one("#tree").set_class(gone["tree"], "-gone")
-        self.query_one("#tree-pane").set_class(gone["tree"], "-gone")
-        self.versions.set_class(gone["versions"], "-gone")
-        self.detail.set_class(gone["detail"], "-gone")
-        self.query_one("#files-right").set_class(gone["versions"] and gone["detail"], "-gone")
-        if self.is_ready:
-            self._titles()
-
-    def on_descendant_focus(self) -> None:
-        """In a narrow terminal the focused pane is the one shown."""
-        super().on_descendant_focus()
-        if self.has_class("-mid") and self.focused is not None and self.focused.id != "detail":
-            self.detail_open = False
-        self.fit_panes()
-
-    def focus_pane(self, id: str) -> None:
-        """Focus a pane, showing it first where it is not shown."""
-        self.detail_open = id == "detail"
-        if id == "tree":
-            self.query_one("#tree-pane").remove_class("-gone")
-        else:
-            self.query_one("#files-right").remove_class("-gone")
-        super().focus_pane(id)
-
-    def pane_open(self, id: str) -> bool:
-        """Tab leaves out the content while it is not shown."""
-        return id != "detail" or not self.has_class("-mid") or self.detail_open
-
-    def priority_of(self, action: Action) -> int:
-        """What steers transfers is less needed here than in Sync."""
-        if action.id == "add" and not len(self.tree_source):
-            return 0
-        if action.id == "diff_base" and self.focused is self.tree_list:
-            return 17  # there is no difference to be seen from there yet
-        return PRIORITIES.get(action.id, action.priority)
-
-    def urgent(self, action: Action) -> bool:
-        """The way back from a content that hides everything else."""
-        return action.id == "escape" and (self.zoomed or self.detail_open)
-
-    def remember_place(self) -> None:
-        """Where the cursor is, for the next start."""
-        if self.selected is None or not self.globofs.is_open:
-            return
-        places = dict(self.globofs.habits.places)
-        places[self.globofs.volume.uuid] = self.selected.path.decode("utf-8", "surrogateescape")
-        self.globofs.habits = replace(
-            self.globofs.habits,
-            places=places,
-            sort=self.wish.sort,
-            reverse=self.wish.reverse,
-            hidden=self.wish.hidden,
-            deleted=self.wish.deleted,
-            diff_base=self.base,
-        )

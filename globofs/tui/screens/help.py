@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from globofs.tui.app import GlobofsApp
 
 COLUMNS: Final = (
-    Column("label", "", 16),
-    Column("key", "", 14),
+    Column("label", "", 15),
+    Column("key", "", 12),
     Column("help", "", 0, minimum=20),
 )
 GAPS_EACH: Final = 3  # letters that may be left out for each letter typed

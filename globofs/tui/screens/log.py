@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.containers import Container, Horizontal, Vertical
-from textual.widgets import Input, Static
+from textual.containers import Container, Vertical
 
 from globofs import errors, speech
-from globofs.snapshots import Snapshot
 from globofs.store.views import Operation, OperationKey, Version
 from globofs.tui import words
 from globofs.tui.keys import FREE
-from globofs.tui.model import detail
+from globofs.tui.model import detail, timeline
 from globofs.tui.model.text import Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.base import Debounce, ListPane, TextPane
+from globofs.tui.screens.lists import Filtering, FilterRow, Rereading
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
@@ -25,7 +24,7 @@ COLUMNS = (
     Column("when", "when", 15),
     Column("what", "operation", 0, minimum=18, middle=True),
     Column("node", "by", 8, "left", 2),
-    Column("count", "files", 6, "right", 1),
+    Column("count", "items", 6, "right", 1),
     Column("bytes", "size", 9, "right", 3),
 )
 FILE_COLUMNS = (
@@ -35,11 +34,14 @@ FILE_COLUMNS = (
 )
 
 
-class LogScreen(ModeScreen):
+class LogScreen(Filtering, Rereading):
     """The mode."""
 
     context: ClassVar[str] = "log"
     panes: ClassVar[tuple[str, ...]] = ("operations", "log-files", "log-detail")
+    filters: ClassVar[str] = "operations"
+    reads: ClassVar[str] = "operations"
+    unreadable: ClassVar[str] = "The log cannot be read"
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +54,6 @@ class LogScreen(ModeScreen):
         self._files_of: OperationKey | None = None  # the operation that wrote them
         self.filter = ""
         self.more = False
-        self._serial = -1
 
     def compose(self) -> ComposeResult:
         """Operations beside their files."""
@@ -61,11 +62,7 @@ class LogScreen(ModeScreen):
         with Container(classes="split"):
             with Vertical(classes="left"):
                 yield ListPane(self.rows, "log.operations", id="operations")
-                with Horizontal(id="filter-row"):
-                    yield Static("/", id="filter-label", markup=False)
-                    yield Input(
-                        id="filter-input", placeholder="words of an operation, a node; Esc ends it"
-                    )
+                yield FilterRow("words of an operation, a node; Esc ends it")
             with Vertical(classes="right"):
                 yield ListPane(self.file_rows, "log.files", id="log-files")
                 yield TextPane("log.detail", id="log-detail")
@@ -101,23 +98,12 @@ class LogScreen(ModeScreen):
             nodes = {op.key.node for op in found}
             return found, {node: volume.node_name(node) for node in nodes}
 
-        self.bridge.ask("tree", "log", find, lambda answer: self._got(answer, limit), self._failed)
-
-    def take(self, snapshot: Snapshot) -> None:
-        """Read again when something happened."""
-        super().take(snapshot)
-        if snapshot.tree_serial != self._serial and self.globofs.is_open:
-            self._serial = snapshot.tree_serial
-            self.volume_opened()
+        self.bridge.ask("tree", "log", find, lambda answer: self._got(answer, limit), self.not_read)
 
     def age(self) -> None:
         """The ages of the operations."""
         self._fill()
         self.op_list.reload()
-
-    def _failed(self, error: errors.GlobofsError) -> None:
-        self.op_list.words = ("The log cannot be read", error.message)
-        self.op_list.refresh()
 
     def _got(self, answer: tuple[list[Operation], dict[str, str]], limit: int) -> None:
         self.found, self.names = answer
@@ -224,7 +210,7 @@ class LogScreen(ModeScreen):
                 else path
             )
             size = words.size_words(version.size) if version.kind == "file" else ""
-            cells.append(((detail.SIGNS[detail.kind_of(version)],), name, ((size, "muted"),)))
+            cells.append(((timeline.SIGNS[timeline.kind_of(version)],), name, ((size, "muted"),)))
         self.file_rows.replace([version.id for version in found], cells)
         self.file_list.words = ("It wrote nothing",)
         capped = f"the first {FILES_MAX:,} of " if op.versions > len(found) else ""
@@ -252,7 +238,8 @@ class LogScreen(ModeScreen):
 
         def show(page: Page) -> None:
             pane.show(page)
-            pane.border_title = self.caption(page.title)
+            name = words.safe(version.path.rpartition(b"/")[2])
+            pane.border_title = self.caption(f"{name} {self.glyphs.separator} {page.title}")
             pane.border_subtitle = self.caption(page.note)
 
         self.bridge.ask(
@@ -315,30 +302,15 @@ class LogScreen(ModeScreen):
         """One row up."""
         self.op_list.move(-1)
 
-    def do_filter(self) -> None:
+    def filtered(self, text: str) -> None:
         """Only operations with a word."""
-        self.query_one("#filter-row").add_class("-on")
-        self.set_focus(self.query_one("#filter-input", Input))
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """The filter follows what is typed."""
-        self.filter = event.value
+        self.filter = text
         self._draw()
-
-    def input_key(self, key: str) -> bool:
-        """Enter keeps, Esc ends."""
-        if key not in ("escape", "enter"):
-            return super().input_key(key)
-        if key == "escape":
-            self.query_one("#filter-input", Input).value = ""
-        self.query_one("#filter-row").remove_class("-on")
-        self.set_focus(self.op_list)
-        return True
 
     def step_out(self) -> bool:
         """The filter, then back to the operations."""
         if self.filter:
-            self.query_one("#filter-input", Input).value = ""
+            self.filter_box.value = ""
             return True
         if self.file_list.has_focus:
             self.focus_pane("operations")

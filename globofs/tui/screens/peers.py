@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import ComposeResult
@@ -34,10 +35,10 @@ MEANINGS = {
     "wrong": "Another volume, or none, lies at its path. Nothing is read or written there.",
 }
 TO_DO = {
-    "offline": "Mount it or bring the machine up; F5 tries now, e changes the path.",
+    "offline": "Mount it or bring the machine up. F5 tries now; in Peers, e changes the path.",
     "stuck": "See whether the mount is alive; unmounting it by force frees it.",
     "readonly": "Mount it writable, or add this node as a peer over there.",
-    "wrong": "e changes the path; its uuid is shown above.",
+    "wrong": "In Peers, e changes the path.",
 }
 
 
@@ -91,7 +92,8 @@ class PeersScreen(ModeScreen):
         self.peer_list.border_title = self.caption(
             f" {words.plural(len(self.peers), 'peer')}, {good} up to date "
         )
-        self.peer_list.styles.height = max(7, min(len(self.peers), 12) + 3)
+        rows = max(7, min(len(self.peers), 12) + 3)
+        self.peer_list.styles.height = "1fr" if self.lone else rows
         self.peer_list.reload()
         self._details(keep=True)
 
@@ -138,7 +140,7 @@ class PeersScreen(ModeScreen):
         """What the state means."""
         peer = self.here()
         if peer is not None:
-            explain(self.globofs, peer)
+            explain(self.globofs, peer, self.globofs.now())
 
     def do_copy(self) -> None:
         """The path to the clipboard."""
@@ -208,11 +210,6 @@ class PeersScreen(ModeScreen):
 
 def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
     """Everything about a peer, and what to do."""
-    met = peer.state in ("online", "readonly")
-    nothing = "nothing" if met else "not known while it is away"
-    seen = words.since(peer.last_seen, now)
-    if peer.last_seen is not None and not met:
-        seen = f"{speech.long_age(peer.last_seen, now)}  ({words.exact_time(peer.last_seen)})"
     rows: list[tuple[str, str, str]] = [
         ("state", f"{peer.state}  {words.safe(peer.reason)}".strip(), STATE_STYLE[peer.state]),
         ("that means", MEANINGS[peer.state], ""),
@@ -223,19 +220,8 @@ def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
         ("doing", peer.activity, ""),
         ("directory", words.safe(peer.path), ""),
         ("node", peer.uuid, "muted"),
-        ("last seen", seen, ""),
         ("answers in", f"{peer.latency_seconds * 1000:.1f} ms" if peer.latency_seconds else "", ""),
-        ("next try", _until(peer.retry_at, now), ""),
-        (
-            "it lacks",
-            f"{words.plural(peer.outgoing, 'record')} of ours" if peer.outgoing else nothing,
-            "warn" if peer.outgoing else "",
-        ),
-        (
-            "we lack",
-            f"{words.plural(peer.incoming, 'record')} of its" if peer.incoming else nothing,
-            "warn" if peer.incoming else "",
-        ),
+        *standing(peer, now),
         (
             "blocks",
             "we also write them there (send=yes)" if peer.send else "it pulls what it wants",
@@ -244,22 +230,44 @@ def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
         ("received", _traffic(peer.bytes_in, peer.rate_in), ""),
         ("sent", _traffic(peer.bytes_out, peer.rate_out), ""),
     ]
-    lines: list[Line] = [
-        ((f"{name:<12}", "muted"), (value, style)) for name, value, style in rows if value
-    ]
+    lines = _named(rows)
     room = max(10, min(60, width - 16))
     for name, history, style in (
         ("in", peer.history_in, "good"),
         ("out", peer.history_out, "primary"),
     ):
         if any(history):
-            lines.append(
-                (
-                    (f"{name + ', 1 min':<12}", "muted"),
-                    (sparkline(history, room, glyphs).lstrip(), style),
-                )
-            )
+            curve = sparkline(history, room, glyphs).lstrip()
+            lines.append(((f"{name + ', 1 min':<12}", "muted"), (curve, style)))
     return lines
+
+
+def standing(peer: PeerStatus, now: int) -> list[tuple[str, str, str]]:
+    """How far a peer is behind, and since when: name, value, style of each fact."""
+    met = peer.state in ("online", "readonly")
+    nothing = "nothing" if met else "not known while it is away"
+    seen = words.since(peer.last_seen, now)
+    if peer.last_seen is not None and not met:
+        seen = f"{speech.long_age(peer.last_seen, now)}  ({words.exact_time(peer.last_seen)})"
+    lacks, lack = peer.outgoing, peer.incoming
+    return [
+        ("last seen", seen, ""),
+        ("next try", _until(peer.retry_at, now), ""),
+        (
+            "it lacks",
+            f"{words.plural(lacks, 'record')} of ours" if lacks else nothing,
+            "warn" if lacks else "",
+        ),
+        (
+            "we lack",
+            f"{words.plural(lack, 'record')} of its" if lack else nothing,
+            "warn" if lack else "",
+        ),
+    ]
+
+
+def _named(rows: Sequence[tuple[str, str, str]]) -> list[Line]:
+    return [((f"{name:<12}", "muted"), (value, style)) for name, value, style in rows if value]
 
 
 def _traffic(count: int, rate: float) -> str:
@@ -272,17 +280,18 @@ def _until(at: int | None, now: int) -> str:
     return f"in {max(0, (at - now) // words.SECOND)} s" if at is not None else ""
 
 
-def explain(app: GlobofsApp, peer: PeerStatus) -> None:
-    """Say what a peer's state means."""
+def explain(app: GlobofsApp, peer: PeerStatus, now: int) -> None:
+    """Say what a peer's state means, how far it is behind, and what to do."""
     from globofs.tui.screens.dialogs import SayDialog
 
-    lines: list[list[Span]] = [
+    lines: list[Sequence[Span]] = [
         [(speech.state_words(peer), STATE_STYLE[peer.state])],
         [],
         [(MEANINGS[peer.state], "")],
     ]
     if peer.state in TO_DO:
         lines.append([(TO_DO[peer.state], "accent")])
+    lines += [[], *_named(standing(peer, now))]
     app.push_screen(SayDialog(f"Why? {words.safe(peer.name)}", lines))
 
 

@@ -47,7 +47,8 @@ class PlanDialog(Modal):
     def compose(self) -> ComposeResult:
         """Counts, warnings, items, the way on."""
         plan = self._plan
-        source = Rows(COLUMNS)
+        told = any(item.reason for item in plan.items)
+        source = Rows(COLUMNS if told else COLUMNS[:-1])
         items = sorted(plan.items, key=lambda item: (item.action == "same", item.path))
         source.replace(
             [item.path for item in items],
@@ -58,7 +59,7 @@ class PlanDialog(Modal):
                     words.size_words(item.version.size) if item.version is not None else "",
                     ((words.exact_time(item.version.time) if item.version else "", "muted"),),
                     ((words.safe(item.reason), "warn" if item.action == "skip" else "muted"),),
-                )
+                )[: len(source.columns)]
                 for item in items
             ],
         )
@@ -80,7 +81,7 @@ class PlanDialog(Modal):
 
     def _foot(self) -> str:
         also = "" if self._plan.outside_overwrites else " or Enter"
-        return f"{self._key}{also} does it · Esc leaves everything as it is"
+        return f"{self._key}{also} does it · Esc leaves all as it is"
 
     def _head(self) -> Sequence[Sequence[Span]]:
         plan, glyphs = self._plan, self.glyphs
@@ -119,9 +120,9 @@ class PlanDialog(Modal):
         elif plan.to is None:
             lines.append(
                 [
-                    ("  in the volume: new versions, nothing is lost, ", "muted"),
+                    ("  in the volume: new versions, ", "muted"),
                     ("z", "key"),
-                    (" undoes it", "muted"),
+                    (" undoes", "muted"),
                 ]
             )
         for problem in plan.problems[:4]:

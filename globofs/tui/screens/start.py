@@ -34,6 +34,7 @@ LOGO: Sequence[str] = (
     "      ╰───────╯",
 )
 RECENT_MAX = 8
+LOW_ROWS = 14  # beside the choices: title, logo, note, border, hints
 OWN_PLACE = "~/globofs"  # proposed for a new node
 COLUMNS = (
     Column("key", "", 3),
@@ -69,6 +70,11 @@ class StartScreen(ModeScreen):
         self.query_one("#start-list", ListPane).border_title = self.caption(" Begin ")
         self._fill()
 
+    def fit_to(self, width: int, height: int) -> None:
+        """Where there is little room, the choices have it."""
+        super().fit_to(width, height)
+        self.set_class(height < len(self.choices) + LOW_ROWS, "-low")
+
     def on_screen_resume(self) -> None:
         """Another error may stand here now."""
         super().on_screen_resume()
@@ -80,10 +86,10 @@ class StartScreen(ModeScreen):
         self.choices = [("open", place) for place in recent]
         self.choices += [("create", ""), ("join", ""), ("other", ""), ("demo", ""), ("quit", "")]
         texts = {
-            "create": ("n", "Make a new volume", "in an empty directory"),
-            "join": ("j", "Join another machine's volume", "by sshfs, NFS or a disk"),
+            "create": ("n", "Make a new volume", "an empty directory"),
+            "join": ("j", "Join another machine's volume", "sshfs, NFS, a disk"),
             "other": ("o", "Open a volume somewhere else", "type its path"),
-            "demo": ("x", "Look around in a demo", "three nodes, for a while"),
+            "demo": ("x", "Look around in a demo", "three live nodes"),
             "quit": ("q", "Quit", ""),
         }
         cells: list[tuple[Any, ...]] = []
@@ -98,6 +104,7 @@ class StartScreen(ModeScreen):
         pane.styles.height = len(self.choices) + 2
         pane.reload()
         self.query_one("#start-note").refresh()
+        self.fit_to(self.app.size.width, self.app.size.height)
 
     def _logo(self, width: int) -> list[list[Span]]:
         if self.glyphs.name == "ascii":

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Input, Static
+from textual.containers import Vertical
 
 from globofs.snapshots import Move, PeerStatus, Snapshot
 from globofs.tui import words
 from globofs.tui.model.queue import Queue
-from globofs.tui.screens.base import ListPane, ModeScreen
+from globofs.tui.screens.base import ListPane
 from globofs.tui.screens.dialogs import ChoiceDialog
+from globofs.tui.screens.lists import Filtering, FilterRow
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
 from globofs.tui.widgets.sync_rows import (
@@ -26,11 +26,12 @@ from globofs.tui.widgets.sync_rows import (
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 
-class SyncScreen(ModeScreen):
+class SyncScreen(Filtering):
     """The mode; everything in it moves while it happens."""
 
     context: ClassVar[str] = "sync"
     panes: ClassVar[tuple[str, ...]] = ("moves", "sync-peers")
+    filters: ClassVar[str] = "moves"
 
     def __init__(self) -> None:
         super().__init__()
@@ -47,11 +48,7 @@ class SyncScreen(ModeScreen):
             yield Lines(self._overall, id="overall")
             yield ListPane(self.peer_rows, "sync.peers", id="sync-peers")
             yield ListPane(self.move_rows, "sync.moves", id="moves")
-            with Horizontal(id="filter-row"):
-                yield Static("/", id="filter-label", markup=False)
-                yield Input(
-                    id="filter-input", placeholder="part of a path; Enter keeps it, Esc ends it"
-                )
+            yield FilterRow("part of a path; Enter keeps it, Esc ends it")
         yield self.hint_bar
 
     @property
@@ -89,7 +86,9 @@ class SyncScreen(ModeScreen):
             [peer_cells(peer, now, self.glyphs) for peer in self.peers],
         )
         self.peer_list.words = ("No peers yet", "3, then a adds one")
-        self.peer_list.styles.height = max(4, min(len(self.peers), 8) + 3)
+        rows = max(4, min(len(self.peers), 8) + 3)
+        self.peer_list.styles.height = "1fr" if self.lone else rows
+        self.peer_list.styles.max_height = "100%" if self.lone else "40%"
         self.peer_list.reload()
         self._draw_moves(snapshot)
         self.query_one("#overall").refresh()
@@ -213,7 +212,10 @@ class SyncScreen(ModeScreen):
 
     def do_show_peer(self) -> None:
         """The peer in Peers."""
+        peer = self.peer_here()
         self.globofs.go_mode("peers")
+        if peer is not None:
+            self.globofs.call_after_refresh(self.globofs.show_peer, peer.name)
 
     def do_why(self) -> None:
         """Why a move stands where it stands, or what a peer's state means."""
@@ -222,7 +224,7 @@ class SyncScreen(ModeScreen):
             if peer is not None:
                 from globofs.tui.screens.peers import explain
 
-                explain(self.globofs, peer)
+                explain(self.globofs, peer, self.globofs.now())
             return
         move = self.move_here()
         if move is not None:
@@ -262,31 +264,16 @@ class SyncScreen(ModeScreen):
 
         self.app.push_screen(ChoiceDialog("Order of the queue", rows), chosen)
 
-    def do_filter(self) -> None:
+    def filtered(self, text: str) -> None:
         """Only paths with a text."""
-        self.query_one("#filter-row").add_class("-on")
-        self.set_focus(self.query_one("#filter-input", Input))
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        """The filter follows what is typed."""
-        self.queue.filter = event.value
+        self.queue.filter = text
         self._again()
-
-    def input_key(self, key: str) -> bool:
-        """Enter keeps, Esc ends."""
-        if key not in ("escape", "enter"):
-            return super().input_key(key)
-        if key == "escape":
-            self.query_one("#filter-input", Input).value = ""
-        self.query_one("#filter-row").remove_class("-on")
-        self.set_focus(self.moves)
-        return True
 
     def step_out(self) -> bool:
         """Filter, faults, marks."""
         if self.queue.filter or self.queue.faults_only:
             self.queue.faults_only = False
-            self.query_one("#filter-input", Input).value = ""
+            self.filter_box.value = ""
             self._again()
         elif self.moves.marks or self.moves.range_from is not None:
             self.moves.marks.clear()

@@ -24,6 +24,7 @@ MOVE_STYLE: Final = {
 DIRECTIONS: Final = {
     "pull": "from", "push": "to", "add": "adding", "restore": "restoring", "verify": "verifying",
 }  # fmt: skip
+ENDED: Final = {"add": "added", "restore": "restored", "verify": "verified"}
 BAR: Final = 18
 
 PEER_COLUMNS: Final = (
@@ -79,7 +80,9 @@ def _doing(peer: PeerStatus, glyphs: Glyphs) -> Cell:
     """Rates and their curve while something moves, else why not."""
     if peer.rate_in < 1 and peer.rate_out < 1:
         if peer.reason:
-            return ((words.safe(peer.reason), "muted"),)
+            # The path has a place of its own in Peers; here it would push out what is wrong.
+            reason = peer.reason.replace(peer.path, "its directory") if peer.path else peer.reason
+            return ((words.safe(reason), "muted"),)
         return (
             (("up to date", "good"),) if in_step(peer) else (("waiting for its answer", "muted"),)
         )
@@ -155,6 +158,8 @@ def _what(move: Move) -> str:
     if move.state == "paused":
         return words.safe(move.reason) or "paused"
     text = DIRECTIONS[move.direction]
+    if move.state == "done":
+        text = ENDED.get(move.direction, text)
     if move.peer:
         text = f"{text} {words.safe(move.peer)}" if move.direction in ("pull", "push") else text
     elif move.direction in ("pull", "push"):
@@ -191,7 +196,8 @@ def state_spans(
     elif not peers:
         state = ((f"{glyphs.offline} ", "muted"), ("no peers", "muted"))
     elif over.moving or over.queued:
-        done = words.percent(over.had + over.done, over.had + over.total)
+        known = over.done < over.total  # a read that nobody queued has no end yet
+        done = words.percent(over.had + over.done, over.had + over.total) if known else ""
         state = ((f"{glyphs.part} ", "accent"), (f"syncing {done}".rstrip(), "accent"))
         if over.failed:
             state += ((f" {glyphs.failed} {over.failed:,}", "bad"),)

@@ -28,6 +28,7 @@ class TextView(ByLine, can_focus=True, inherit_bindings=False):
         self.dim = False
         self.wrap = False  # long lines go on in the next row
         self.divider = "│"  # between two columns
+        self._width = -1  # for which the page is laid out
         self._columns: tuple[_Column, ...] = ()
         self._rows: list[tuple[int, int]] | None = None  # when wrapped: line, and its which part
 
@@ -40,8 +41,19 @@ class TextView(ByLine, can_focus=True, inherit_bindings=False):
         self.repaint()
 
     def _lay(self) -> None:
-        """Columns, and the rows they need, at this width."""
+        """Lay the page out, and say how large it is then."""
+        self._shape()
+        if self._rows is not None:
+            self.virtual_size = Size(self._width, len(self._rows))
+            return
+        hidden = max(column.widest - column.room for column in self._columns)
+        count = max(len(column.lines) for column in self._columns)
+        self.virtual_size = Size(max(0, self._width + hidden + 1), count)
+
+    def _shape(self) -> None:
+        """Columns, and the rows they need when wrapped, at this width."""
         page, width = self.page_shown, self.size.width
+        self._width = width
         if page.beside and width >= BESIDE_COLUMNS:
             left = (width - 3) // 2
             self._columns = (
@@ -50,18 +62,13 @@ class TextView(ByLine, can_focus=True, inherit_bindings=False):
             )
         else:
             self._columns = (_Column(page.lines, page.gutter, page.bases, width),)
-        count = max(len(column.lines) for column in self._columns)
         self._rows = None
         if self.wrap and width > 0:
             self._rows = [
                 (index, part)
-                for index in range(count)
+                for index in range(max(len(column.lines) for column in self._columns))
                 for part in range(max(column.parts(index) for column in self._columns))
             ]
-            self.virtual_size = Size(width, len(self._rows))
-            return
-        hidden = max(column.widest - column.room for column in self._columns)
-        self.virtual_size = Size(max(0, width + hidden + 1), count)
 
     def on_resize(self) -> None:
         """Another width: other columns, other wrapping."""
@@ -88,6 +95,8 @@ class TextView(ByLine, can_focus=True, inherit_bindings=False):
     def line(self, y: int) -> Strip:
         """One line of the page, or of the words that stand for it."""
         page, width = self.page_shown, self.size.width
+        if width != self._width:
+            self._shape()  # drawn before the event that tells of the new size
         if page.words and not page.lines:
             top = max(0, (self.size.height - len(page.words)) // 3)
             if top <= y < top + len(page.words):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from globofs.tui import words
 from globofs.tui.glyphs import Glyphs
-from globofs.tui.model.timeline import Moment, Timeline
+from globofs.tui.model.timeline import SIGNS, Moment, Timeline
 from globofs.tui.model.tree import TreeRow, TreeRows, is_directory
 from globofs.tui.widgets.paint import Cell, Column, Span
 
@@ -43,7 +43,7 @@ OPERATION_COLUMNS: Final = (
     Column("when", "when", 15),
     Column("change", "operation", 0, minimum=14, middle=True),
     Column("node", "by", 9, "left", 2),
-    Column("count", "files", 6, "right", 1),
+    Column("count", "items", 6, "right", 1),
     Column("size", "size", 9, "right", 3),
 )
 
@@ -139,7 +139,8 @@ class TreeSource:
             spans.append((glyphs.folder, "dir"))
             spans += self._marked(name, "faint" if entry.kind == "deleted" else "dir")
         else:
-            spans.append(("  ", ""))
+            sign, style = SIGNS.get(self.rows.kinds.get(entry.path, ""), (" ", ""))
+            spans.append((f"{sign} ", style))
             spans.append((glyphs.file, "muted"))
             spans += self._marked(name, "faint" if entry.kind == "deleted" else "")
             if entry.kind == "symlink":
