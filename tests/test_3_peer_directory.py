@@ -120,6 +120,21 @@ def test_a_push_never_lands_in_a_peer_entry(pair: tuple[Site, Site]) -> None:
     assert not (node_of(there) / "upstream" / here.uuid).exists()
 
 
+def test_an_entry_that_names_the_peer_is_not_the_peer(pair: tuple[Site, Site]) -> None:
+    """The node's own directory is not mounted. What is left in its volume is an entry with the
+    very uuid that is looked for, and nothing but a config in it."""
+    here, there = pair
+    there.knows(here, name="entry")
+    entry = Path(there.node.volume) / "entry"
+    node_of(there).rename(Path(there.node.volume).parent / "elsewhere")
+    peer = PeerDirectory("there", here.uuid, there.node.volume, here.node.clock.now_ns)
+    with pytest.raises(PeerOffline):
+        peer.append_updates(here.uuid, None, b"\nrecord")
+    with pytest.raises(PeerOffline):
+        peer.write_block(bytes(32), b"x", "")
+    assert [path.name for path in entry.iterdir()] == ["config"]
+
+
 def test_a_node_of_a_later_release_is_a_peer(pair: tuple[Site, Site]) -> None:
     """Keys nobody here knows, in its config and in our entry for it, do no harm."""
     here, there = pair

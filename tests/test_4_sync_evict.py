@@ -143,15 +143,42 @@ def test_nothing_goes_that_the_keeper_has_not_acknowledged(pair: Pair) -> None:
 
 
 def test_a_keeper_that_has_not_heard_that_we_keep_nothing_does_not_count(pair: Pair) -> None:
+    """It was a keeper itself, and the other may rely on that. Only what the other acknowledges
+    after the announcement counts, however often its copy is seen until then."""
+    pair.light.node.change_config("cacheonly", "no")
+    announce(pair.light.node)
     pair.mirror()
-    told = pair.light.node.index.one(
-        "SELECT cacheonly, told FROM node WHERE uuid = ?", (pair.light.uuid,)
-    )
-    if told is None or not told[0]:
+    held = pair.held()
+    pair.light.node.change_config("cacheonly", "yes")
+    for _ in range(3):
         result = pair.light.evict()
-        assert any("not heard" in problem.reason for problem in result.problems)
+        assert any("has not heard" in problem.reason for problem in result.problems)
         pair.clock.sleep(61)
-        assert pair.light.evict().blocks == 0
+    assert pair.held() == held
+    pair.sync()
+    pair.light.evict()
+    pair.clock.sleep(61)
+    assert pair.light.evict().blocks == held
+
+
+@pytest.mark.parametrize("known_by", ["its config", "its journal"])
+def test_one_sign_that_it_keeps_nothing_is_enough(pair: Pair, known_by: str) -> None:
+    """The other stops being a keeper. Its config says so at once, but is seen through a cache that
+    may be old; its journal says so, but may not have come yet."""
+    pair.announced()
+    held = pair.held()
+    keeper = pair.keeper.node
+    keeper.change_config("cacheonly", "yes")
+    if known_by == "its journal":
+        announce(keeper)
+        pair.sync()
+        config = Path(keeper.directory) / "config"
+        config.write_text(config.read_text().replace("cacheonly=yes", "cacheonly=no"))
+    for _ in range(3):
+        result = pair.light.evict()
+        assert any("is no keeper" in problem.reason for problem in result.problems)
+        pair.clock.sleep(61)
+    assert pair.held() == held
 
 
 def test_a_node_that_keeps_nothing_is_no_copy(pair: Pair) -> None:

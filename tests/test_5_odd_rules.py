@@ -15,10 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from globofs.format.manifest import manifest_id
 from globofs.format.record import BEFORE_APPEND
 from globofs.store.catchup import positions
 from globofs.store.node import open_node
+from globofs.store.query import View
 from globofs.sync import evict as eviction
+from globofs.sync import scrub
 from globofs.sync._journals import append_via
 from globofs.sync.identity import own_records
 from tests.helpers_node import FixedClock
@@ -50,9 +53,17 @@ TOLD = {
         "test_4_sync_evict.test_nothing_goes_that_the_keeper_lost_meanwhile",
         "the first look counted as the second in `Sightings.look`",
     ),
+    "a node that stops being a keeper counts only those that acknowledged its leaving": (
+        "test_4_sync_evict.test_a_keeper_that_has_not_heard_that_we_keep_nothing_does_not_count",
+        "the look for our announcement in `_keepers.keepers`",
+    ),
+    "of two keepers that leave, either's config or its journal is enough to not count it": (
+        "test_4_sync_evict.test_one_sign_that_it_keeps_nothing_is_enough",
+        "the config, and the announcement, each alone, in `_keepers.keepers`",
+    ),
     "two versions with one time have two names in the tree": (
-        "test_2_store_commit.test_equal_times_on_two_paths_and_names_in_the_tree",
-        "not tried: the names are made in one place of `tree`",
+        "test_5_odd_rules.test_two_versions_of_one_path_with_one_time",
+        "the twin's name in `tree_files._write_checked`",
     ),
     "restored from yesterday's backup: its records are taken back": (
         "test_4_sync_identity.test_restored_from_yesterday_it_takes_its_records_back",
@@ -72,15 +83,24 @@ TOLD = {
     ),
     "a peer's config may have keys of later releases": (
         "test_3_peer_directory.test_a_node_of_a_later_release_is_a_peer",
-        "not tried: the strict parser refuses them by its own test",
+        "`parse_foreign` in `directory.parse_facts`: the strict parser in its place",
     ),
     "a push makes no `upstream/`, so an empty mount point stays empty": (
         "test_3_peer_directory.test_a_push_never_makes_upstream",
-        "not tried: `make_directories` has no way to do it",
+        "`make_directories` in `append_updates`: `os.makedirs` in its place",
     ),
     "a push never lands in a peer entry": (
-        "test_3_peer_directory.test_a_push_never_lands_in_a_peer_entry",
-        "not tried: the node directory is looked for in one place",
+        "test_3_peer_directory.test_an_entry_that_names_the_peer_is_not_the_peer",
+        "`root`, `hashes` or `upstream` beside the config, in `find_node`",
+    ),
+    "clients of one node look at its config again before they write": (
+        "test_4_sync_identity."
+        "test_a_client_that_did_not_see_the_change_of_name_writes_under_the_new_one",
+        "`reload` in `Operation._journal`",
+    ),
+    "a change of identity waits for whoever writes": (
+        "test_4_sync_identity.test_a_client_in_the_middle_of_writing_is_waited_for",
+        "the lock `journal` in `identity.finish_reissue`",
     ),
     "relay over a middle": (
         "test_4_sync_relay.test_a_b_c_then_c_hears_of_a",
@@ -194,17 +214,49 @@ def test_a_keeper_that_has_lost_power_is_looked_at_again(
 
 def test_relay_goes_on_after_one_direct_contact(tmp_path: Path) -> None:
     """c met a once, and never again: what a says later reaches c over b, though c's journal of
-    a begins in a's own file. Without `relay` it still came by `fetch` of foreign origins."""
+    a begins in a's own file. c cannot ask b; without `relay` it never heard of it."""
     with sites(tmp_path, "a", "b", "c") as (a, b, c):
-        for one, other in ((a, b), (b, a), (b, c), (c, b), (a, c)):
+        for one, other in ((a, b), (b, a), (b, c), (a, c)):
             one.knows(other)
         a.write("first", b"1")
-        settle(a, b, c)
+        settle(a, b)
+        c.node.catch_up()
+        assert c.paths() == [b"first"]
         a.node.remove_peer_entry("c")
         a.peers.reload()
         a.write("later", b"2")
-        settle(a, b, c)
+        settle(a, b)
+        c.node.catch_up()
         assert set(c.paths()) == {b"first", b"later"}
+
+
+def test_two_versions_of_one_path_with_one_time(tmp_path: Path) -> None:
+    """Two clocks that stand still, on two nodes that have not heard of each other. Both versions
+    stand in the tree, the one that was built later under a name with its id, and stay there when
+    the tree is built again. Without the second name the later took the earlier's place."""
+    with (
+        sites(tmp_path, "a", clock=FixedClock(START)) as (a,),
+        sites(tmp_path, "b", clock=FixedClock(START)) as (b,),
+    ):
+        a.knows(b)
+        b.knows(a)
+        ids = {a.write("file", b"1"), b.write("file", b"2")}
+        settle(a, b)
+        assert {v.time for v in View(a.node).history(b"file")} == {START}
+        for site in (a, b):
+            site.node.finish()
+            for _ in range(2):
+                places = list((site.directory / "root/file/versions").glob("1700000000.*"))
+                texts = [place.read_bytes() for place in places]
+                assert {manifest_id(text) for text in texts} == ids
+                assert scrub.verify(site.node, None).damaged == 0
+                shutil.rmtree(site.directory / "root/file")
+                scrub.verify(site.node, None, repair=True)
+        assert tree(a) == tree(b)
+        assert (
+            (a.directory / "root/file/versions/latest").read_bytes()
+            == (b.directory / "root/file/versions/latest").read_bytes()
+        )  # fmt: skip
 
 
 def test_every_origin_is_relayed_not_only_a_neighbours(tmp_path: Path) -> None:
