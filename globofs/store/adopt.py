@@ -22,7 +22,7 @@ from globofs.format.record import FIRST_PREV, encode_record
 from globofs.format.text import parse_time
 from globofs.store import fsio
 from globofs.store.apply import Item, apply_items
-from globofs.store.index import chunks, marks
+from globofs.store.portions import chunks, marks
 
 if TYPE_CHECKING:
     from globofs.store.commit import Operation, Verbatim

@@ -7,8 +7,6 @@ same code as normal life and has to run at tens of thousands of records a second
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -27,7 +25,8 @@ from globofs.store.apply_paths import (
     show,
 )
 from globofs.store.apply_records import Positions, store_event
-from globofs.store.index import chunks, marks
+from globofs.store.garbage import no_collection
+from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRow, PathRows
 
 if TYPE_CHECKING:
@@ -97,8 +96,12 @@ def apply_items(
 ) -> Done:
     """Apply records in batches; announce what changed. Returns the sums over all batches."""
     records = versions = 0
-    for batch in chunks(given, BATCH):
-        with _no_collection():
+    batches = chunks(given, BATCH)
+    while True:
+        with no_collection():
+            batch = next(batches, None)
+            if batch is None:
+                break
             work = index.write(partial(_apply, batch, read_block or index.read_block))
         records += work.new_records
         versions += len(work.new)
@@ -115,19 +118,6 @@ def _apply(batch: Sequence[Item], read_block: ReadBlock | None, db: sqlite3.Conn
     work = _Batch(db, read_block)
     work.run(batch)
     return work
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """A batch makes 100,000 objects and no cycles: looking for cycles is a third of its time."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class _Batch:
@@ -400,7 +390,9 @@ class _Batch:
 
     def _show(self, candidates: dict[int, list[Candidate]], before: set[int]) -> None:
         """Settle anew what every changed path shows."""
-        asked = [no for no in candidates if no in before]
-        candidates.update(candidates_of(self.db, asked))
+        rows = self.paths.by_number
+        older = candidates_of(self.db, [rows[no] for no in candidates if no in before])
         for no, found in candidates.items():
-            show(self.paths.by_number[no], found)
+            if no in older:
+                found = list({one.row: one for one in (*found, *older[no])}.values())
+            show(rows[no], found)

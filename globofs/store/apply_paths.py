@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from globofs.format.manifest import Manifest
 from globofs.store import heads
-from globofs.store.index import chunks, marks
+from globofs.store.index import head_conditions
+from globofs.store.portions import chunks, marks
 from globofs.store.totals import HEADS_DIFFER, PathRow
 
 
@@ -32,15 +33,17 @@ class Candidate(NamedTuple):
     parents: tuple[bytes, ...] = ()
 
 
-def candidates_of(db: sqlite3.Connection, paths: Sequence[int]) -> dict[int, list[Candidate]]:
-    """The heads of paths, given by number."""
-    found: dict[int, list[Candidate]] = {no: [] for no in paths}
-    for chunk in chunks(paths):
+def candidates_of(db: sqlite3.Connection, paths: Iterable[PathRow]) -> dict[int, list[Candidate]]:
+    """The heads that paths had when their rows were read, by number; where one was demoted since,
+    those that are left."""
+    listed = [(path.no, path.shown, path.heads) for path in paths]
+    found: dict[int, list[Candidate]] = {no: [] for no, _, _ in listed}
+    for condition, values in head_conditions(listed):
         sql = (
             "SELECT path, id, time, node, kind, content, row, size, mode, mtime, target,"
-            f" blocks, missing, lacking FROM version WHERE path IN ({marks(chunk)}) AND head = 1"
+            f" blocks, missing, lacking FROM version WHERE {condition} AND head = 1"
         )
-        for no, *rest in db.execute(sql, chunk):
+        for no, *rest in db.execute(sql, values):
             found[no].append(Candidate(*rest))
     return found
 
@@ -105,6 +108,7 @@ def show(path: PathRow, found: Sequence[Candidate]) -> None:
     """Make a path (already under `PathRows.change`) show the winner of its heads."""
     if not found:
         return
+    path.heads = len(found)
     best = heads.winner(found)
     path.shown, path.version, path.kind = best.row, best.id, best.kind
     path.size, path.mode, path.mtime = best.size, best.mode, best.mtime

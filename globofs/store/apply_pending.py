@@ -67,6 +67,7 @@ def _complete(db: sqlite3.Connection, row: int, made: Manifest, node: str) -> No
     path = db.execute("SELECT path FROM version WHERE row = ?", (row,)).fetchone()[0]
     rows = PathRows(db)
     rows.load_numbers([path])
-    rows.change(rows.by_number[path])
-    show(rows.by_number[path], candidates_of(db, [path])[path])
+    shown = rows.by_number[path]
+    rows.change(shown)
+    show(shown, candidates_of(db, [shown])[path])
     rows.flush()

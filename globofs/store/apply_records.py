@@ -72,6 +72,9 @@ class Positions:
 
     def _admit(self, origin: str, items: list[Item]) -> list[Item]:
         seen = load_seen(self.db, origin)
+        if _continues(seen, items):
+            self._take(origin, seen, items, None, set())
+            return items
         known = self._neighbours(origin, seen.received, {item.record.seq for item in items})
         fresh: list[Item] = []
         forked: int | None = None
@@ -90,12 +93,17 @@ class Positions:
             return fresh
         if forked is None:
             forked = _break(fresh, known)
+        self._take(origin, seen, fresh, forked, _breaks(fresh, known))
+        return fresh
+
+    def _take(
+        self, origin: str, seen: Seen, fresh: list[Item], forked: int | None, breaks: set[int]
+    ) -> None:
         self.db.executemany(
             "INSERT INTO record VALUES(?, ?, ?, ?)",
             [(origin, item.record.seq, item.id, item.record.prev) for item in fresh],
         )
-        self._advance(origin, seen, fresh, forked, _breaks(fresh, known))
-        return fresh
+        self._advance(origin, seen, fresh, forked, breaks)
 
     def _neighbours(
         self, origin: str, received: int, numbers: set[int]
@@ -144,6 +152,19 @@ class Positions:
             "INSERT OR REPLACE INTO seen(origin, received, hash, gaps, forked) VALUES(?,?,?,?,?)",
             (origin, received, digest, pack_gaps(tuple(gaps)), seen.forked or forked is not None),
         )
+
+
+def _continues(seen: Seen, items: list[Item]) -> bool:
+    """Whether records go on, one by one, where a journal without a fork ended: the usual case."""
+    number, before = seen.received, seen.hash
+    if seen.forked:
+        return False
+    for item in items:
+        number += 1
+        if item.record.seq != number or item.record.prev != before:
+            return False
+        before = item.id
+    return True
 
 
 def _ranges(numbers: list[int]) -> list[tuple[int, int]]:

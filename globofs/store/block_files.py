@@ -20,6 +20,7 @@ from globofs import errors, limits
 from globofs.store import fsio, staged
 from globofs.store.clock import Clock
 from globofs.store.locks import Locks
+from globofs.store.portions import chunks
 from globofs.store.staged import STORED_MAX, StagedReader
 from globofs.store.uses import Uses
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SUFFIXES: Final = (".zst", "", ".gz")
 _RUN_BYTES = 1 * limits.MIB
 _RUN_GAP_BYTES = 64 * limits.KIB
+_RESCAN_BLOCKS = 5000
 _PENDING_ROWS = 256
 _PENDING_SECONDS = 0.25
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -150,25 +152,20 @@ class BlockFiles:
     def rescan(self) -> int:
         """Tell an empty index what is held and staged; returns the number of blocks."""
         count = 0
-        portion: list[tuple[bytes, int] | bytes] = []
-        for block, _ in self.iter_held():
-            portion.append(block)
-            self.uses.note((block,))  # when it really was is lost with the index
-            if len(portion) >= 5000:
-                self.index.mark_held(portion)
-                count += len(portion)
-                portion.clear()
-        self.index.mark_held(portion)
-        count += len(portion)
+        # Staged ones first: those are known to be durable, and how large they are.
         for file in staged.files(self.staged):
-            path = os.path.join(self.staged, file.name)
             with suppress(FileNotFoundError):
-                found = list(staged.scan(path))
-                self.index.staged_add(
-                    file.base, [(b.id, b.offset, b.length, b.suffix) for b in found]
-                )
-                self.index.mark_held([(b.id, b.size) for b in found], synced=True)
-                count += len(found)
+                found = staged.scan(os.path.join(self.staged, file.name))
+                for portion in chunks(found, _RESCAN_BLOCKS):
+                    rows = [(b.id, b.offset, b.length, b.suffix) for b in portion]
+                    self.index.staged_add(file.base, rows)
+                    self.index.mark_held([(b.id, b.size) for b in portion], synced=True)
+                    count += len(portion)
+        for some in chunks(self.iter_held(), _RESCAN_BLOCKS):
+            blocks = [block for block, _ in some]
+            self.index.mark_held(blocks)
+            self.uses.note(blocks)  # when it really was is lost with the index
+            count += len(blocks)
         return count
 
     # --- reading ----------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,11 +21,13 @@ from globofs.store import apply
 from globofs.store.announce import unsaid
 from globofs.store.apply_records import load_seen
 from globofs.store.catchup import catch_up, catch_up_own, write_applied
-from globofs.store.index import HeadInfo, PathInfo, chunks, marks
+from globofs.store.index import HeadInfo, PathInfo
 from globofs.store.journal_tail import Last
+from globofs.store.portions import chunks, marks
 from globofs.store.running import mark_running, unmark_running
 from globofs.store.tree import build_tree
 from globofs.store.unapplied import Unapplied
+from globofs.store.versions import NOTHING_TOLD, Told
 from globofs.store.views import OperationKey
 
 if TYPE_CHECKING:
@@ -187,7 +189,7 @@ class Operation:
                 self._append([(entry, None, None) for entry in entries])
         self.settle()
         unmark_running(self.node, number)
-        finish(self.node, emit=self._emit)
+        finish(self.node, self._unapplied.told, emit=self._emit)
 
     def settle(self) -> None:
         """Bring into the index what a `late` operation has committed so far."""
@@ -321,7 +323,7 @@ class Operation:
             raise
         self.number = number
         self._unapplied.take(items, written)
-        if not self._late or len(self._unapplied) >= limits.UNAPPLIED_RECORDS:
+        if not self._late or self._unapplied.enough:
             self.settle()
         return seq
 
@@ -356,8 +358,10 @@ def _after(info: PathInfo, made: Manifest, version: bytes) -> PathInfo:
     return PathInfo(made.version, (*kept, head))
 
 
-def finish(node: Node, *, emit: Emit = ignore) -> None:
+def finish(node: Node, told: Mapping[bytes, Told] = NOTHING_TOLD, *, emit: Emit = ignore) -> None:
     """What every writing command does before it exits: blocks and tree into their places.
+
+    `told` is what the caller knows of new versions, by their ids.
 
     Nothing of it is needed for what was committed to be safe; whoever comes next makes up for
     what a killed command left.
@@ -368,5 +372,5 @@ def finish(node: Node, *, emit: Emit = ignore) -> None:
     node.blocks.explode()
     if (node.index.meta("own_ready") or 0) < seq:
         node.index.set_meta("own_ready", seq)
-    build_tree(node, emit=emit)
+    build_tree(node, told, emit=emit)
     write_applied(node)

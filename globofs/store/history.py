@@ -9,7 +9,7 @@ from globofs.errors import AmbiguousVersion, FormatError, NoSuchVersion
 from globofs.format.text import format_time, unescape
 from globofs.limits import SECOND_NS
 from globofs.store import heads, versions
-from globofs.store.index import chunks, marks
+from globofs.store.portions import chunks, marks
 from globofs.store.running import running_operations
 from globofs.store.views import Operation, OperationKey, Version
 

@@ -8,7 +8,6 @@ which SQLite keeps exclusive between processes as well. What is asked of blocks 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import sqlite3
 import threading
@@ -18,12 +17,11 @@ from typing import Any, Final, NamedTuple, TypeVar
 from globofs.errors import Locked
 from globofs.store import fsio, index_schema
 from globofs.store.index_blocks import BlockTable
+from globofs.store.portions import chunks, marks
 
 T = TypeVar("T")
 MEMORY: Final = ":memory:"
 """The path of an index that is kept nowhere."""
-SELECT_CHUNK: Final = 900
-"""Values in one `IN (...)`: below SQLite's historical limit of 999 variables."""
 
 
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -66,16 +64,21 @@ class NodeInfo(NamedTuple):
     retired: bool
 
 
-def chunks(values: Iterable[T], size: int = SELECT_CHUNK) -> Iterator[list[T]]:
-    """`values` in lists of at most `size`."""
-    left = iter(values)
-    while chunk := list(itertools.islice(left, size)):
-        yield chunk
-
-
-def marks(values: Sequence[object]) -> str:
-    """The `?,?,?` for an `IN (...)` over `values`."""
-    return ",".join("?" * len(values))
+def head_conditions(paths: Iterable[tuple[int, int, int]]) -> Iterator[tuple[str, list[int]]]:
+    """How to ask for the heads of paths (number, row shown, number of heads): conditions on the
+    table `version` and their values. One head alone is the row that is shown; no index is kept
+    for the few paths that have more."""
+    single: list[int] = []
+    several: list[int] = []
+    for no, row, heads in paths:
+        if heads == 1:
+            single.append(row)
+        elif heads:
+            several.append(no)
+    for chunk in chunks(single):
+        yield f"row IN ({marks(chunk)})", chunk
+    for chunk in chunks(several):
+        yield f"path IN ({marks(chunk)}) AND head = 1", chunk
 
 
 class Index(BlockTable):
@@ -368,17 +371,20 @@ class Index(BlockTable):
     def path_infos(self, paths: Sequence[bytes]) -> dict[bytes, PathInfo]:
         """Newest time and heads of every path of `paths` that is known."""
         known: dict[int, tuple[bytes, int]] = {}
+        found: dict[int, list[HeadInfo]] = {}
+        shown: list[tuple[int, int, int]] = []
         for chunk in chunks(paths):
-            sql = f"SELECT no, path, newest FROM path WHERE path IN ({marks(chunk)})"
-            for no, path, newest in self.db.execute(sql, chunk):
+            sql = f"SELECT no, path, newest, shown, heads FROM path WHERE path IN ({marks(chunk)})"
+            for no, path, newest, row, heads in self.db.execute(sql, chunk):
                 known[no] = (path, newest)
-        found: dict[int, list[HeadInfo]] = {no: [] for no in known}
-        for numbers in chunks([no for no, (_, newest) in known.items() if newest]):
+                found[no] = []
+                shown.append((no, row, heads))
+        for condition, values in head_conditions(shown):
             sql = (
                 "SELECT path, id, row, time, kind, mode, mtime, content FROM version "
-                f"WHERE path IN ({marks(numbers)}) AND head = 1 ORDER BY path, time, id"
+                f"WHERE {condition} ORDER BY path, time, id"
             )
-            for no, *rest in self.db.execute(sql, numbers):
+            for no, *rest in self.db.execute(sql, values):
                 found[no].append(HeadInfo(*rest))
         return {path: PathInfo(new, tuple(found[no])) for no, (path, new) in known.items()}
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRows
 
 T = TypeVar("T")
-CHUNK = 900
 BATCH = 5000
 
 
@@ -30,11 +30,6 @@ class StagedAt(NamedTuple):
     def end(self) -> int:
         """The offset behind its last byte."""
         return self.offset + self.length
-
-
-def _chunks(values: Sequence[Any], size: int = CHUNK) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
 
 
 class BlockTable:
@@ -63,9 +58,8 @@ class BlockTable:
 
     def _those(self, blocks: Iterable[bytes], condition: str) -> set[bytes]:
         found: set[bytes] = set()
-        for chunk in _chunks(list(blocks)):
-            marks = ",".join("?" * len(chunk))
-            sql = f"SELECT id FROM block WHERE id IN ({marks}) AND {condition}"
+        for chunk in chunks(blocks):
+            sql = f"SELECT id FROM block WHERE id IN ({marks(chunk)}) AND {condition}"
             found.update(row[0] for row in self.db.execute(sql, chunk))
         return found
 
@@ -78,12 +72,12 @@ class BlockTable:
         counted anew, in one transaction for every 5,000 blocks.
         """
         pairs = [(b, -1) if isinstance(b, bytes) else (b[0], b[1]) for b in blocks]
-        for batch in _chunks(pairs, BATCH):
+        for batch in chunks(pairs, BATCH):
             self.write(partial(_now_held, pairs=batch, synced=synced))
 
     def mark_missing(self, blocks: Iterable[bytes]) -> None:
         """Blocks are no longer on this node; the counts follow."""
-        for batch in _chunks(list(blocks), BATCH):
+        for batch in chunks(blocks, BATCH):
             self.write(partial(_now_missing, blocks=batch))
 
     def mark_synced(self, blocks: Iterable[bytes] | None = None) -> None:
@@ -145,9 +139,10 @@ class BlockTable:
     def staged_locate(self, blocks: Iterable[bytes]) -> dict[bytes, StagedAt]:
         """Where blocks lie in staged files, those that do."""
         found: dict[bytes, StagedAt] = {}
-        for chunk in _chunks(list(blocks)):
-            marks = ",".join("?" * len(chunk))
-            sql = f"SELECT id, file, offset, length, suffix FROM staged WHERE id IN ({marks})"
+        for chunk in chunks(blocks):
+            sql = (
+                f"SELECT id, file, offset, length, suffix FROM staged WHERE id IN ({marks(chunk)})"
+            )
             for block, *rest in self.db.execute(sql, chunk):
                 found[block] = StagedAt(*rest)
         return found
@@ -163,9 +158,8 @@ def _now_held(db: sqlite3.Connection, pairs: Sequence[tuple[bytes, int]], synced
 
 def _now_missing(db: sqlite3.Connection, blocks: Sequence[bytes]) -> None:
     changed: list[int] = []
-    for chunk in _chunks(blocks):
-        marks = ",".join("?" * len(chunk))
-        sql = f"SELECT no FROM block WHERE id IN ({marks}) AND held = 1"
+    for chunk in chunks(blocks):
+        sql = f"SELECT no FROM block WHERE id IN ({marks(chunk)}) AND held = 1"
         changed += [row[0] for row in db.execute(sql, chunk)]
     db.executemany("UPDATE block SET held = 0, synced = 0 WHERE no = ?", [(n,) for n in changed])
     _recount(db, changed, 1)
@@ -176,10 +170,9 @@ def _set_held(
 ) -> list[int]:
     """Mark blocks held; the numbers of those that were known and were not held before."""
     known: dict[bytes, tuple[int, int]] = {}
-    for chunk in _chunks([pair[0] for pair in pairs]):
-        marks = ",".join("?" * len(chunk))
+    for chunk in chunks([pair[0] for pair in pairs]):
         for no, block, held in db.execute(
-            f"SELECT no, id, held FROM block WHERE id IN ({marks})", chunk
+            f"SELECT no, id, held FROM block WHERE id IN ({marks(chunk)})", chunk
         ):
             known[block] = (no, held)
     new = {block: size for block, size in pairs if block not in known}
@@ -198,9 +191,8 @@ def _set_held(
 def _recount(db: sqlite3.Connection, blocks: Sequence[int], sign: int) -> None:
     """Add what `blocks` weigh (times `sign`) to the missing of all that use them."""
     weights: dict[int, list[int]] = {}
-    for chunk in _chunks(blocks):
-        marks = ",".join("?" * len(chunk))
-        sql = f"SELECT u.version, u.times, u.bytes FROM use u WHERE u.block IN ({marks})"
+    for chunk in chunks(blocks):
+        sql = f"SELECT u.version, u.times, u.bytes FROM use u WHERE u.block IN ({marks(chunk)})"
         for row, times, size in db.execute(sql, chunk):
             weight = weights.setdefault(row, [0, 0])
             weight[0] += times * sign
@@ -213,11 +205,10 @@ def _recount(db: sqlite3.Connection, blocks: Sequence[int], sign: int) -> None:
     )
     rows = PathRows(db)
     shown: dict[int, int] = {}
-    for versions in _chunks(list(weights)):
-        marks = ",".join("?" * len(versions))
+    for versions in chunks(weights):
         sql = (
             "SELECT p.no, v.row FROM version v JOIN path p ON p.no = v.path "
-            f"WHERE v.row IN ({marks}) AND p.shown = v.row"
+            f"WHERE v.row IN ({marks(versions)}) AND p.shown = v.row"
         )
         shown.update(db.execute(sql, versions))
     rows.load_numbers(shown)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-SCHEMA_NUMBER: Final = 5
+SCHEMA_NUMBER: Final = 6
 """Raised with every change below; an index of another number is rebuilt."""
 
 BUSY_MILLISECONDS: Final = 60_000
@@ -32,7 +32,7 @@ CREATE TABLE path(
     mode INTEGER NOT NULL DEFAULT 0, mtime INTEGER NOT NULL DEFAULT 0,
     time INTEGER NOT NULL DEFAULT 0, node TEXT NOT NULL DEFAULT '',
     target BLOB NOT NULL DEFAULT x'', newest INTEGER NOT NULL DEFAULT 0,
-    nversions INTEGER NOT NULL DEFAULT 0, conflict INTEGER NOT NULL DEFAULT 0,
+    nversions INTEGER NOT NULL DEFAULT 0, heads INTEGER NOT NULL DEFAULT 0, conflict INTEGER NOT NULL DEFAULT 0,
     blocks INTEGER NOT NULL DEFAULT 0, missing INTEGER NOT NULL DEFAULT 0,
     lacking INTEGER NOT NULL DEFAULT 0, """
     + ", ".join(f"d_{name} INTEGER NOT NULL DEFAULT 0" for name in TOTALS)
@@ -51,8 +51,6 @@ CREATE TABLE version(
 CREATE INDEX version_path ON version(path, time);
 CREATE INDEX version_time ON version(time);
 CREATE INDEX version_op ON version(op);
-CREATE INDEX version_head ON version(path) WHERE head = 1;
-CREATE INDEX version_source ON version(source) WHERE source <> '';
 CREATE INDEX version_from ON version(from_id) WHERE from_id IS NOT NULL;
 CREATE TABLE orphan(parent BLOB NOT NULL, path INTEGER NOT NULL, PRIMARY KEY(parent, path))
     WITHOUT ROWID;
@@ -68,8 +66,7 @@ CREATE TABLE use(
     PRIMARY KEY(block, version)) WITHOUT ROWID;
 CREATE TABLE staged(
     id BLOB PRIMARY KEY, file TEXT NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
-    suffix TEXT NOT NULL, exploded INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-CREATE INDEX staged_file ON staged(file);
+    suffix TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE op(
     no INTEGER PRIMARY KEY, node TEXT NOT NULL, number INTEGER NOT NULL,
     verb TEXT NOT NULL DEFAULT '', args TEXT NOT NULL DEFAULT '', time INTEGER NOT NULL,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from globofs.store.apply_paths import Candidate, show
 from globofs.store.heads import heads
-from globofs.store.index import chunks, marks
+from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRow, PathRows
 from globofs.store.versions import split_ids
 

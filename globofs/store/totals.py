@@ -19,7 +19,7 @@ NOTHING: Final = (0,) * len(TOTALS)
 FIXED: Final = ("no", "path", "parent", "name")
 OWN: Final = (
     *("shown", "version", "kind", "size", "mode", "mtime", "time", "node", "target", "newest"),
-    *("nversions", "conflict", "blocks", "missing", "lacking"),
+    *("nversions", "heads", "conflict", "blocks", "missing", "lacking"),
 )
 COLUMNS: Final = FIXED + OWN + tuple(f"d_{name}" for name in TOTALS)
 
@@ -55,6 +55,7 @@ class PathRow:
     target: bytes
     newest: int
     nversions: int
+    heads: int  # how many; one alone is what is shown
     conflict: int
     blocks: int
     missing: int
@@ -69,8 +70,8 @@ class PathRow:
         self.no, self.path, self.parent, self.name = values[:4]
         self.shown, self.version, self.kind, self.size, self.mode, self.mtime = values[4:10]
         self.time, self.node, self.target, self.newest, self.nversions = values[10:15]
-        self.conflict, self.blocks, self.missing, self.lacking = values[15:19]
-        self.below = tuple(values[19:])
+        self.heads, self.conflict, self.blocks, self.missing, self.lacking = values[15:20]
+        self.below = tuple(values[20:])
         self.before = None
         self.added = None
         self.new = new
@@ -98,7 +99,8 @@ class PathRow:
         return [
             *(self.shown, self.version, self.kind, self.size, self.mode, self.mtime),
             *(self.time, self.node, self.target, self.newest),
-            *(self.nversions, self.conflict, self.blocks, self.missing, self.lacking),
+            *(self.nversions, self.heads, self.conflict),
+            *(self.blocks, self.missing, self.lacking),
             *self.below,
         ]
 
@@ -154,7 +156,7 @@ class PathRows:
             self._next = self.db.execute("SELECT max(no) FROM path").fetchone()[0] + 1
         parent, _, name = path.rpartition(b"/")
         values = (self._next, path, self.by_path[parent].no, name)
-        values += (0, b"", "", 0, 0, 0, 0, "", b"", 0, 0, 0, 0, 0, 0, *NOTHING)  # type: ignore[assignment]
+        values += (0, b"", "", 0, 0, 0, 0, "", b"", 0, 0, 0, 0, 0, 0, 0, *NOTHING)  # type: ignore[assignment]
         self._next += 1
         row = self._keep(PathRow(values, True))
         self._changed[row.no] = row

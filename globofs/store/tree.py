@@ -9,7 +9,7 @@ there, and building anything twice changes nothing.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from globofs import limits
@@ -17,6 +17,7 @@ from globofs.events import Emit, ignore
 from globofs.store import fsio
 from globofs.store.clock import boot_id
 from globofs.store.tree_files import Builder, Row
+from globofs.store.versions import NOTHING_TOLD, Told
 
 if TYPE_CHECKING:
     from globofs.store.node import Node
@@ -31,8 +32,16 @@ _SELECT: Final = (
 )
 
 
-def build_tree(node: Node, *, everything: bool = False, emit: Emit = ignore) -> int:
+def build_tree(
+    node: Node,
+    told: Mapping[bytes, Told] = NOTHING_TOLD,
+    *,
+    everything: bool = False,
+    emit: Emit = ignore,
+) -> int:
     """Bring `root/` up to the index; the number of versions looked at.
+
+    `told` is what the caller knows of some of them, by their ids.
 
     `everything`: compare all of it, not only what came since the last time. OSErrors of the disk
     pass through, except for names that it refuses: those are announced and left out.
@@ -46,7 +55,7 @@ def build_tree(node: Node, *, everything: bool = False, emit: Emit = ignore) -> 
         start = 0 if everything else _start(node)
         positions = index.rows("SELECT origin, received FROM seen")
         skip: dict[str, int] = {} if everything or _is_bare(node) else _built(node)
-        builder = Builder(node, emit)
+        builder = Builder(node, told, emit)
         count = 0
         for rows in _pending(node, start):
             # Rows are numbered anew with the index; what stood before it was lost stands now.

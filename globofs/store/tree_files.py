@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -52,9 +52,11 @@ class Row(NamedTuple):
 class Builder:
     """Puts versions into `root/`. Its own methods by one thread, the work by up to two."""
 
-    def __init__(self, node: Node, emit: Emit) -> None:
-        """Problems are told to `emit`, by the thread that calls `build`."""
+    def __init__(self, node: Node, told: Mapping[bytes, Told], emit: Emit) -> None:
+        """`told` is what the caller knows of versions, by their ids. Problems are told to `emit`,
+        by the thread that calls `build`."""
         self.node = node
+        self._told = told
         self.emit = emit
         self._links = node.config.links
         self._root = node.root()
@@ -69,7 +71,9 @@ class Builder:
             self.emit(problem)
 
     def _build(self, rows: Sequence[Row]) -> None:
-        told = told_of(self.node.index, [row.row for row in rows])
+        given = self._told
+        told = told_of(self.node.index, [row.row for row in rows if row.id not in given])
+        told.update((row.row, given[row.id]) for row in rows if row.id in given)
         texts = [(row, *self._text(row, told)) for row in rows]
         if len(rows) < _ALONE:
             self._each(texts)

@@ -11,11 +11,13 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from globofs import limits
 from globofs.events import Emit
 from globofs.store.apply import Item, apply_items
 from globofs.store.cursors import Cursor, advance, first_bytes
 from globofs.store.journal import Written
 from globofs.store.journal_tail import Last
+from globofs.store.versions import Told
 
 if TYPE_CHECKING:
     from globofs.store.index import Index
@@ -33,17 +35,25 @@ class Unapplied:
         self._items: list[Item] = []
         self._written: dict[int, Written] = {}
         self._last: Last | None = None
+        self._bytes = 0
+        self.told: dict[bytes, Told] = {}
+        """What was applied last, by version: who builds `root/` need not ask the index for it."""
         self.paths: set[bytes] = set()
         """The paths that have a version among them."""
 
-    def __len__(self) -> int:
-        return len(self._items)
+    @property
+    def enough(self) -> bool:
+        """Whether more of them would take too much memory."""
+        return len(self._items) >= limits.UNAPPLIED_RECORDS or self._bytes >= limits.UNAPPLIED_BYTES
 
     def take(self, items: list[Item], written: Written) -> None:
         """Records that were appended just now, after all that were taken before."""
         self._items += items
         self._last = Last(items[-1].record.seq, items[-1].id)
-        self.paths.update(item.version.path for item in items if item.version is not None)
+        for item in items:
+            if item.version is not None:
+                self.paths.add(item.version.path)
+                self._bytes += item.version.length
         before = self._written.get(written.inode)
         start = before.start if before else written.start
         self._written[written.inode] = written._replace(start=start)
@@ -58,8 +68,16 @@ class Unapplied:
         written, self._written = self._written, {}
         self._last = None
         self.paths.clear()
+        self._bytes = 0
         if not items:
             return
+        self.told = {
+            item.version.manifest: Told(
+                item.version.text, [(b, True) for b in item.manifest.blocks]
+            )
+            for item in items
+            if item.version is not None and item.manifest is not None and item.version.text
+        }
         apply_items(self._index, items, emit=self._emit)
         for one in written.values():
             self._mark_read(one)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from globofs.errors import FormatError
 from globofs.format import manifest
 from globofs.format.manifest import Manifest
-from globofs.store.index import chunks, marks
+from globofs.store.portions import chunks, marks
 from globofs.store.views import Block, OperationKey, Version
 
 if TYPE_CHECKING:
@@ -130,6 +130,8 @@ class Told(NamedTuple):
     blocks: list[tuple[Block, bool]]  # in their order, each with whether it is on this node
 
 
+NOTHING_TOLD: Final[Mapping[bytes, Told]] = {}
+"""Nothing is known of versions beside what the index knows."""
 _MANIFEST: Final = (
     "SELECT v.row, v.id, v.list, v.pending, v.extra, v.kind, p.path, v.time, v.node, v.parents,"
     " v.size, v.mode, v.mtime, v.target, v.from_path, v.from_id"

@@ -24,6 +24,7 @@ from globofs.format.codec import compress
 from globofs.limits import BATCH_BYTES, BATCH_RECORDS, KIB, MIB
 from globofs.store import fsio
 from globofs.store.batch import BlockBatch
+from globofs.store.garbage import no_collection
 from globofs.store.node import Node
 from globofs.store.views import Block
 from globofs.sync._scan import Item
@@ -214,7 +215,8 @@ class Ingest:
         ready = [done for epoch, done in self._ready if epoch <= old.number]
         self._ready = [(epoch, done) for epoch, done in self._ready if epoch > old.number]
         if ready:
-            take(ready)
+            with no_collection():
+                take(ready)
 
     def _release(self, threads: list[threading.Thread]) -> None:
         while any(thread.is_alive() for thread in threads):
@@ -328,7 +330,8 @@ class Ingest:
 
     def _handle(self, task: list[Item] | _Piece, batch: BlockBatch) -> list[Done] | _Stored:
         if isinstance(task, list):
-            return self._small_files(task, batch)
+            with no_collection():
+                return self._small_files(task, batch)
         digest = sha256(task.data).digest()
         block = Block(digest, len(task.data))
         held = batch.held((digest,))

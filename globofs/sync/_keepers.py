@@ -18,8 +18,8 @@ from globofs.limits import EVICT_SEEN_TWICE_SECONDS, SECOND_NS
 from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
 from globofs.store import fsio
-from globofs.store.index import chunks, marks
 from globofs.store.node import Node
+from globofs.store.portions import chunks, marks
 from globofs.store.state import LineFile
 
 SEEN_APART_NS: Final = int(EVICT_SEEN_TWICE_SECONDS * SECOND_NS)

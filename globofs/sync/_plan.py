@@ -191,10 +191,11 @@ class _Asked:
         if newest is None:
             raise no_such_path(self.now, path)
         found: list[Wanted] = []
-        for gone in self.now.versions_of_operation(newest.operation):
-            if gone.kind != "deleted" or not names.is_below(gone.path, path):
-                continue
-            before = [v for v in map(self.now.version_by_id, gone.parents) if v is not None]
+        made = self.now.versions_of_operation(newest.operation, below=path)
+        lost = [one for one in made if one.kind == "deleted"]
+        known = by_ids(self.node.index, {parent for gone in lost for parent in gone.parents})
+        for gone in lost:
+            before = [known[parent] for parent in gone.parents if parent in known]
             alive = [v for v in before if v.kind != "deleted"]
             if alive:
                 found.append((gone.path, winner(alive)))

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from globofs.format import names
-from globofs.store.index import chunks, marks
 from globofs.store.node import Node
+from globofs.store.portions import chunks, marks
 from globofs.store.state import Source, parse_entry, signature, source_key
 from globofs.sync.results import PlanItem
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from globofs.errors import ReadOnlyVolume
 from globofs.limits import BATCH_RECORDS
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
 from globofs.store.query import View
-from globofs.store.views import Entry, Version
+from globofs.store.views import Block, Entry, Version
 from globofs.sync._meant import no_such_path
 
 
@@ -40,16 +40,16 @@ def commit_all(operation: Operation, drafts: Iterable[Draft]) -> list[Committed]
 
 
 def draft_of(
-    view: View,
     version: Version,
+    blocks: Sequence[Block],
     path: bytes | None = None,
     *,
     parents: tuple[bytes, ...] | None = None,
     from_path: bytes | None = None,
     from_id: bytes | None = None,
 ) -> Draft:
-    """A draft with the content of `version`, for its own path or another; no data moves."""
-    blocks = tuple(block for block, _ in view.blocks_of(version)) if version.blocks else ()
+    """A draft with the content of `version`, which are `blocks` (see `blocks_of_many`), for its
+    own path or another; no data moves."""
     return Draft(
         path=version.path if path is None else path,
         kind=version.kind,
@@ -57,7 +57,7 @@ def draft_of(
         mode=version.mode,
         mtime=version.mtime,
         target=version.target,
-        blocks=blocks,
+        blocks=tuple(blocks),
         parents=parents,
         from_path=from_path,
         from_id=from_id,

@@ -10,7 +10,9 @@ from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
+from globofs.store.portions import chunks
 from globofs.store.query import View
+from globofs.store.versions import blocks_of_many, by_ids
 from globofs.store.views import Entry
 from globofs.sync._meant import no_such_path
 from globofs.sync._versions import batched, deletion, draft_of, live_at, writable
@@ -41,7 +43,7 @@ def rm(
     if not doomed:
         return EditResult(problems=tuple(problems))
     args = tuple(map(os.fsdecode, paths))
-    with node.operation("rm", args) as operation:
+    with node.operation("rm", args, late=True) as operation:
         drafts = (deletion(path) for path in doomed)
         made = _commit(operation, "rm", drafts, len(doomed), emit, cancelled)
     return _result(operation, made, problems)
@@ -67,7 +69,7 @@ def mv(
     moved = live_at(view, old)
     _check_free(view, new)
     args = (os.fsdecode(old), os.fsdecode(new))
-    with node.operation("mv", args) as operation:
+    with node.operation("mv", args, late=True) as operation:
         drafts = _moves(view, moved, old, new)
         made = _commit(operation, "mv", drafts, 2 * len(moved), emit, cancelled)
     return _result(operation, made, [])
@@ -87,12 +89,20 @@ def _check_free(view: View, new: bytes) -> None:
 
 def _moves(view: View, moved: list[Entry], old: bytes, new: bytes) -> Iterator[Draft]:
     """New names first, so that a killed `mv` leaves things twice rather than not at all."""
-    for entry in moved:
-        version = view.version_by_id(entry.version)
-        if version is None:
-            raise no_such_path(view, entry.path)
-        target = new + entry.path[len(old) :]
-        yield draft_of(view, version, target, from_path=entry.path, from_id=version.id)
+    for some in chunks(moved):
+        versions = by_ids(view.index, [entry.version for entry in some])
+        blocks = blocks_of_many(view.index, [one.row for one in versions.values() if one.blocks])
+        for entry in some:
+            version = versions.get(entry.version)
+            if version is None:
+                raise no_such_path(view, entry.path)
+            yield draft_of(
+                version,
+                blocks.get(version.row, ()),
+                new + entry.path[len(old) :],
+                from_path=entry.path,
+                from_id=version.id,
+            )
     for entry in moved:
         yield deletion(entry.path)
 

@@ -15,8 +15,8 @@ from globofs.format import names
 from globofs.limits import COPIES_DEFAULT, SECOND_NS
 from globofs.peerio.peers import Peers
 from globofs.store.announce import announce
-from globofs.store.index import chunks, marks
 from globofs.store.node import Node
+from globofs.store.portions import chunks, marks
 from globofs.store.query import View
 from globofs.sync._keepers import Keeper, Needs, Sightings, keepers, needs_of
 from globofs.sync._meant import no_such_path

@@ -21,8 +21,8 @@ from globofs.limits import SECOND_NS, TRASH_GRACE_SECONDS
 from globofs.store import fsio
 from globofs.store.catchup import positions
 from globofs.store.commit import Operation
-from globofs.store.index import chunks, marks
 from globofs.store.node import Node
+from globofs.store.portions import chunks, marks
 from globofs.sync import _policy
 from globofs.sync._versions import writable
 from globofs.sync.results import Policy, PruneResult

@@ -20,7 +20,7 @@ from globofs.store.heads import rank, winner
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import by_ids
-from globofs.store.views import Version
+from globofs.store.views import Block, Version
 from globofs.sync._meant import no_such_path
 from globofs.sync._store_file import store_file
 from globofs.sync._versions import commit_all, draft_of, writable
@@ -153,7 +153,11 @@ def _merge(view: View, conflict: Conflict, side: Version) -> Draft:
     parents = tuple(side.id for side in conflict.sides)
     if side.kind == "deleted":
         return Draft(path=conflict.path, kind="deleted", parents=parents)
-    return draft_of(view, side, conflict.path, parents=parents)
+    return draft_of(side, _blocks(view, side), conflict.path, parents=parents)
+
+
+def _blocks(view: View, version: Version) -> list[Block]:
+    return [block for block, _ in view.blocks_of(version)]
 
 
 def _both(node: Node, view: View, conflict: Conflict) -> list[Draft]:
@@ -165,7 +169,8 @@ def _both(node: Node, view: View, conflict: Conflict) -> list[Draft]:
             continue
         contents.add(side.content)
         path = beside(view, conflict.path, node.index.node_name(side.node) or side.node[:8], side)
-        drafts.append(draft_of(view, side, path, from_path=side.path, from_id=side.id))
+        blocks = _blocks(view, side)
+        drafts.append(draft_of(side, blocks, path, from_path=side.path, from_id=side.id))
     return [*drafts, _merge(view, conflict, winner(conflict.sides))]
 
 

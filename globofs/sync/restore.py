@@ -12,7 +12,8 @@ from globofs.errors import TargetExists, UnsafeTarget
 from globofs.events import Cancelled, Emit, Progress, ignore, never
 from globofs.store.commit import Draft
 from globofs.store.node import Node
-from globofs.store.query import View
+from globofs.store.portions import chunks
+from globofs.store.versions import blocks_of_many
 from globofs.store.views import Version
 from globofs.sync._plan import plan_restore
 from globofs.sync._sources import remember_restored
@@ -62,11 +63,10 @@ def _same(plan: RestorePlan) -> int:
 
 def _inside(node: Node, plan: RestorePlan, emit: Emit, cancelled: Cancelled) -> RestoreResult:
     writable(node)
-    view = View(node)
     total = sum(item.action in ("create", "replace", "delete") for item in plan.items)
     files = size = versions = deleted = done = 0
-    with node.operation("restore", plan.args) as operation:
-        for batch in batched(_drafts(view, plan.items)):
+    with node.operation("restore", plan.args, late=True) as operation:
+        for batch in batched(_drafts(node, plan.items)):
             if cancelled():
                 break
             for made in operation.commit(batch):
@@ -92,12 +92,15 @@ def _inside(node: Node, plan: RestorePlan, emit: Emit, cancelled: Cancelled) -> 
     )
 
 
-def _drafts(view: View, items: Sequence[PlanItem]) -> Iterator[Draft]:
-    for item in items:
-        if item.action == "delete":
-            yield deletion(item.path)
-        elif item.action in ("create", "replace") and item.version is not None:
-            yield draft_of(view, item.version, item.path)
+def _drafts(node: Node, items: Sequence[PlanItem]) -> Iterator[Draft]:
+    for some in chunks(item for item in items if item.action in ("create", "replace", "delete")):
+        rows = [item.version.row for item in some if item.version and item.version.blocks]
+        blocks = blocks_of_many(node.index, rows)
+        for item in some:
+            if item.action == "delete":
+                yield deletion(item.path)
+            elif item.version is not None:
+                yield draft_of(item.version, blocks.get(item.version.row, ()), item.path)
 
 
 def _refuse_lone(plan: RestorePlan) -> None:

@@ -23,8 +23,8 @@ from globofs.format import codec
 from globofs.format.manifest import manifest_id
 from globofs.limits import BLOCK_SIZE_MAX
 from globofs.store import fsio
-from globofs.store.index import chunks
 from globofs.store.node import Node
+from globofs.store.portions import chunks
 from globofs.store.query import View
 from globofs.store.staged import STORED_MAX
 from globofs.sync._scrub_views import (

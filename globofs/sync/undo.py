@@ -20,8 +20,8 @@ from globofs.store.history import operations_of
 from globofs.store.index import HeadInfo
 from globofs.store.node import Node
 from globofs.store.query import View
-from globofs.store.versions import by_ids
-from globofs.store.views import Operation, OperationKey, Version
+from globofs.store.versions import blocks_of_many, by_ids
+from globofs.store.views import Block, Operation, OperationKey, Version
 from globofs.sync._versions import deletion, draft_of, writable
 from globofs.sync.results import EditResult
 
@@ -121,9 +121,10 @@ def _reverse(
     problems: list[Problem] = []
     parents = {parent for versions in made.values() for one in versions for parent in one.parents}
     known = by_ids(node.index, parents)
+    blocks = blocks_of_many(node.index, [one.row for one in known.values() if one.blocks])
     infos = node.index.path_infos(list(made))
     for path, versions in made.items():
-        found = _drafts_before(view, path, versions, infos[path].heads, known)
+        found = _drafts_before(path, versions, infos[path].heads, known, blocks)
         if isinstance(found, str):
             problems.append(Problem(path, found, warning=True))
         else:
@@ -131,7 +132,7 @@ def _reverse(
     done: list[bytes] = []
     total = sum(map(len, drafts))
     args = (str(key.number),) if key.node == node.uuid else (str(key.number), key.node)
-    with node.operation(verb, args) as operation:
+    with node.operation(verb, args, late=True) as operation:
         for batch in _batches(drafts):
             if cancelled():
                 break
@@ -171,11 +172,11 @@ def _by_path(versions: Iterable[Version]) -> dict[bytes, list[Version]]:
 
 
 def _drafts_before(
-    view: View,
     path: bytes,
     made: Sequence[Version],
     heads: Sequence[HeadInfo],
     known: Mapping[bytes, Version],
+    blocks: Mapping[int, Sequence[Block]],
 ) -> list[Draft] | str:
     """Drafts of what was there before an operation made `made` of a path, or why it is left.
 
@@ -198,6 +199,6 @@ def _drafts_before(
     before = sorted((winner(side) for side in sides.values()), key=rank)
     if any(version.pruned for version in before):
         return "what was there before was pruned"
-    drafts = [draft_of(view, version, path, parents=parents) for version in before]
+    drafts = [draft_of(one, blocks.get(one.row, ()), path, parents=parents) for one in before]
     # Of a conflict both sides are written, also the one that was taken: it is the present content.
     return drafts if len(drafts) == 1 else [replace(one, if_changed=False) for one in drafts]
