@@ -25,6 +25,7 @@ from tests.simworld import (
     pull_owed,
     resolve,
     restore,
+    scrub,
     sync,
     undo,
 )
@@ -194,6 +195,12 @@ def have_all(world: World, machine: Machine) -> None:
         mirror.mirror(machine.node, machine.peers, machine.puller, to=to)
 
 
+def check(world: World, machine: Machine) -> None:
+    """Everything is read, and what is damaged comes again from others."""
+    if not machine.offline:
+        scrub.verify(machine.node, machine.puller, repair=True)
+
+
 # --- bad days -----------------------------------------------------------------------------------
 
 
@@ -231,6 +238,19 @@ def change_role(world: World, machine: Machine) -> None:
         value = "no" if machine.node.config.cacheonly else "yes"
         machine.node.change_config("cacheonly", value)
         world.count(f"cacheonly={value}")
+
+
+def bit_rots(world: World, machine: Machine) -> None:
+    """One bit of one block is another from now on. A cache may have let go of its own copy for
+    this one's sake, so the block may be lost; nothing else may."""
+    held = sorted(machine.node.blocks.iter_held())
+    if held:
+        block, suffix = world.chance.choice(held)
+        path = machine.node.blocks.path_of(block, suffix)
+        at, bit = world.chance.randrange(os.path.getsize(path)), 1 << world.chance.randrange(8)
+        world.damage(path, lambda data: data[:at] + bytes([data[at] ^ bit]) + data[at + 1 :])
+        world.forgiven.add(block)
+        world.count("bit rot")
 
 
 def back_up(world: World, machine: Machine) -> None:
@@ -340,6 +360,7 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "restart": (4, restart),
     "another client": (6, take_turns),
     "mirror": (2, have_all),
+    "verify": (1, check),
 }
 """What happens, and how often."""
 
@@ -363,6 +384,7 @@ BAD_DAYS: list[Action] = [
     clock_jump,
     days_pass,
     change_role,
+    bit_rots,
     back_up,
     back_up,
     clone,

@@ -649,6 +649,7 @@ __all__ = [
     "pull_owed",
     "resolve",
     "restore",
+    "scrub",
     "sync",
     "undo",
 ]
