@@ -16,6 +16,7 @@ from globofs.errors import GlobofsError, UsageError
 from globofs.events import Emit, Note, ignore
 from globofs.mount import libfuse
 from globofs.store import intent as intents
+from globofs.store._libc import keep_freed, share_heaps
 
 if TYPE_CHECKING:
     from globofs.mount.fuse import VolumeFuse
@@ -75,6 +76,8 @@ def mount(
     """
     libfuse.need()
     place = check_place(volume.directory, mountpoint)
+    share_heaps()
+    keep_freed()
     from globofs.mount.contents import Contents
     from globofs.mount.files import Files
     from globofs.mount.fuse import VolumeFuse

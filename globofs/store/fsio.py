@@ -29,7 +29,7 @@ observer: Callable[[str, tuple[object, ...]], None] | None = None
 READ_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 _APPEND_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-_PIECE = 1 << 20
+_LEAST = 1 << 12
 _STALE_TRIES = 3
 _token = os.urandom(3).hex()
 _serial = itertools.count(1)
@@ -94,12 +94,14 @@ def read_fd(fd: int, limit: int, path: str = "") -> bytes:
     """All of an open file from where it stands; `EFBIG` beyond `limit` bytes."""
     pieces: list[bytes] = []
     room = limit + 1
+    expected = os.fstat(fd).st_size + 1  # in one piece, but the size is not believed
     while room > 0:
-        piece = os.read(fd, min(room, _PIECE))
+        piece = os.read(fd, min(room, max(expected, _LEAST)))
         if not piece:
             break
         pieces.append(piece)
         room -= len(piece)
+        expected -= len(piece)
     if room <= 0:
         raise OSError(errno.EFBIG, f"is larger than {limit} bytes", path)
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)
