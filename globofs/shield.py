@@ -13,7 +13,6 @@ dies with its parent.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import select
@@ -100,6 +99,8 @@ def let_go() -> None:
 def _die_with(parent: int) -> None:
     """Have the kernel end this process when its parent is killed."""
     try:
+        import ctypes  # only a shielded child needs it
+
         libc: Any = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     except (OSError, AttributeError):

@@ -566,6 +566,11 @@ def test_evict(tmp_path: Path, filled: Shell) -> None:
     assert looked["dry_run"] is True
     assert {"blocks", "bytes", "kept", "waiting"} <= set(looked)
     assert "keeper" in filled("evict", expect=1).err
+    missing = cache("why", "docs", "--json").json
+    assert {one["reason"] for one in missing} == {"unwanted"}
+    assert all("never asked for, or were let go of since" in one["detail"] for one in missing)
+    cache("pause", "laptop")
+    assert "laptop is paused by you: whether it" in cache("why", "docs").out
 
 
 # --- steering ---------------------------------------------------------------------------------

@@ -120,7 +120,10 @@ PAGES: Final = {
         " (another volume lies there).",
     ),
     "why": Page("For each file: never asked for, queued, peer offline, paused, failed, evicted."),
-    "pause": Page("Lasts until `globofs resume`, also across restarts."),
+    "pause": Page(
+        "Lasts until `globofs resume`, also across restarts. What is read, or asked for by name, is"
+        " fetched all the same."
+    ),
     "resume": Page("Without a name, everything that is paused goes on."),
     "retry": Page("Asks the process that syncs this node: `sync --watch`, the UI or a mount."),
     "bump": Page("Wanted before everything else; it is fetched at once where something syncs."),

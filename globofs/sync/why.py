@@ -109,7 +109,10 @@ class _Judge:
                 detail = f"{lacks} were let go of here; keepers hold them, reading fetches them"
                 return Reason(entry.path, "evicted", detail)
             holder = self._holder(entry.node)
-            detail = f"{lacks} were never asked for; reading or pinning it fetches it from {holder}"
+            # What a cache let go of is not written down anywhere.
+            since = ", or were let go of since" if self._node.config.cacheonly else ""
+            how = f"reading or pinning it fetches it from {holder}"
+            detail = f"{lacks} were never asked for{since}; {how}"
             return Reason(entry.path, "unwanted", detail)
         if self._paused(entry.path):
             detail = f"{lacks} wait: paused by hand, `globofs resume` lets them go on"
@@ -189,6 +192,8 @@ def _below(path: bytes, top: bytes) -> bool:
 
 
 def _state(peer: PeerStatus) -> str:
+    if peer.reason.startswith(peer.state):
+        return peer.reason
     return f"{peer.state} ({peer.reason})" if peer.reason else peer.state
 
 
