@@ -20,9 +20,11 @@ from pathlib import Path
 import pytest
 
 from globofs.errors import GlobofsError
-from globofs.events import Problem
+from globofs.events import Problem, ignore
+from globofs.mount.recorder import open_directory, recover
 from globofs.store import explode, fsio
 from globofs.store.commit import Operation
+from globofs.store.intent import Intent, IntentLog
 from globofs.store.node import open_node
 from globofs.sync import prune as pruning
 from globofs.sync import scrub
@@ -213,6 +215,32 @@ def test_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(list(found.node.blocks.iter_held())) == 3
 
     survive(tmp_path, promises, again, step=step_for(promises), absent=old)
+
+
+def test_recovering_what_a_mount_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount died with a file that was closed; whoever recovers it dies as well, anywhere."""
+    volume, folder = make(tmp_path)
+    data = b"saved through a mount " * 20
+    with volume:
+        volume.add([str(folder)])
+        parent = volume.view().version(b"docs/a")
+        assert parent is not None
+        log = IntentLog(open_directory(volume), "1-dead")
+        Path(log.scratch(1)).write_bytes(data)
+        log.set(Intent(1, "file", b"docs/a", 0o644, 7, replaces=parent.id, scratch=True))
+        log.keep(1)
+        log.close(clean=False)
+        with recorded(volume.directory, monkeypatch) as promises:
+            assert recover(volume, ignore) == 1
+
+    def again(found: Volume) -> None:
+        recover(found, ignore)
+        assert content(found, b"docs/a") == data
+        assert found.conflicts() == [], "recovered twice, it is the same content"
+        assert recover(found, ignore) == 0
+        assert os.listdir(open_directory(found)) == []
+
+    survive(tmp_path, promises, again, step=step_for(promises))
 
 
 # --- two nodes ----------------------------------------------------------------------------------

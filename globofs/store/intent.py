@@ -286,7 +286,10 @@ def _open_paths(directory: str) -> tuple[bytes, ...]:
 
 
 def discard(directory: str) -> None:
-    """Remove a mount's directory and all that is in it."""
+    """Remove a mount's directory and all that is in it, the log first and for certain: with it
+    left and a scratch file gone, an empty file would be recovered."""
+    if fsio.remove(os.path.join(directory, "log")):
+        fsio.fsync_dir(directory)
     for name in os.listdir(directory):
         fsio.remove(os.path.join(directory, name))
     fsio.rmdir(directory)
