@@ -506,6 +506,8 @@ def test_content_is_pulled_when_read_and_missing_when_nobody_has_it(
     assert ran.raw == b""
     error = there("cat", "docs/b.txt", expect=3)
     assert "docs/b.txt" in error.err
+    assert "should have them (laptop is offline: " in error.err
+    assert there("diff", "docs/b.txt", "--json", expect=3).json["kind"] == "missing"
     assert there("restore", "docs/b.txt", "--to", tmp_path / "o", expect=3).err
     assert there("restore", "docs", "--to", f"{tmp_path}/p/", expect=3).err
     assert (tmp_path / "p/docs/a.txt").read_text() == "one\n"

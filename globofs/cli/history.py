@@ -225,7 +225,7 @@ def diff(context: Context) -> int:
             context.out.line(safe(result.summary))
         if result.capped:
             context.out.say("globofs: there is more than is shown")
-    return context.finish(result.problems)
+    return context.finish(result.problems, missing=int(result.kind == "missing"))
 
 
 def _diff_line(line: str) -> str:

@@ -194,9 +194,17 @@ class Puller:
         holder = name or wanted.node or "the node that wrote it"
         shown = wanted.path or b"block " + wanted.id.hex().encode()
         here = self._unreadable.get(wanted.id)
-        told = "; ".join([*([here] if here else ()), *reasons])
+        told = "; ".join(filter(None, [here or "", self._away(wanted.node), *reasons]))
         why = f" ({told})" if told else ""
         return ContentMissing(path=shown, count=count, holder=holder, why=why)
+
+    def _away(self, node: str) -> str:
+        """How the peer that should have a block is, where it cannot be asked."""
+        peer = self.peers.get(node) if node else None
+        if peer is None or peer.state().state in ("online", "readonly"):
+            return ""
+        seen = peer.state()
+        return f"{seen.peer} is {seen.state}: {seen.reason}" if seen.reason else ""
 
     # --- inside -----------------------------------------------------------------------------
 
