@@ -207,6 +207,21 @@ def test_killed_mounts_lose_nothing_closed_or_synced(tmp_path: Path, how: str) -
     at.verify()
 
 
+def test_unmounting_a_dead_mount_records_what_it_had_not(tmp_path: Path) -> None:
+    (at,) = make_nodes(tmp_path, "node")
+    m = tmp_path / "m"
+    with mounted(at, m) as mount:
+        (m / "closed").write_text("kept")
+        os.killpg(mount.process.pid, signal.SIGKILL)
+        mount.process.communicate()
+        said = at("mount", str(m), expect=1)
+        assert "a mount that died still lies there; `globofs umount` takes it away" in said.err
+        said = at("umount", str(m))
+        assert "recovered" in said.err
+        assert at.read("closed") == b"kept"
+        assert not mounted_at(m)
+
+
 def test_cat_makes_a_mirror(tmp_path: Path) -> None:
     here, there = make_nodes(tmp_path, "here", "there")
     source = tmp_path / "tree"

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from globofs.errors import GlobofsError, UsageError
@@ -214,21 +215,30 @@ def _source(place: str) -> str:
 
 
 def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
-    """Unmount, and wait until everything written is recorded. Raises MountError, UsageError."""
+    """Unmount, and wait until everything written is recorded; what a mount that died had not
+    recorded is recorded now. Raises MountError, UsageError."""
     place = os.path.abspath(mountpoint)
     source = _source(place) or _source(os.path.realpath(place))
     if not source:
         raise UsageError(f"{mountpoint}: no volume is mounted there")
-    serving = _serving(source.removeprefix("globofs:"), place)
+    directory = source.removeprefix("globofs:")
+    serving = _serving(directory, place)
     tool = shutil.which("fusermount3") or shutil.which("fusermount")
     words = [tool, "-u", place] if tool else ["umount", place]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
         reason = done.stderr.strip().rpartition(": ")[2] or "it is in use"
         raise MountError(path=mountpoint, reason=reason.lower())
+    if serving:
+        _await_end(serving, mountpoint, emit)
+    else:
+        _recover_dead(directory, emit)
+
+
+def _await_end(serving: str, mountpoint: str, emit: Emit) -> None:
     began = time.monotonic()
     said = False
-    while serving and intents.serves(serving):
+    while intents.serves(serving):
         waited = time.monotonic() - began
         if waited > _UMOUNT_SECONDS:
             raise GlobofsError(f"{mountpoint}: unmounted; what was written is still being recorded")
@@ -238,15 +248,25 @@ def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
         time.sleep(0.02)
 
 
+def _recover_dead(directory: str, emit: Emit) -> None:
+    from globofs.mount.recorder import recover
+    from globofs.volume import Volume
+
+    with suppress(GlobofsError), Volume.open(directory) as volume:  # else the next mount does it
+        if not volume.readonly:
+            recover(volume, emit)
+
+
 def _serving(volume: str, place: str) -> str:
-    """The directory of the mount that serves `place`; "" if it is not known."""
+    """The directory of the living mount that serves `place`; "" if there is none."""
     from globofs.store.node import find_node_directory
 
     try:
         parent = os.path.join(find_node_directory(volume), "state", "open")
         for name in os.listdir(parent):
-            if intents.where(os.path.join(parent, name)) == place:
-                return os.path.join(parent, name)
+            found = os.path.join(parent, name)
+            if intents.where(found) == place and intents.serves(found):
+                return found
     except (OSError, GlobofsError):
         pass
     return ""
