@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -140,6 +141,29 @@ def test_nothing_goes_that_the_keeper_has_not_acknowledged(pair: Pair) -> None:
     result = pair.light.evict(b"docs/x")
     assert result.blocks == 0
     assert "not yet acknowledged by a keeper" in dict(result.kept)
+
+
+def test_nothing_goes_that_is_used_again_while_an_eviction_waits(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper has acknowledged every version, and then another client makes one more."""
+    pair.announced()
+    pair.light.evict()
+    pair.clock.sleep(61)
+    block, _ = pair.light.blocks(pair.bench.shown("docs/x"))[0]
+    adders = pair.light.node.locks.adders
+    alone = adders.exclusive
+
+    def after_an_add() -> AbstractContextManager[None]:
+        monkeypatch.undo()
+        pair.bench.put("z", (pair.bench.folder / "x").read_bytes())
+        with Volume.open(pair.light.directory) as other:
+            other.add([str(pair.bench.folder)])
+        return alone()
+
+    monkeypatch.setattr(adders, "exclusive", after_an_add)
+    pair.light.evict(b"docs/x")
+    assert pair.light.node.index.is_held(block.id)
 
 
 def test_a_keeper_that_has_not_heard_that_we_keep_nothing_does_not_count(pair: Pair) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,10 +14,12 @@ from hypothesis import strategies as st
 
 from globofs.errors import UsageError
 from globofs.limits import SECOND_NS
+from globofs.store.node import open_node
 from globofs.sync import _policy
 from globofs.sync.prune import collect, collect_due
 from globofs.sync.results import Policy
 from globofs.volume import Volume
+from tests.helpers_node import file_draft
 from tests.helpers_verbs import Bench, bench
 
 __all__ = ["bench"]
@@ -115,6 +119,32 @@ def test_a_new_use_brings_them_back(old: Bench) -> None:
     collect(old.volume.node, grace_ns=0)
     assert old.content("docs/y") == data
     assert old.volume.verify().damaged == 0
+
+
+def test_what_was_added_while_it_waited_for_the_adders_is_in_use(
+    old: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record stands in the journal, and the index has not heard of it yet."""
+    node = old.volume.node
+    alone = node.locks.adders.exclusive
+    with (
+        open_node(node.volume) as other,
+        other.operation("add", ["x"], late=True) as operation,
+    ):
+
+        def after_an_add() -> AbstractContextManager[None]:
+            monkeypatch.undo()
+            with other.blocks.batch() as batch:
+                batch.add(sha256(b"new").digest(), 3, b"new", "")
+                batch.seal()
+                operation.commit([file_draft(b"new", b"new")])
+            other.blocks.explode()
+            return alone()
+
+        monkeypatch.setattr(node.locks.adders, "exclusive", after_an_add)
+        assert collect(node).blocks == 0
+        assert trash(old.volume) == []
+    assert old.content("new") == b"new"
 
 
 @pytest.fixture

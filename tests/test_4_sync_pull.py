@@ -419,3 +419,23 @@ def test_a_staged_file_of_other_things_is_left_after_a_look(
     assert sand.single == []
     largest = looked[0][0]
     assert [offset for name, offset in looked if name == largest] == [0]
+
+
+def test_what_calls_itself_a_staged_file_and_has_no_end_is_left_after_a_look(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    endless = sand.staged().parent / "1.000000000.done"
+    endless.touch()
+    os.truncate(endless, 1 << 40)
+    offsets: list[int] = []
+    read_staged = PeerDirectory.read_staged
+
+    def counted(directory: PeerDirectory, name: str, offset: int, limit: int) -> bytes:
+        if name == endless.name:
+            offsets.append(offset)
+            assert offset < 1 << 25, "it goes on and on"
+        return read_staged(directory, name, offset, limit)
+
+    monkeypatch.setattr(PeerDirectory, "read_staged", counted)
+    sand.pull()
+    assert (offsets, sand.single) == ([0], [])

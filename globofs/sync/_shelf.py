@@ -78,7 +78,8 @@ class Shelf:
             if hits:  # what comes in the next portion may begin in here
                 self._files[name] = size, offset - len(rest)
             rest = data[used:]
-            if not wanted or cancelled() or hits < len(frames) * _HITS_LEAST:
+            # A piece without a frame is no piece of a staged file, which may go on like that.
+            if not wanted or cancelled() or not frames or hits < len(frames) * _HITS_LEAST:
                 return
 
     def _pieces(self, name: str, start: int, size: int) -> Iterator[tuple[int, bytes]]:

@@ -116,9 +116,11 @@ class _Evicting:
         if safe and not self.dry_run:
             # Alone: nobody may skip storing one of these as held while it goes.
             with self.node.locks.adders.exclusive():
-                self.node.reload()
+                self.node.catch_up(emit=self.emit)
                 if not self.node.config.cacheonly:
                     return  # another client made this node a keeper meanwhile
+                now = needs_of(self.node, safe)  # or used one again, which no keeper knows yet
+                safe = [block for block in safe if now.get(block) == needs[block]]
                 safe = self._free(safe, count=False)
                 for block in safe:
                     self.sightings.forget(block, self.keepers)

@@ -179,13 +179,14 @@ def collect(
     writable(node)
     node.catch_up(emit=emit)
     acknowledge_prunes(node, emit=emit)
-    reason = _unknown(node)
-    if reason:
-        return PruneResult(waiting=(reason,), problems=(Problem(b"", reason, warning=True),))
-    trash = _Trash(node, grace_ns)
-    prunes = _prunes(node)
     # Alone: whoever adds may be about to rely on a block that no record names yet.
     with node.locks.adders.exclusive():
+        node.catch_up(emit=emit)  # what was recorded while we waited is in use
+        reason = _unknown(node)
+        if reason:
+            return PruneResult(waiting=(reason,), problems=(Problem(b"", reason, warning=True),))
+        trash = _Trash(node, grace_ns)
+        prunes = _prunes(node)
         trash.bring_back()
         trash.set_aside(cancelled)
         if not cancelled():
