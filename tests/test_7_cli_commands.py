@@ -568,6 +568,11 @@ def test_evict(tmp_path: Path, filled: Shell) -> None:
     assert looked["dry_run"] is True
     assert {"blocks", "bytes", "kept", "waiting"} <= set(looked)
     assert "keeper" in filled("evict", expect=1).err
+    for side in (cache, filled, cache):
+        side("sync")
+    again = cache("evict", "--json").json
+    assert again["waiting"] > 0
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", again["next_at"])
     missing = cache("why", "docs", "--json").json
     assert {one["reason"] for one in missing} == {"unwanted"}
     assert all("never asked for, or were let go of since" in one["detail"] for one in missing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from globofs.cli.context import Context
 from globofs.cli.output import paths_fields, plain, problem_fields
-from globofs.speech import plural, safe, shown_path, size_words
+from globofs.speech import plural, rfc3339, safe, shown_path, size_words
 
 
 def mirror(context: Context) -> int:
@@ -69,6 +69,7 @@ def evict(context: Context) -> int:
     )
     if context.out.as_json:
         counts = plain(result)
+        counts["next_at"] = None if result.next_at is None else rfc3339(result.next_at)
         counts["kept"] = [{"reason": reason, "blocks": blocks} for reason, blocks in result.kept]
         context.out.document(counts)
     else:
