@@ -312,6 +312,8 @@ def test_two_mounts_see_each_other(tmp_path: Path) -> None:
         (tmp_path / "one/f").write_text("hello")
         until(lambda: (tmp_path / "two/f").exists(), 5)
         assert (tmp_path / "two/f").read_text() == "hello"
+        names = [file.read_text() for file in (at.node / "run").glob("*.json")]
+        assert len([text for text in names if '"label":"mount"' in text]) == 2, "others see who"
 
 
 def run_in(place: Path, script: str) -> str:

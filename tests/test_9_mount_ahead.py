@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,6 +97,18 @@ def test_one_file_of_each_directory_is_not_worth_it(reading: Reading) -> None:
         reading.read(b"b/050")
         reading.read(b"b/020")
     assert len(reading.batches) <= before + 1
+
+
+def test_what_is_wrong_with_others_is_not_told_to_this_reader(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(sizes: object) -> object:
+        raise OSError(errno.EIO, "the disk is bad there")
+
+    monkeypatch.setattr(reading.volume.node.blocks, "get_staged", broken)
+    for number in range(10):
+        assert reading.read(f"a/{number:03}".encode()) == content("a", number)
+    assert reading.batches
 
 
 def test_what_is_shown_counts_not_what_was_read_ahead(reading: Reading, tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from globofs.errors import GlobofsError
 from globofs.store.versions import contents_after
 
 if TYPE_CHECKING:
@@ -72,6 +74,10 @@ class Siblings:
                 return
             run.after = run.until = name  # whoever comes meanwhile does not fetch the same
             window, run.files, run.used = run.window, 0, 0
+        with suppress(OSError, GlobofsError):  # what is wrong with others is told to who reads them
+            self._fetch(run, directory, name, window)
+
+    def _fetch(self, run: _Run, directory: bytes, name: bytes, window: int) -> None:
         index = self._contents.volume.node.index
         found = contents_after(index, directory, name, SMALL_BYTES, window)
         sizes = accumulate(sum(block.size for block in item.blocks) for item in found)
@@ -80,7 +86,8 @@ class Siblings:
             run.files = most
             run.until = found[most - 1].name if most == window or most < len(found) else _END
             run.window = min(_MOST, window * 2)
-        self._contents.foresee({item.id: item.blocks for item in found[:most]})
+        if most:
+            self._contents.foresee({item.id: item.blocks for item in found[:most]})
 
     def _begin(self, directory: bytes, before: _Run | None) -> _Run:
         """Reading begins, or begins again: who read well ahead before needs not show it again."""
