@@ -17,17 +17,15 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from textual import events
 from textual.screen import Screen
 from textual.widgets import Input
 
+from globofs.tui.face import Face
 from globofs.tui.keys import FREE, key_of
 from globofs.tui.screens.base import KeyedScreen
-
-if TYPE_CHECKING:
-    from globofs.tui.app import GlobofsApp
 
 KEYS_MAX: Final = 256
 WAIT_SAID_SECONDS: Final = 0.7
@@ -37,7 +35,7 @@ LAND_SECONDS: Final = 1.0  # a key whose screen never said that it is done holds
 class TypedAhead:
     """The keys of the app, in order. All methods run on the UI thread."""
 
-    def __init__(self, app: GlobofsApp, forward: Callable[[events.Event], Awaitable[None]]) -> None:
+    def __init__(self, app: Face, forward: Callable[[events.Event], Awaitable[None]]) -> None:
         """`forward` gives a key to Textual's own way, through the focused widget."""
         self._app = app
         self._forward = forward

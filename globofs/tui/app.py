@@ -12,10 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import events
-from textual.app import App
 from textual.binding import BindingType
 from textual.message import Message
-from textual.reactive import var
 from textual.screen import Screen
 
 from globofs import errors
@@ -26,6 +24,7 @@ from globofs.tui import keys, priority, programs, settings, themes, words
 from globofs.tui.ahead import WAIT_SAID_SECONDS, TypedAhead
 from globofs.tui.bridge import Answer, Bridge
 from globofs.tui.everywhere import Everywhere
+from globofs.tui.face import Opener
 from globofs.tui.screens.base import KeyedScreen, ModeScreen, mode_title
 from globofs.tui.steering import Steering
 from globofs.tui.widgets.chrome import Title
@@ -33,8 +32,6 @@ from globofs.tui.widgets.chrome import Title
 if TYPE_CHECKING:
     from globofs.engine import Engine
     from globofs.volume import Volume
-
-Opener = Callable[[Emit], "tuple[Volume, Engine | None]"]
 
 
 class Arrived(Message):
@@ -70,7 +67,7 @@ def _mode(name: str) -> Callable[[], Screen[Any]]:
     return make
 
 
-class GlobofsApp(Everywhere, Steering, App[int]):
+class GlobofsApp(Everywhere, Steering):
     """GloboFS in the terminal. `opener` opens volume and engine in a worker; None shows the
     start screen."""
 
@@ -81,8 +78,6 @@ class GlobofsApp(Everywhere, Steering, App[int]):
     MODES: ClassVar[dict[str, Any]] = {
         name: _mode(name) for name in ("files", "sync", "peers", "conflicts", "log", "start")
     }
-
-    snapshot: var[Snapshot | None] = var(None)
 
     def __init__(
         self,
@@ -204,23 +199,6 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         self.error_words = error.message
         self.switch_mode("start")
 
-    def _screens_of_modes(self) -> list[ModeScreen]:
-        found = []
-        for stack in self._screen_stacks.values():
-            found += [screen for screen in stack if isinstance(screen, ModeScreen)]
-        return found
-
-    @property
-    def volume(self) -> Volume:
-        """The open volume."""
-        assert self.bridge.volume is not None
-        return self.bridge.volume
-
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a volume."""
-        return self.bridge.volume is not None
-
     # --- what arrives from other threads --------------------------------------------------
 
     def _arrive(self, thing: Answer | Snapshot) -> None:
@@ -249,11 +227,6 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         for screen in self._screen_stacks.get(self.current_mode, ()):
             if isinstance(screen, ModeScreen) and screen.is_ready:
                 screen.take(message.snapshot)
-                screen.refresh_chrome()
-
-    def _chrome(self) -> None:
-        for screen in self._screen_stacks.get(self.current_mode, ()):
-            if isinstance(screen, ModeScreen):
                 screen.refresh_chrome()
 
     def title_for(self, mode: str) -> Title:
@@ -320,10 +293,6 @@ class GlobofsApp(Everywhere, Steering, App[int]):
         method = getattr(screen, f"do_{action}", None) or getattr(self, f"do_{action}", None)
         if method is not None:
             method()
-
-    def say(self, text: str, severity: Any = "information", timeout: float = 5) -> None:
-        """One toast; names in it are never markup."""
-        self.notify(self.glyphs.said(text), severity=severity, timeout=timeout, markup=False)
 
     def action_help_quit(self) -> None:
         """Ctrl-C where no screen took it."""

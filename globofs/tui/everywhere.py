@@ -8,21 +8,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from globofs import errors
-from globofs.events import Emit, Problem
+from globofs.events import Problem
 from globofs.speech import command
 from globofs.tui import keys, words
+from globofs.tui.face import Work
 from globofs.tui.mounting import Mounting
+from globofs.tui.screens.base import ModeScreen
 from globofs.tui.widgets.paint import Column, Span
 
 if TYPE_CHECKING:
-    from textual.screen import Screen
-
     from globofs.store.views import OperationKey
     from globofs.sync.results import EditResult
-    from globofs.tui.app import GlobofsApp
     from globofs.tui.screens.dialogs import Choice
 
-Work = Callable[[Emit, Callable[[], bool]], Any]
 COMMANDS_KEPT = 200
 PROBLEMS_NAMED = 3
 
@@ -30,8 +28,16 @@ PROBLEMS_NAMED = 3
 class Everywhere(Mounting):
     """Mixin of the app."""
 
-    def _me(self) -> GlobofsApp:
-        return self  # type: ignore[return-value]
+    def _screens_of_modes(self) -> list[ModeScreen]:
+        """All that were shown so far."""
+        stacks = self._screen_stacks.values()
+        return [one for stack in stacks for one in stack if isinstance(one, ModeScreen)]
+
+    def _chrome(self) -> None:
+        """Title bars, banners and hints of the mode shown, from the state."""
+        for screen in self._screen_stacks.get(self.current_mode, ()):
+            if isinstance(screen, ModeScreen):
+                screen.refresh_chrome()
 
     # --- verbs ----------------------------------------------------------------------------
 
@@ -47,10 +53,9 @@ class Everywhere(Mounting):
     ) -> None:
         """Start a verb in a worker. `saying` is shown while it runs, `done(result)` makes the one
         toast; `line` is the equivalent command for the log of commands."""
-        app = self._me()
         if line:
-            app.commands.append((app.now(), line))
-            del app.commands[:-COMMANDS_KEPT]
+            self.commands.append((self.now(), line))
+            del self.commands[:-COMMANDS_KEPT]
 
         def finished(result: Any) -> None:
             text = done(result)
@@ -62,20 +67,20 @@ class Everywhere(Mounting):
             if len(problems) > PROBLEMS_NAMED:
                 text += f"\nand {len(problems) - PROBLEMS_NAMED} more"
             if text:
-                app.say(text, "error" if bad else "warning" if problems else "information")
+                self.say(text, "error" if bad else "warning" if problems else "information")
             if after is not None:
                 after(result)
-            for screen in app._screens_of_modes():
+            for screen in self._screens_of_modes():
                 if screen.is_ready:
                     screen.verb_ended()
-            app._chrome()
+            self._chrome()
 
         def failed(error: errors.GlobofsError) -> None:
-            app.say(error.message, "error", 8)
-            app._chrome()
+            self.say(error.message, "error", 8)
+            self._chrome()
 
-        app.bridge.act(kind, saying, work, finished, failed)
-        app._chrome()
+        self.bridge.act(kind, saying, work, finished, failed)
+        self._chrome()
 
     def do_undo(self) -> None:
         """Undo this node's last operation."""
@@ -83,7 +88,7 @@ class Everywhere(Mounting):
 
     def undo_operation(self, key: OperationKey | None) -> None:
         """Undo one operation."""
-        volume = self._me().volume
+        volume = self.volume
         self.verb(
             "undo",
             "undoing",
@@ -94,7 +99,7 @@ class Everywhere(Mounting):
 
     def do_redo(self) -> None:
         """Take the undo back."""
-        volume = self._me().volume
+        volume = self.volume
         self.verb(
             "redo",
             "redoing",
@@ -117,9 +122,8 @@ class Everywhere(Mounting):
 
     def go_mode(self, mode: str) -> None:
         """Show a mode."""
-        app = self._me()
-        if app.current_mode != mode and (app.is_open or app.opening):
-            app.switch_mode(mode)
+        if self.current_mode != mode and (self.is_open or self.opening):
+            self.switch_mode(mode)
 
     def do_mode_files(self) -> None:
         """Files."""
@@ -143,48 +147,48 @@ class Everywhere(Mounting):
 
     def show_in_files(self, path: bytes, at: int | None = None) -> None:
         """Go to a path in Files, at a moment where one is given."""
-        app = self._me()
         self.go_mode("files")
 
         def show() -> None:
-            screen: Any = app.screen
+            screen: Any = self.screen
             if hasattr(screen, "reveal"):
                 screen.reveal(path, at)
 
-        app.ahead.after_refresh(show)
+        self.ahead.after_refresh(show)
 
     def show_peer(self, name: str) -> None:
         """Go to a peer in Peers."""
-        screen: Any = self._me().screen
-        if hasattr(screen, "peer_list"):
-            screen.peer_list.go_to_key(name)
+        self.go_mode("peers")
+
+        def show() -> None:
+            screen: Any = self.screen
+            if hasattr(screen, "peer_list"):
+                screen.peer_list.go_to_key(name)
+
+        self.ahead.after_refresh(show)
 
     def do_escape(self) -> None:
         """One step out of whatever state there is."""
-        from globofs.tui.screens.base import ModeScreen
-
-        app = self._me()
-        screen = app.screen
+        screen = self.screen
         if isinstance(screen, ModeScreen) and screen.step_out():
             return
-        for act in app.bridge.acts.values():
+        for act in self.bridge.acts.values():
             if time.monotonic() - act.began > 1 and not act.cancelled:
                 act.cancelled = True
-                app.say(f"Cancelling: {act.words}. What is done stays done.")
+                self.say(f"Cancelling: {act.words}. What is done stays done.")
                 return
 
     def do_cancel(self) -> None:
         """Cancel every verb that runs."""
-        app = self._me()
-        acts = list(app.bridge.acts.values())
+        acts = list(self.bridge.acts.values())
         for act in acts:
             act.cancelled = True
         what = ", ".join(act.words for act in acts)
-        app.say(f"Cancelling: {what}. What is done stays done." if acts else "Nothing runs")
+        self.say(f"Cancelling: {what}. What is done stays done." if acts else "Nothing runs")
 
     def do_redraw(self) -> None:
         """Draw everything again."""
-        self._me().refresh(repaint=True, layout=True)
+        self.refresh(repaint=True, layout=True)
 
     # --- lists of commands ----------------------------------------------------------------
 
@@ -196,18 +200,16 @@ class Everywhere(Mounting):
         """All keys and symbols."""
         from globofs.tui.screens.help import HelpDialog
 
-        app = self._me()
-        screen: Any = app.screen
+        screen: Any = self.screen
         contexts = screen.contexts()
-        app.push_screen(HelpDialog(contexts, app.keymap), self._chosen)
+        self.push_screen(HelpDialog(contexts, self.keymap), self._chosen)
 
     def _commands(self) -> None:
         from globofs.tui.screens.dialogs import PickDialog
         from globofs.tui.screens.help import COLUMNS, command_choices
 
-        app = self._me()
-        screen: Any = app.screen
-        found = command_choices(app, screen, screen.contexts())
+        screen: Any = self.screen
+        found = command_choices(self, screen, screen.contexts())
         found += self._extra_commands()
 
         def find(text: str) -> list[Choice]:
@@ -215,7 +217,7 @@ class Everywhere(Mounting):
 
             return best(found, text)
 
-        app.push_screen(
+        self.push_screen(
             PickDialog("Commands", COLUMNS, find, placeholder="what to do"), self._chosen
         )
 
@@ -236,15 +238,14 @@ class Everywhere(Mounting):
 
     def _chosen(self, action: str | None) -> None:
         if action:
-            self._me().perform(action)
+            self.perform(action)
 
     def do_theme(self) -> None:
         """Choose a theme."""
         from globofs.tui.screens.dialogs import Choice, PickDialog
 
-        app = self._me()
-        own = [name for name in app.available_themes if name.startswith("globofs")]
-        others = sorted(name for name in app.available_themes if name not in own)
+        own = [name for name in self.available_themes if name.startswith("globofs")]
+        others = sorted(name for name in self.available_themes if name not in own)
         notes = {
             "globofs": "dark", "globofs-light": "light", "globofs-cb": "blue and orange only",
             "globofs-contrast": "strong contrast",
@@ -255,11 +256,11 @@ class Everywhere(Mounting):
 
         def chosen(name: str | None) -> None:
             if name:
-                app.theme = name
-                app.habits = replace(app.habits, theme=name)
+                self.theme = name
+                self.habits = replace(self.habits, theme=name)
 
         columns = (Column("theme", "", 24), Column("note", ""))
-        app.push_screen(
+        self.push_screen(
             PickDialog(
                 "Theme", columns, lambda text: [r for r in rows if text.lower() in r.search]
             ),
@@ -270,44 +271,40 @@ class Everywhere(Mounting):
         """Choose a preset of keys."""
         from globofs.tui.screens.dialogs import ChoiceDialog
 
-        app = self._me()
-
         def chosen(name: str | None) -> None:
             if name:
-                app.keymap = keys.Keymap(keys.preset(name))
-                app.habits = replace(app.habits, preset=name)
-                app.say(f"Keys: {name}")
+                self.keymap = keys.Keymap(keys.preset(name))
+                self.habits = replace(self.habits, preset=name)
+                self.say(f"Keys: {name}")
 
         rows = [
             ("d", "default", "default"),
             ("v", "vim: also Ctrl-D, Ctrl-U", "vim"),
             ("a", "arrows: no letter moves the cursor", "arrows"),
         ]
-        app.push_screen(ChoiceDialog("Keys", rows), chosen)
+        self.push_screen(ChoiceDialog("Keys", rows), chosen)
 
     def do_glyphs(self) -> None:
         """Choose a set of symbols; counts from the next start."""
         from globofs.tui.screens.dialogs import ChoiceDialog
 
-        app = self._me()
-
         def chosen(name: str | None) -> None:
             if name:
-                app.habits = replace(app.habits, glyphs=name)
-                app.say("Symbols change at the next start")
+                self.habits = replace(self.habits, glyphs=name)
+                self.say("Symbols change at the next start")
 
         rows = [
             ("u", "unicode", "unicode"),
             ("a", "plain ASCII", "ascii"),
             ("n", "nerd font", "nerd"),
         ]
-        app.push_screen(ChoiceDialog("Symbols", rows), chosen)
+        self.push_screen(ChoiceDialog("Symbols", rows), chosen)
 
     # --- caring ---------------------------------------------------------------------------
 
     def do_verify(self) -> None:
         """Read and check everything here."""
-        volume = self._me().volume
+        volume = self.volume
         self.verb(
             "verify",
             "verifying",
@@ -321,7 +318,7 @@ class Everywhere(Mounting):
 
     def do_mirror(self) -> None:
         """Bring everything here."""
-        volume = self._me().volume
+        volume = self.volume
         self.verb(
             "mirror",
             "mirroring",
@@ -332,7 +329,7 @@ class Everywhere(Mounting):
 
     def do_evict(self) -> None:
         """Let go of what others hold."""
-        volume = self._me().volume
+        volume = self.volume
         self.verb(
             "evict",
             "evicting",
@@ -347,20 +344,18 @@ class Everywhere(Mounting):
         """What was done here, as commands."""
         from globofs.tui.screens.dialogs import SayDialog
 
-        app = self._me()
         lines: list[list[Span]] = [
             [(words.exact_time(at), "muted"), ("  ", ""), (line, "")]
-            for at, line in app.commands[-16:]
+            for at, line in self.commands[-16:]
         ]
         empty: list[list[Span]] = [[("Nothing was done here yet.", "muted")]]
-        app.push_screen(SayDialog("Done here, as commands", lines or empty))
+        self.push_screen(SayDialog("Done here, as commands", lines or empty))
 
     def do_doctor(self) -> None:
         """How quickly the screen answers."""
         from globofs.tui.screens.dialogs import SayDialog
 
-        app = self._me()
-        lags = sorted(app.lags) or [0.0]
+        lags = sorted(self.lags) or [0.0]
 
         def at(share: float) -> str:
             return f"{lags[min(len(lags) - 1, int(share * len(lags)))] * 1000:.0f} ms"
@@ -370,15 +365,11 @@ class Everywhere(Mounting):
                 "delay of the screen",
                 f"{at(0.5)} usual, {at(0.95)} at worst but 5 %, {at(1)} at most",
             ),
-            ("slowest answer of a worker", f"{app.bridge.slowest * 1000:.0f} ms"),
-            ("waiting for", ", ".join(app.bridge.waits()) or "nothing"),
-            ("theme, symbols", f"{app.theme}, {app.glyphs.name}"),
-            ("terminal", f"{app.size.width} × {app.size.height}"),
-            ("changes noticed by", app.snapshot.notification if app.snapshot else "nothing yet"),
+            ("slowest answer of a worker", f"{self.bridge.slowest * 1000:.0f} ms"),
+            ("waiting for", ", ".join(self.bridge.waits()) or "nothing"),
+            ("theme, symbols", f"{self.theme}, {self.glyphs.name}"),
+            ("terminal", f"{self.size.width} × {self.size.height}"),
+            ("changes noticed by", self.snapshot.notification if self.snapshot else "nothing yet"),
         )
         lines: list[list[Span]] = [[(f"{name:<28}", "muted"), (value, "")] for name, value in rows]
-        app.push_screen(SayDialog("How quick it is", lines))
-
-    def current(self) -> Screen[Any]:
-        """The screen on top."""
-        return self._me().screen
+        self.push_screen(SayDialog("How quick it is", lines))

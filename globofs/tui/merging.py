@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from globofs.tui import programs, words
+from globofs.tui.face import Face
 from globofs.tui.model import threeway
 
 if TYPE_CHECKING:
     from globofs.store.views import Version
     from globofs.sync.results import Conflict
-    from globofs.tui.app import GlobofsApp
 
 
-def merge(app: GlobofsApp, conflict: Conflict, then: Callable[[], None]) -> None:
+def merge(app: Face, conflict: Conflict, then: Callable[[], None]) -> None:
     """Write the sides out, run the tool, settle with what it left; nothing when unchanged."""
     volume = app.volume
     tool = os.environ.get("MERGETOOL", "")
@@ -65,7 +65,7 @@ class Prepared:
 
 
 def _settle(
-    app: GlobofsApp,
+    app: Face,
     conflict: Conflict,
     found: Prepared,
     status: int,

@@ -15,10 +15,10 @@ from globofs.errors import GlobofsError
 from globofs.speech import command
 from globofs.store import intent
 from globofs.tui import words
+from globofs.tui.face import Face
 from globofs.tui.widgets.paint import Column
 
 if TYPE_CHECKING:
-    from globofs.tui.app import GlobofsApp
     from globofs.tui.screens.dialogs import Choice
     from globofs.volume import Volume
 
@@ -64,22 +64,19 @@ def run_command(volume: Volume, *args: str) -> None:
         raise CommandFailed(reason=lines[-1].removeprefix("globofs: "))
 
 
-class Mounting:
+class Mounting(Face):
     """Mixin of the app."""
-
-    def _app(self) -> GlobofsApp:
-        return self  # type: ignore[return-value]
 
     def do_mounts(self) -> None:
         """What is mounted; Enter unmounts it, a directory typed is mounted on."""
         from globofs.tui.screens.dialogs import PickDialog
 
-        volume = self._app().volume
+        volume = self.volume
 
         def find(text: str) -> Sequence[Choice]:
             return _choices(living(volume), text.strip())
 
-        self._app().push_screen(
+        self.push_screen(
             PickDialog(
                 "Mounts",
                 _COLUMNS,
@@ -96,8 +93,7 @@ class Mounting:
         if chosen is None:
             return
         what, place = chosen
-        app = self._app()
-        volume = app.volume
+        volume = self.volume
         going, gone = ("mounting", "Mounted on") if what == "mount" else ("unmounting", "Unmounted")
         background = what == "mount"
 
@@ -105,7 +101,7 @@ class Mounting:
             args = [what, place, *(["--background"] if background else [])]
             run_command(volume, *args)
 
-        app.verb(
+        self.verb(
             what,
             going,
             work,

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from globofs.errors import GlobofsError
 from globofs.tui import words
+from globofs.tui.face import Face
 
 if TYPE_CHECKING:
     from globofs.store.views import Version
-    from globofs.tui.app import GlobofsApp
     from globofs.volume import Volume
 
 OPENER_SECONDS: Final = 3.0  # an opener that fails does so at once
@@ -95,7 +95,7 @@ def launch(line: list[str], path: str) -> None:
         )
 
 
-def in_terminal(app: GlobofsApp, line: list[str], then: Callable[[int], None]) -> None:
+def in_terminal(app: Face, line: list[str], then: Callable[[int], None]) -> None:
     """Give the terminal to a program; `then(its exit status)` once the UI is back."""
     app.bridge.resting = True
     try:
@@ -109,7 +109,7 @@ def in_terminal(app: GlobofsApp, line: list[str], then: Callable[[int], None]) -
     then(status)
 
 
-def show_copy(app: GlobofsApp, version: Version) -> None:
+def show_copy(app: Face, version: Version) -> None:
     """Fetch a version into a temporary file and show it in $EDITOR or $PAGER."""
     volume = app.volume
 
@@ -138,7 +138,7 @@ def show_copy(app: GlobofsApp, version: Version) -> None:
     app.verb("cat", "fetching a copy", work, lambda _: "", after=run)
 
 
-def open_copy(app: GlobofsApp, version: Version) -> None:
+def open_copy(app: Face, version: Version) -> None:
     """Fetch a version into a temporary file and open it with the system's program."""
     volume = app.volume
 

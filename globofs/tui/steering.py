@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from globofs.speech import command, version_number
 from globofs.store.views import Version
 from globofs.tui import words
+from globofs.tui.face import Face
 from globofs.tui.widgets.paint import Span
-
-if TYPE_CHECKING:
-    from globofs.tui.app import GlobofsApp
 
 REASONS_MAX = 14
 STEERED = {
@@ -23,16 +21,12 @@ STEERED = {
 }
 
 
-class Steering:
+class Steering(Face):
     """Mixin of the app."""
-
-    def _me(self) -> GlobofsApp:
-        return self  # type: ignore[return-value]
 
     def steer(self, how: str, what: str | bytes | None = None) -> None:
         """Bump, pause, resume or retry: through the engine, which tells the node's leader."""
-        app = self._me()
-        engine, volume = app.bridge.engine, app.volume
+        engine, volume = self.bridge.engine, self.volume
 
         def do() -> None:
             if how == "retry":
@@ -51,20 +45,19 @@ class Steering:
             words.shown_path(what) if isinstance(what, bytes) else words.safe(what or "everything")
         )
         said = STEERED[how] if how == "retry" else f"{name} {STEERED[how]}"
-        app.bridge.ask(
+        self.bridge.ask(
             "state",
             f"steer-{how}-{what!r}",
             do,
-            lambda _: app.say(said, timeout=3),
-            lambda error: app.say(error.message, "error"),
+            lambda _: self.say(said, timeout=3),
+            lambda error: self.say(error.message, "error"),
         )
         if what is not None:
-            app.commands.append((app.now(), command(how, what)))
+            self.commands.append((self.now(), command(how, what)))
 
     def tell_why(self, path: bytes) -> None:
         """Say why a path is not here, or has not reached a peer."""
-        app = self._me()
-        volume, engine = app.volume, app.bridge.engine
+        volume, engine = self.volume, self.bridge.engine
 
         def find() -> list[list[Span]]:
             lines: list[list[Span]] = []
@@ -82,14 +75,14 @@ class Steering:
         def got(lines: list[list[Span]]) -> None:
             from globofs.tui.screens.dialogs import SayDialog
 
-            app.push_screen(SayDialog(f"Why? {words.shown_path(path)}", lines))
+            self.push_screen(SayDialog(f"Why? {words.shown_path(path)}", lines))
 
-        app.bridge.ask(
+        self.bridge.ask(
             "detail",
             "why",
             find,
             got,
-            lambda error: app.say(error.message, "error"),
+            lambda error: self.say(error.message, "error"),
             modal=True,
         )
 
@@ -97,7 +90,7 @@ class Steering:
 
     def export(self, versions: Sequence[Version], place: str) -> None:
         """Write versions side by side, each named by its number; nothing is overwritten."""
-        volume = self._me().volume
+        volume = self.volume
 
         def work(emit: Any, cancelled: Any) -> int:
             os.makedirs(place, exist_ok=True)
@@ -113,7 +106,7 @@ class Steering:
                 count += 1
             return count
 
-        self._me().verb(
+        self.verb(
             "export",
             "exporting versions",
             work,

@@ -17,6 +17,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
+from globofs.tui.face import Face
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.keys import Action, key_of
 from globofs.tui.screens.jump import Jump
@@ -26,7 +27,6 @@ from globofs.tui.widgets.virtual_list import VirtualList
 
 if TYPE_CHECKING:
     from globofs.snapshots import Snapshot
-    from globofs.tui.app import GlobofsApp
     from globofs.tui.bridge import Bridge
 
 MID_COLUMNS = 110  # narrower: panes are stacked
@@ -47,9 +47,9 @@ class KeyedScreen(Screen[Any]):
     context: ClassVar[str] = ""
 
     @property
-    def globofs(self) -> GlobofsApp:
+    def globofs(self) -> Face:
         """The app."""
-        return cast("GlobofsApp", self.app)
+        return cast("Face", self.app)
 
     @property
     def bridge(self) -> Bridge:

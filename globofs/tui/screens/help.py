@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from globofs.tui.face import Face
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.keys import Action, Keymap, normal, shown
 from globofs.tui.screens.dialogs import Choice, PickDialog
 from globofs.tui.widgets.paint import Column
-
-if TYPE_CHECKING:
-    from globofs.tui.app import GlobofsApp
 
 COLUMNS: Final = (
     Column("label", "", 15),
@@ -30,7 +28,7 @@ def keys_of(action: Action) -> str:
     return " ".join(dict.fromkeys(shown(normal(key)) for key in action.keys))
 
 
-def command_choices(app: GlobofsApp, screen: Any, contexts: Sequence[str]) -> list[Choice]:
+def command_choices(app: Face, screen: Any, contexts: Sequence[str]) -> list[Choice]:
     """The actions that work in these contexts, as rows; pale with the reason when they cannot."""
     found = []
     for action in app.keymap.valid(contexts):

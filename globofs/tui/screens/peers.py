@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -12,6 +12,7 @@ from textual.widgets import Input
 from globofs import speech
 from globofs.snapshots import PeerStatus, Snapshot
 from globofs.tui import words
+from globofs.tui.face import Face
 from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.text import Line, Page
@@ -22,9 +23,6 @@ from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
 from globofs.tui.widgets.sync_rows import PEER_COLUMNS, STATE_STYLE, in_step, peer_cells
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
-
-if TYPE_CHECKING:
-    from globofs.tui.app import GlobofsApp
 
 MEANINGS = {
     "online": "Its directory is readable, and it is the right volume.",
@@ -280,7 +278,7 @@ def _until(at: int | None, now: int) -> str:
     return f"in {max(0, (at - now) // words.SECOND)} s" if at is not None else ""
 
 
-def explain(app: GlobofsApp, peer: PeerStatus, now: int) -> None:
+def explain(app: Face, peer: PeerStatus, now: int) -> None:
     """Say what a peer's state means, how far it is behind, and what to do."""
     from globofs.tui.screens.dialogs import SayDialog
 

@@ -213,9 +213,10 @@ class SyncScreen(Filtering):
     def do_show_peer(self) -> None:
         """The peer in Peers."""
         peer = self.peer_here()
-        self.globofs.go_mode("peers")
         if peer is not None:
-            self.globofs.call_after_refresh(self.globofs.show_peer, peer.name)
+            self.globofs.show_peer(peer.name)
+        else:
+            self.globofs.go_mode("peers")
 
     def do_why(self) -> None:
         """Why a move stands where it stands, or what a peer's state means."""
