@@ -18,6 +18,15 @@ Sources = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Lag:
+    """How late a screen's beats came in the last minute: what a key would have waited, seconds."""
+
+    usual: float  # half of them came sooner
+    high: float  # 95 of a hundred did
+    most: float
+
+
+@dataclass(frozen=True, slots=True)
 class PeerStatus:
     """One peer as every face shows it (product.md, "Words")."""
 

@@ -22,7 +22,7 @@ from globofs.engine.rounds import PeerLoop, Schedule, state_of
 from globofs.engine.runfiles import MOVES_PUBLISHED, Request, RunFiles, ask
 from globofs.engine.watch import Watcher, file_system_type
 from globofs.events import Event, PeerSeen, Progress
-from globofs.snapshots import Move, Overall, PeerStatus
+from globofs.snapshots import Lag, Move, Overall, PeerStatus
 from tests.helpers_engine import until
 
 # --- meters ---------------------------------------------------------------------------------------
@@ -413,6 +413,7 @@ def publish(files: RunFiles, *moves: Move, leads: bool = False) -> None:
         peers=(peer,),
         moves=moves,
         notification="change notification",
+        lag=Lag(0.001, 0.01, 0.1),
     )
 
 
@@ -430,6 +431,7 @@ def test_what_one_process_publishes_another_reads(tmp_path: Path) -> None:
     assert other.moves == (replace(move, by=other.who),)
     assert other.peers[0].history_in == (1.0, 2.0)
     assert other.overall.eta_seconds == (1.0, 2.0)
+    assert other.lag == Lag(0.001, 0.01, 0.1)
     assert merge_overall(other.overall, [other]).sources == (("nas", 2),)
     assert mount.others(time.time_ns()) == [], "nobody is told of himself"
     mount.withdraw()

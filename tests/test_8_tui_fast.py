@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from textual.app import App, ComposeResult
 from textual.content import Content
+from textual.geometry import Region
 from textual.pilot import Pilot
 
+from globofs.snapshots import Lag
 from globofs.tui import priority, themes
 from globofs.tui.model.text import Page
 from globofs.tui.widgets.paint import Column
 from globofs.tui.widgets.text_view import TextView
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
+from tests.test_8_tui_screens import bench
 
 COUNT = 1_000_000
 
@@ -214,3 +217,14 @@ def test_what_is_there_at_the_start_is_not_collected_again() -> None:
     finally:
         gc.unfreeze()
         gc.set_threshold(*before)
+
+
+async def test_doctor_is_told_how_late_the_beats_come() -> None:
+    async with bench() as b:
+        await b.until(lambda: isinstance(getattr(b.engine, "lag", None), Lag))
+        b.app.lags[:] = [0.001] * 95 + [0.2] * 5
+        assert b.app.lag.usual == 0.001
+        assert b.app.lag.most == 0.2
+        await b.keys("ctrl+g")
+        shown = b.screen.query_one("#say-lines").render_lines(Region(0, 0, 80, 1))
+        assert "ms usual" in shown[0].text

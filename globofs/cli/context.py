@@ -83,11 +83,15 @@ class Context:
 
     def leader(self) -> Published | None:
         """The process that syncs this node already, if there is one, and what it says it does."""
+        return next((one for one in self.others() if one.leads), None)
+
+    def others(self) -> list[Published]:
+        """The processes of this machine that have this node open for long, and what they do."""
         from globofs.engine.runfiles import RunFiles
 
         node = self.volume.node
         run = RunFiles(node.run(), "cli", readonly=self.volume.readonly)
-        return next((one for one in run.others(node.clock.now_ns()) if one.leads), None)
+        return run.others(node.clock.now_ns())
 
     # --- words of the user --------------------------------------------------------------------
 

@@ -13,7 +13,15 @@ from globofs.cli.context import DONE, FAILED, Context
 from globofs.cli.output import path_fields, plain
 from globofs.cli.peers import tell_bad_entries
 from globofs.errors import GlobofsError, Interrupted, PeerError, PeerStuck, UsageError, printable
-from globofs.speech import rate_words, safe, size_words, span_words, state_words, step_words
+from globofs.speech import (
+    lag_words,
+    rate_words,
+    safe,
+    size_words,
+    span_words,
+    state_words,
+    step_words,
+)
 
 if TYPE_CHECKING:
     from globofs.peerio.probe import ProbeReport
@@ -128,6 +136,9 @@ def doctor(context: Context) -> int:
     if not told and found:
         context.out.line("everything that is needed works")
     if context.args.directory is None:
+        for other in context.others():
+            if other.lag is not None:
+                context.out.line(f"{safe(other.who)}: its screen is late by {lag_words(other.lag)}")
         tell_bad_entries(context)
         for warning in context.volume.node.warnings:
             context.out.say(f"globofs: {safe(warning)}")

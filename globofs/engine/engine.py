@@ -35,7 +35,7 @@ from globofs.engine.rounds import HANG_SECONDS
 from globofs.engine.runfiles import Published, Request, RunFiles
 from globofs.engine.work import PeerFacts, Work
 from globofs.events import BlockMoved, Changed, Event, Note, PeerSeen, Problem, Progress
-from globofs.snapshots import PeerStatus, Snapshot, Status
+from globofs.snapshots import Lag, PeerStatus, Snapshot, Status
 from globofs.store.clock import SYSTEM, Clock
 from globofs.volume import Volume
 
@@ -113,6 +113,7 @@ class Engine:
         self._latest_at = 0.0
         self._finished = 0
         self._holder = NOBODY
+        self.lag: Lag | None = None  # of the screen that shows this engine, published with the rest
         self._published: object = None
         self._published_at = 0.0
         self._wake = threading.Event()
@@ -486,4 +487,5 @@ class Engine:
             peers=snapshot.status.peers if self._leads else (),
             moves=moves,
             notification=snapshot.notification,
+            lag=self.lag,
         )

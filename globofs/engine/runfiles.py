@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal
 
-from globofs.snapshots import Move, Overall, PeerStatus, Sources
+from globofs.snapshots import Lag, Move, Overall, PeerStatus, Sources
 from globofs.store import fsio
 
 SNAPSHOT_BYTES: Final = 1 << 20
@@ -53,6 +53,7 @@ class Published:
     peers: tuple[PeerStatus, ...]
     moves: tuple[Move, ...]
     notification: str
+    lag: Lag | None = None  # of a UI
 
 
 def describe(label: str, pid: int) -> str:
@@ -158,6 +159,7 @@ class RunFiles:
         peers: tuple[PeerStatus, ...],
         moves: tuple[Move, ...],
         notification: str,
+        lag: Lag | None = None,
     ) -> bool:
         """Replace what this process says of itself; False when that is not possible."""
         if self._readonly:
@@ -174,6 +176,7 @@ class RunFiles:
             "peers": [asdict(peer) for peer in peers],
             "moves": [_move_out(move) for move in moves[:MOVES_PUBLISHED]],
             "notification": notification,
+            "lag": None if lag is None else asdict(lag),
         }
         try:
             fsio.write_atomic(self._file, json.dumps(document, separators=(",", ":")).encode())
@@ -228,6 +231,7 @@ class RunFiles:
                         peers=tuple(_peer_in(peer) for peer in raw["peers"]),
                         moves=tuple(_move_in(move, who) for move in raw["moves"]),
                         notification=str(raw["notification"]),
+                        lag=Lag(**raw["lag"]) if raw.get("lag") else None,
                     )
                 )
             except (KeyError, TypeError, ValueError, IndexError):

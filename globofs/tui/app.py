@@ -131,6 +131,7 @@ class GlobofsApp(Everywhere, Steering):
         self.switch_mode("files" if self.opener is not None else "start")
         self.call_after_refresh(self._started)
         self._beat = time.monotonic()
+        self._beats = 0
         self.set_interval(0.1, self._heartbeat)
 
     def _started(self) -> None:
@@ -162,6 +163,9 @@ class GlobofsApp(Everywhere, Steering):
         self.lags.append(max(0.0, now - self._beat - 0.1))
         del self.lags[:-600]
         self._beat = now
+        self._beats += 1
+        if self.bridge.engine is not None and not self._beats % LAG_BEATS:
+            self.bridge.engine.lag = self.lag  # for `doctor`, which is another process
         stack = self._screen_stacks.get(self.current_mode)
         screen = stack[-1] if stack else None
         busy = bool(self.bridge.acts or self.opening or self.bridge.waits())
@@ -317,6 +321,7 @@ class GlobofsApp(Everywhere, Steering):
         self.exit(0)
 
 
+LAG_BEATS = 10  # beats between two figures of how late they come
 WAITS = {
     "tree": "reading the tree", "timeline": "reading the history", "detail": "reading the content",
     "plan": "making the plan", "conflicts": "looking for conflicts", "log": "reading the log",

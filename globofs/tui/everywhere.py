@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from globofs import errors
 from globofs.events import Problem
-from globofs.speech import command
+from globofs.speech import command, lag_words
 from globofs.tui import keys, words
 from globofs.tui.face import Work
 from globofs.tui.mounting import Mounting
@@ -355,16 +355,8 @@ class Everywhere(Mounting):
         """How quickly the screen answers."""
         from globofs.tui.screens.dialogs import SayDialog
 
-        lags = sorted(self.lags) or [0.0]
-
-        def at(share: float) -> str:
-            return f"{lags[min(len(lags) - 1, int(share * len(lags)))] * 1000:.0f} ms"
-
         rows = (
-            (
-                "delay of the screen",
-                f"{at(0.5)} usual, {at(0.95)} at worst but 5 %, {at(1)} at most",
-            ),
+            ("delay of the screen", lag_words(self.lag)),
             ("slowest answer of a worker", f"{self.bridge.slowest * 1000:.0f} ms"),
             ("waiting for", ", ".join(self.bridge.waits()) or "nothing"),
             ("theme, symbols", f"{self.theme}, {self.glyphs.name}"),

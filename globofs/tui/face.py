@@ -14,7 +14,7 @@ from textual.reactive import var
 from textual.screen import Screen
 
 from globofs.events import Emit
-from globofs.snapshots import Snapshot
+from globofs.snapshots import Lag, Snapshot
 from globofs.tui.bridge import Bridge
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.keys import Keymap
@@ -71,6 +71,12 @@ class Face(App[int]):
     copies: list[str]  # temporary files, removed at the end
     conflicts: int | None  # counted since the last snapshot of another tree
     lags: list[float]  # seconds that each beat of the last minute came late
+
+    @property
+    def lag(self) -> Lag:
+        """How late the beats of the last minute came."""
+        late = sorted(self.lags) or [0.0]
+        return Lag(late[len(late) // 2], late[int(0.95 * (len(late) - 1))], late[-1])
 
     @property
     def volume(self) -> Volume:
