@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from globofs import limits
+from globofs.format.kinds import NoteRecord
 from globofs.format.record import Found, scan
+from globofs.peerio.peer import Peer
 from globofs.store import fsio
 from globofs.store.query import View
 from globofs.sync._spans import Spans
@@ -209,6 +211,31 @@ def test_a_big_queue_goes_in_buffers_and_segments(
     fresh.close()
 
 
+@pytest.mark.parametrize(("rate", "largest"), [(100_000, 256 << 10), (100_000_000, 4 << 20)])
+def test_an_append_is_of_what_the_line_carries_in_a_second(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch, rate: int, largest: int
+) -> None:
+    """At 100 kB/s one of 4 MiB would take longer than a peer may be silent."""
+    a, _b = pair
+    with a.node.operation("add") as operation:
+        operation.record(*[NoteRecord("x" * 10_000) for _ in range(1000)])
+    now = a.node.clock.monotonic()
+    monkeypatch.setattr(type(a.node.clock), "monotonic", lambda self: now, raising=False)
+    append = Peer.append_updates
+    sizes: list[int] = []
+
+    def timed(peer: Peer, origin: str, via: str | None, data: bytes) -> None:
+        nonlocal now
+        now += len(data) / rate
+        sizes.append(len(data))
+        append(peer, origin, via, data)
+
+    monkeypatch.setattr(Peer, "append_updates", timed)
+    a.round("b")
+    assert sum(sizes) > 10_000_000
+    assert largest * 0.9 < max(sizes) <= largest + 1
+
+
 def test_only_records_whose_blocks_stand_in_hashes_go_out(
     pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +243,7 @@ def test_only_records_whose_blocks_stand_in_hashes_go_out(
     a.write("safe", b"1")
     import globofs.store.commit as commit
 
-    monkeypatch.setattr(commit, "finish", lambda node, **options: None)  # killed before exploding
+    monkeypatch.setattr(commit, "finish", lambda *_, **__: None)  # killed before exploding
     a.write("staged", b"2" * 1000)
     monkeypatch.undo()
     a.round("b")

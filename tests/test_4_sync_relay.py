@@ -81,7 +81,7 @@ def test_a_peers_own_journal_is_read_only_up_to_its_own_applied(
     with sites(tmp_path, "reader", "source") as (reader, source):
         reader.knows(source)
         source.write("safe", b"1")
-        monkeypatch.setattr(commit, "finish", lambda node, **options: None)
+        monkeypatch.setattr(commit, "finish", lambda *_, **__: None)
         source.write("staged", b"2")
         monkeypatch.undo()
         reader.sync()

@@ -229,6 +229,30 @@ def test_a_full_disk_is_said_and_leaves_no_torn_file(
     assert [path for path in Path(out).rglob("*") if path.is_file() and not path.is_symlink()] == []
 
 
+def test_what_was_written_before_the_disk_was_full_is_remembered(
+    edited: tuple[Bench, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, _ = edited
+    out = bench.top / "out"
+    bench.put("a/a.txt", "old")
+    bench.add()
+    moment = now(bench)
+    bench.put("a/a.txt", "new")
+    bench.add()
+
+    def full(op: str, args: tuple[object, ...]) -> None:
+        if op == "write" and str(args[0]).startswith(str(out)) and args[2] == b"two":
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fsio, "observer", full)
+    with pytest.raises(DiskError, match="No space"):
+        bench.volume.restore([b"docs"], at=moment, to=str(out))
+    monkeypatch.undo()
+    (out / "docs" / "a" / "a.txt").write_text("made of the old")
+    bench.volume.add([str(out / "docs")])
+    assert bench.conflicts() == ["docs/a/a.txt"]
+
+
 def test_content_that_nobody_holds_is_listed_and_the_rest_restored(
     edited: tuple[Bench, int],
 ) -> None:

@@ -244,7 +244,7 @@ def test_a_killed_commands_records_go_out_in_the_end(
     import globofs.store.commit as commit
 
     a, b = pair
-    monkeypatch.setattr(commit, "finish", lambda node, **options: None)
+    monkeypatch.setattr(commit, "finish", lambda *_, **__: None)
     a.write("staged", b"2" * 1000)
     monkeypatch.undo()
     for _ in range(3):

@@ -27,6 +27,8 @@ _LOOK_FIRST_SECONDS = 4.0
 _LOOK_MOST_SECONDS = 600.0
 _SEND_BATCH = 256
 _END_BYTES = 4096
+_APPEND_SECONDS = 1.0
+_BUFFER_LEAST = 256 * limits.KIB
 
 Cancelled = Callable[[], bool]
 
@@ -40,8 +42,17 @@ class Sent:
     gaps: tuple[tuple[int, int], ...] = ()
     known: int = 0  # how many records we had under the numbers in its gaps
     end: bytes = b""  # the last bytes of our file there, as we left it
+    buffer: int = _BUFFER_LEAST  # bytes of one append
     look_at: float = 0.0
     wait: float = _LOOK_FIRST_SECONDS
+
+    def took(self, size: int, seconds: float) -> None:
+        """An append of `size` bytes took that long. The next one is of what takes about a second:
+        many round trips are saved, and a slow line does not look like a peer that hangs."""
+        if seconds > _APPEND_SECONDS:
+            self.buffer = max(size // 2, _BUFFER_LEAST)
+        else:
+            self.buffer = max(self.buffer, 2 * size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +89,20 @@ def deliver(
     missing = lacking.minus(sent.spans)
     records = total = 0
     if missing:
-        for batch in _batches(node, origin, missing):
+        for batch in _batches(node, origin, missing, sent):
             if cancelled():
                 break
             if peer.send:
                 send_blocks(node, peer, batch, emit)
             data = BEFORE_APPEND + b"".join([found.raw for found in batch])
+            began = node.clock.monotonic()
             try:
                 peer.append_updates(origin, via, data)
             except BaseException:
                 sent.looked = False  # who knows how much of it lies there
+                sent.buffer = _BUFFER_LEAST
                 raise
+            sent.took(len(data), node.clock.monotonic() - began)
             for found in batch:
                 sent.spans.add(found.record.seq)
             sent.end = data[-_END_BYTES:]
@@ -158,7 +172,7 @@ def _ends_as_left(peer: Peer, journal: RemoteJournal, sent: Sent) -> bool:
     return peer.read_end(journal.origin, journal.via, len(sent.end)) == sent.end
 
 
-def _batches(node: Node, origin: str, missing: Spans) -> Iterator[list[Found]]:
+def _batches(node: Node, origin: str, missing: Spans, sent: Sent) -> Iterator[list[Found]]:
     """The missing records of a journal in order, in lists of at most one buffer."""
     batch: list[Found] = []
     size = 0
@@ -169,7 +183,7 @@ def _batches(node: Node, origin: str, missing: Spans) -> Iterator[list[Found]]:
                 break
             if number < low:
                 continue
-            if batch and size + len(found.raw) > limits.PUSH_BUFFER_BYTES:
+            if batch and size + len(found.raw) > min(sent.buffer, limits.PUSH_BUFFER_BYTES):
                 yield batch
                 batch, size = [], 0
             batch.append(found)

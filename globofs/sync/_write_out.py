@@ -18,6 +18,7 @@ from globofs.store.query import View
 from globofs.store.versions import blocks_of_many
 from globofs.store.views import Block, Version
 from globofs.sync._outside import Outside
+from globofs.sync._sources import remember_restored
 from globofs.sync.pull import Puller, Wanted
 from globofs.sync.results import PlanItem, RestorePlan
 
@@ -49,9 +50,15 @@ def write_out(
 ) -> Written:
     """Write what `plan` says below `plan.to`. What fails is a problem and keeps nothing else.
 
-    Raises DiskError where the disk itself is full or failing.
+    What stands there is remembered: edits of it descend from it. Raises DiskError where the disk
+    itself is full or failing.
     """
-    return _WriteOut(node, puller, plan, emit, cancelled).run()
+    work = _WriteOut(node, puller, plan, emit, cancelled)
+    try:
+        return work.run()
+    finally:
+        if not node.readonly:
+            remember_restored(node, work.written.done)
 
 
 class _WriteOut:
@@ -67,7 +74,7 @@ class _WriteOut:
         self._begin = plan.to if plan.to.endswith("/") else plan.to + "/"
         self._emit = emit
         self._cancelled = cancelled
-        self._written = Written()
+        self.written = Written()
         self._local = threading.local()
         self._open: list[Outside] = []
         self._stop = threading.Event()
@@ -91,7 +98,7 @@ class _WriteOut:
         finally:
             for outside in self._open:
                 outside.close()
-        return self._written
+        return self.written
 
     def _over(self) -> bool:
         if not self._stop.is_set() and self._cancelled():
@@ -103,7 +110,7 @@ class _WriteOut:
         if outside is None:
             outside = Outside(self._base, force=self._plan.force)
             self._local.outside = outside
-            with self._written.guard:
+            with self.written.guard:
                 self._open.append(outside)
         return outside
 
@@ -125,7 +132,7 @@ class _WriteOut:
         ]
         if wanted:
             result = self._puller.fetch(wanted, cancelled=self._over, emit=self._emit)
-            self._written.fetched_bytes += result.bytes
+            self.written.fetched_bytes += result.bytes
 
     # --- by the workers -----------------------------------------------------------------------
 
@@ -147,8 +154,14 @@ class _WriteOut:
         def write(item: PlanItem) -> None:
             self._write(outside, item, listed.get(item.path, []), small)
 
-        self._note([item for item in items if not self._stop.is_set() and self._one(item, write)])
-        written = self._written
+        done: list[PlanItem] = []
+        try:
+            for item in items:
+                if not self._stop.is_set() and self._one(item, write):
+                    done.append(item)
+        finally:
+            self._note(done)
+        written = self.written
         self._emit(
             Progress(
                 "restore",
@@ -163,10 +176,10 @@ class _WriteOut:
 
     def _note(self, done: list[PlanItem]) -> None:
         sizes = [i.version.size for i in done if i.version and i.version.kind != "directory"]
-        with self._written.guard:
-            self._written.done += done
-            self._written.files += len(sizes)
-            self._written.bytes += sum(sizes)
+        with self.written.guard:
+            self.written.done += done
+            self.written.files += len(sizes)
+            self.written.bytes += sum(sizes)
 
     def _one(self, item: PlanItem, act: Callable[[PlanItem], None]) -> bool:
         """Do one item, if that can be; what keeps it from being done is noted, what keeps all
@@ -175,8 +188,8 @@ class _WriteOut:
             act(item)
             return True
         except ContentMissing as error:
-            with self._written.guard:
-                self._written.missing.append(item.path)
+            with self.written.guard:
+                self.written.missing.append(item.path)
             self._problem(item, error.reason)
         except GlobofsError as error:
             if error.exit_code == 130:
@@ -192,8 +205,8 @@ class _WriteOut:
 
     def _problem(self, item: PlanItem, reason: str) -> None:
         problem = Problem(item.path, reason)
-        with self._written.guard:
-            self._written.problems.append(problem)
+        with self.written.guard:
+            self.written.problems.append(problem)
         self._emit(problem)
 
     def _write(
@@ -230,7 +243,7 @@ class _WriteOut:
 
     def _delete(self, item: PlanItem) -> None:
         self._outside().delete(self._relative(item))
-        self._written.deleted += 1
+        self.written.deleted += 1
 
 
 def _portions(items: Iterable[PlanItem]) -> Iterator[list[PlanItem]]:

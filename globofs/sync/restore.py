@@ -16,7 +16,6 @@ from globofs.store.portions import chunks
 from globofs.store.versions import blocks_of_many
 from globofs.store.views import Version
 from globofs.sync._plan import plan_restore
-from globofs.sync._sources import remember_restored
 from globofs.sync._versions import batched, deletion, draft_of, writable
 from globofs.sync._write_out import write_out
 from globofs.sync.pull import Puller
@@ -118,8 +117,6 @@ def _outside(
 ) -> RestoreResult:
     assert plan.to is not None
     written = write_out(node, puller, plan, emit, cancelled)
-    if not node.readonly:
-        remember_restored(node, [item for item in written.done if item.target is not None])
     return RestoreResult(
         files=written.files,
         bytes=written.bytes,
