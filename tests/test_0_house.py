@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,31 @@ def test_importing_loads_no_face(statement: str) -> None:
     code = f"{statement}; import sys; print([m for m in {heavy} if m in sys.modules])"
     done = run("-c", code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
+
+
+def imports_of(path: Path, modules: dict[str, Path]) -> set[str]:
+    """The modules of ours that one names anywhere: lazily and for types, too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                below = f"{node.module}.{alias.name}"
+                found.add(below if below in modules else node.module)
+        elif isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+    return found & modules.keys()
+
+
+@pytest.mark.parametrize("room", ["format", "store", "peerio", "sync"])
+def test_the_modules_of_a_room_stand_on_each_other_in_one_order(room: str) -> None:
+    """No circle, also not of imports for types: each module can be read after those it names."""
+    modules = {
+        ".".join(path.relative_to(HOUSE).with_suffix("").parts): path
+        for path in SOURCES
+        if path.relative_to(HOUSE).parts[1] == room
+    }
+    order = TopologicalSorter({name: imports_of(p, modules) for name, p in modules.items()})
+    order.prepare()  # raises CycleError, which names the circle
 
 
 def test_no_module_is_over_500_lines() -> None:

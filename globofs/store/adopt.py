@@ -21,12 +21,13 @@ from globofs.format.names import from_disk
 from globofs.format.record import FIRST_PREV, encode_record
 from globofs.format.text import parse_time
 from globofs.store import fsio
-from globofs.store.apply import Item, apply_items
+from globofs.store.apply import apply_items
+from globofs.store.apply_records import Item
+from globofs.store.commit import Operation, Verbatim
 from globofs.store.portions import chunks, marks
 
 if TYPE_CHECKING:
-    from globofs.store.commit import Operation, Verbatim
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 LATEST: Final = "latest"
 NOTE: Final = "taking over what was laid out by hand"
@@ -43,7 +44,7 @@ class _Place(NamedTuple):
     parents: tuple[bytes, ...] | None  # the version before, where the manifest names none
 
 
-def needs_adoption(node: Node) -> bool:
+def needs_adoption(node: NodeParts) -> bool:
     """Whether the own journal is empty, or ends inside an adoption that was killed."""
     if node.journal.last().seq == 0:
         return True
@@ -55,15 +56,13 @@ def needs_adoption(node: Node) -> bool:
     return bool(unclosed and first and first[0] == f"text={_note().fields()[0][1]}")
 
 
-def adopt(node: Node, *, emit: Emit = ignore) -> int:
+def adopt(node: NodeParts, *, emit: Emit = ignore) -> int:
     """Take over manifests that no journal knows; how many. Read-only: into the index alone."""
     places = _unknown(node, _collect(node, emit))
     if not places:
         return 0
     if node.readonly:
         return _apply_only(node, places, emit)
-    from globofs.store.commit import Operation
-
     with Operation(node, "adopt", emit=emit) as operation:
         return _journal(operation, places, emit)
 
@@ -77,7 +76,7 @@ def _journal(operation: Operation, places: list[_Place], emit: Emit) -> int:
     return operation.commit_verbatim(_texts(places, emit))
 
 
-def _apply_only(node: Node, places: list[_Place], emit: Emit) -> int:
+def _apply_only(node: NodeParts, places: list[_Place], emit: Emit) -> int:
     """The same records, but nowhere on disk: for a volume that may not be written."""
     node.index.to_memory()
     items: list[Item] = []
@@ -93,8 +92,6 @@ def _apply_only(node: Node, places: list[_Place], emit: Emit) -> int:
 
 
 def _texts(places: list[_Place], emit: Emit) -> Iterator[Verbatim]:
-    from globofs.store.commit import Verbatim
-
     for place in places:
         try:
             text = fsio.read_file(place.file, limits.MANIFEST_BYTES)
@@ -105,7 +102,7 @@ def _texts(places: list[_Place], emit: Emit) -> Iterator[Verbatim]:
         yield Verbatim(text, made, place.parents)
 
 
-def _unknown(node: Node, places: list[_Place]) -> list[_Place]:
+def _unknown(node: NodeParts, places: list[_Place]) -> list[_Place]:
     known: set[bytes] = set()
     for chunk in chunks([place.id for place in places]):
         sql = f"SELECT id FROM version WHERE id IN ({marks(chunk)})"
@@ -113,7 +110,7 @@ def _unknown(node: Node, places: list[_Place]) -> list[_Place]:
     return [place for place in places if place.id not in known]
 
 
-def _collect(node: Node, emit: Emit) -> list[_Place]:
+def _collect(node: NodeParts, emit: Emit) -> list[_Place]:
     """Every manifest below `root/`, oldest first."""
     found: list[_Place] = []
     root = node.root()

@@ -8,27 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from globofs.format import kinds
+from globofs.store.commit import Operation, unsaid
 
 if TYPE_CHECKING:
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 
-def unsaid(node: Node) -> kinds.NodeRecord | None:
-    """What this node should say of itself; None when its journal says just that."""
-    config = node.config
-    said = node.index.one("SELECT name, cacheonly, told FROM node WHERE uuid = ?", (node.uuid,))
-    if said is not None and said[2] and (said[0], bool(said[1])) == (node.name, config.cacheonly):
-        return None
-    return kinds.NodeRecord(node.name, config.cacheonly)
-
-
-def announce(node: Node) -> bool:
+def announce(node: NodeParts) -> bool:
     """Say it in an operation of its own, if it is not said yet; whether anything was."""
     if unsaid(node) is None:
         return False
     words = (f"name={node.name}", f"cacheonly={'yes' if node.config.cacheonly else 'no'}")
-    with node.operation("config", words) as operation:
+    with Operation(node, "config", words) as operation:
         entry = unsaid(node)
         if entry is not None:
             operation.record(entry)

@@ -16,7 +16,7 @@ from globofs.errors import FormatError
 from globofs.events import Changed, Emit, Problem, ignore
 from globofs.format import kinds
 from globofs.format.manifest import Manifest
-from globofs.format.record import Found, Record
+from globofs.format.record import Found
 from globofs.store.apply_paths import (
     Candidate,
     candidates_of,
@@ -24,7 +24,7 @@ from globofs.store.apply_paths import (
     pack_uses,
     show,
 )
-from globofs.store.apply_records import Positions, store_event
+from globofs.store.apply_records import Item, Positions, store_event
 from globofs.store.garbage import no_collection
 from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRow, PathRows
@@ -48,15 +48,6 @@ _INSERT_VERSION: Final = (
     f"INSERT INTO version({', '.join(_VERSION_COLUMNS)}) "
     f"VALUES({', '.join('?' * len(_VERSION_COLUMNS))})"
 )
-
-
-class Item(NamedTuple):
-    """A record to apply. `version` and `manifest` are given by who has them decoded already."""
-
-    record: Record
-    id: bytes
-    version: kinds.VersionRecord | None = None
-    manifest: Manifest | None = None
 
 
 class Done(NamedTuple):

@@ -9,16 +9,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from globofs.events import Problem
 from globofs.format import kinds
+from globofs.format.manifest import Manifest
 from globofs.format.record import FIRST_PREV, Record
 
-if TYPE_CHECKING:
-    from globofs.store.apply import Item
-
 Gaps = tuple[tuple[int, int], ...]
+
+
+class Item(NamedTuple):
+    """A record to apply. `version` and `manifest` are given by who has them decoded already."""
+
+    record: Record
+    id: bytes
+    version: kinds.VersionRecord | None = None
+    manifest: Manifest | None = None
 
 
 class Seen(NamedTuple):

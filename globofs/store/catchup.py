@@ -21,15 +21,14 @@ from globofs.format.record import Damage, Framed, frames, nonsense
 from globofs.format.text import parse_uuid
 from globofs.format.versions import read
 from globofs.store import cursors, fsio
-from globofs.store.adopt import adopt, needs_adoption
-from globofs.store.apply import Item, apply_items
+from globofs.store.apply import apply_items
 from globofs.store.apply_pending import complete_pending
-from globofs.store.apply_records import load_seen, unpack_gaps
+from globofs.store.apply_records import Item, load_seen, unpack_gaps
 from globofs.store.cursors import Cursor
 from globofs.store.given import take_given
 
 if TYPE_CHECKING:
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 LATEST: Final = "latest"
 CHUNK_BYTES: Final = 2 * limits.SEGMENT_BYTES
@@ -40,7 +39,7 @@ class _Shrunk(Exception):
     """A journal is shorter than what was read of it: the index tells of things that are gone."""
 
 
-def catch_up(node: Node, *, emit: Emit = ignore) -> int:
+def catch_up(node: NodeParts, *, emit: Emit = ignore) -> int:
     """Bring the index up to what lies in `upstream/`; the number of records that were new.
 
     A lost, damaged or outdated index is filled again. Announces what changed, and as problems
@@ -61,7 +60,7 @@ def catch_up(node: Node, *, emit: Emit = ignore) -> int:
     return _catch_up(node, emit)
 
 
-def catch_up_own(node: Node, *, emit: Emit = ignore) -> None:
+def catch_up_own(node: NodeParts, *, emit: Emit = ignore) -> None:
     """Under the lock `journal`: apply what other clients of this node have written."""
     index = node.index
     if index.on_damage is None or index.meta("held") is None:
@@ -72,12 +71,12 @@ def catch_up_own(node: Node, *, emit: Emit = ignore) -> None:
             _Reader(node, emit).origin(node.uuid)
 
 
-def _rebuild(node: Node) -> None:
+def _rebuild(node: NodeParts) -> None:
     with contextlib.suppress(_Shrunk):
         _catch_up(node, ignore)
 
 
-def _read_block(node: Node, block: bytes) -> bytes | None:
+def _read_block(node: NodeParts, block: bytes) -> bytes | None:
     size = node.index.block_size(block)
     if size is None or not node.index.is_held(block):
         return None
@@ -87,7 +86,7 @@ def _read_block(node: Node, block: bytes) -> bytes | None:
     return None
 
 
-def _catch_up(node: Node, emit: Emit) -> int:
+def _catch_up(node: NodeParts, emit: Emit) -> int:
     index = node.index
     node.reload()
     index.refresh()
@@ -113,14 +112,10 @@ def _catch_up(node: Node, emit: Emit) -> int:
     complete_pending(index)
     if count:
         take_given(node)
-    if index.meta("adopted") is None:
-        if needs_adoption(node):
-            count += adopt(node, emit=emit)
-        index.set_meta("adopted", 1)
     return count
 
 
-def _origins(node: Node) -> list[str]:
+def _origins(node: NodeParts) -> list[str]:
     """The nodes whose journals lie here, by uuid."""
     found: list[str] = []
     try:
@@ -136,7 +131,7 @@ def _origins(node: Node) -> list[str]:
 class _Reader:
     """Reads the files of `upstream/` from their cursors."""
 
-    def __init__(self, node: Node, emit: Emit) -> None:
+    def __init__(self, node: NodeParts, emit: Emit) -> None:
         self.node = node
         self.emit = emit
         self._cursors = cursors.load(node.index.db)
@@ -290,7 +285,7 @@ class _Run:
             self.emit(Problem(b"", text))
 
 
-def write_applied(node: Node) -> None:
+def write_applied(node: NodeParts) -> None:
     """Write `upstream/applied` if it says something else than the index knows.
 
     Our own line is what peers may read of our journal: only records whose blocks stand under
@@ -310,7 +305,7 @@ def write_applied(node: Node) -> None:
         fsio.write_atomic(path, text)
 
 
-def recall_applied(node: Node) -> None:
+def recall_applied(node: NodeParts) -> None:
     """A new index takes over what only `applied` remembers: what stands in `root/` and `hashes/`."""
     path = os.path.join(node.upstream(), "applied")
     try:
@@ -324,7 +319,7 @@ def recall_applied(node: Node) -> None:
         node.index.set_meta("own_ready", before[node.uuid].received)
 
 
-def positions(node: Node) -> applied.Applied:
+def positions(node: NodeParts) -> applied.Applied:
     """What this node has received and built of every origin's journal."""
     index = node.index
     built = dict(index.rows("SELECT origin, seq FROM built"))
@@ -341,7 +336,7 @@ def positions(node: Node) -> applied.Applied:
     return found
 
 
-def _own(node: Node, position: applied.Position) -> applied.Position:
+def _own(node: NodeParts, position: applied.Position) -> applied.Position:
     ready = int(node.index.meta("own_ready") or 0)
     if ready >= position.received:
         return position

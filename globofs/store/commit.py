@@ -17,9 +17,7 @@ from globofs import limits
 from globofs.events import Emit, Note, ignore
 from globofs.format import kinds
 from globofs.format.manifest import Block, Kind, Manifest, content_of, encode
-from globofs.store import apply
-from globofs.store.announce import unsaid
-from globofs.store.apply_records import load_seen
+from globofs.store.apply_records import Item, load_seen
 from globofs.store.catchup import catch_up, catch_up_own, write_applied
 from globofs.store.index import HeadInfo, PathInfo
 from globofs.store.journal_tail import Last
@@ -33,7 +31,7 @@ from globofs.store.views import OperationKey
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ class Operation:
 
     def __init__(
         self,
-        node: Node,
+        node: NodeParts,
         verb: str,
         args: Sequence[str | bytes] = (),
         *,
@@ -305,14 +303,14 @@ class Operation:
         seq, prev = node.journal.last()
         number = self.number or seq + 1
         now = node.clock.now_ns()
-        items: list[apply.Item] = []
+        items: list[Item] = []
         frames: list[bytes] = []
         for entry, version, manifest in entries:
             seq += 1
             place = kinds.Place(seq, node.uuid, prev, number, now)
             record, frame, prev = kinds.encode_at(place, entry)
             frames.append(frame)
-            items.append(apply.Item(record, prev, version, manifest))
+            items.append(Item(record, prev, version, manifest))
         if not self.number:
             mark_running(node, number)
         try:
@@ -326,6 +324,15 @@ class Operation:
         if not self._late or self._unapplied.enough:
             self.settle()
         return seq
+
+
+def unsaid(node: NodeParts) -> kinds.NodeRecord | None:
+    """What this node should say of itself; None when its journal says just that."""
+    config = node.config
+    said = node.index.one("SELECT name, cacheonly, told FROM node WHERE uuid = ?", (node.uuid,))
+    if said is not None and said[2] and (said[0], bool(said[1])) == (node.name, config.cacheonly):
+        return None
+    return kinds.NodeRecord(node.name, config.cacheonly)
 
 
 def _same(draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo]) -> HeadInfo | None:
@@ -358,7 +365,9 @@ def _after(info: PathInfo, made: Manifest, version: bytes) -> PathInfo:
     return PathInfo(made.version, (*kept, head))
 
 
-def finish(node: Node, told: Mapping[bytes, Told] = NOTHING_TOLD, *, emit: Emit = ignore) -> None:
+def finish(
+    node: NodeParts, told: Mapping[bytes, Told] = NOTHING_TOLD, *, emit: Emit = ignore
+) -> None:
     """What every writing command does before it exits: blocks and tree into their places.
 
     `told` is what the caller knows of new versions, by their ids.

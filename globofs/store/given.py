@@ -11,13 +11,13 @@ from globofs.store.apply_pending import complete_pending
 from globofs.store.versions import blocks_of_many
 
 if TYPE_CHECKING:
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 _ROWS: Final = 500
 _META: Final = "given_row"
 
 
-def take_given(node: Node) -> int:
+def take_given(node: NodeParts) -> int:
     """Look once at the blocks of each version that is new to the index; how many were there."""
     index = node.index
     newest = int(index.one("SELECT coalesce(max(row), 0) FROM version")[0])
@@ -44,7 +44,7 @@ def take_given(node: Node) -> int:
     return count
 
 
-def _take_manifests(node: Node, seen: int) -> int:
+def _take_manifests(node: NodeParts, seen: int) -> int:
     """Manifests too large for their records are blocks; the blocks they list come after them."""
     sql = "SELECT id FROM version WHERE row > ? AND pending = 1"
     asked = [version for (version,) in node.index.rows(sql, (seen,))]

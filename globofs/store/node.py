@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from collections.abc import Callable, Sequence
-from types import TracebackType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from globofs import errors, limits
@@ -18,27 +16,22 @@ from globofs.format.config import (
     set_key,
 )
 from globofs.store import fsio, peer_entries
-from globofs.store.blocks import BlockStore
 from globofs.store.clock import SYSTEM, Clock
 from globofs.store.find import (
     check_entry_name,
-    config_text,
     find_node_directory,
     find_volume,
     locate,
     read_config,
 )
 from globofs.store.host import claim
-from globofs.store.index import Index
-from globofs.store.journal import Journal
-from globofs.store.locks import Lock, Locks
+from globofs.store.locks import Lock
+from globofs.store.parts import NodeParts
 from globofs.store.peer_entries import PeerEntry
-from globofs.store.state import State
 
 if TYPE_CHECKING:
     from globofs.store.commit import Operation
 
-SUFFIX_OF: Final = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 __all__ = [
     "Node",
     "PeerEntry",
@@ -153,136 +146,8 @@ def _clear_leftovers(volume: str) -> None:
         fsio.rmdir(os.path.join(volume, name))
 
 
-class Node:
-    """One node of a volume, on this machine. Its parts may be used from any thread."""
-
-    def __init__(
-        self, volume: str, directory: str, config: NodeConfig, clock: Clock, readonly: str = ""
-    ) -> None:
-        """The node in `directory`; `readonly` says why it may not be changed, "" if it may."""
-        self.volume = volume
-        self.directory = directory
-        self.clock = clock
-        self.readonly = bool(readonly)
-        self.readonly_reason = readonly
-        self.let_go: Callable[[], None] | None = None
-        """Ends this machine's claim to write here; called by `close`."""
-        self.locks = Locks(directory)
-        self.index = Index(os.path.join(directory, "index.sqlite"), readonly=self.readonly)
-        self.state = State(os.path.join(directory, "state"))
-        self.config = config
-        self._config_mark = self._mark_config()
-        self.journal = self._journal_of(config.uuid)
-        self.blocks = BlockStore(self.directory, self.index, self.locks, self.clock)
-        self._configure(config)
-
-    def _configure(self, config: NodeConfig) -> None:
-        if config.uuid != self.config.uuid:
-            self.journal = self._journal_of(config.uuid)
-        self.config = config
-        self.blocks.own_suffix = SUFFIX_OF[config.compression]
-        lets_go = config.cacheonly and config.cachetime_seconds is not None
-        self.blocks.uses.counts = lets_go and not self.readonly
-
-    def _journal_of(self, uuid: str) -> Journal:
-        made = Journal(os.path.join(self.directory, "upstream"), uuid, self.clock)
-        made.known_durable = self._received_of_own
-        return made
-
-    def _mark_config(self) -> tuple[int, int, int] | None:
-        """What changes whenever somebody writes the config; None where it is not there."""
-        try:
-            info = os.stat(os.path.join(self.directory, "config"))
-        except OSError:
-            return None
-        return info.st_ino, info.st_size, info.st_mtime_ns
-
-    def reload(self) -> None:
-        """Take in what another client or the user has changed in the config since it was read.
-
-        One `stat` where nothing changed. A config that cannot be read or understood just now
-        changes nothing: whoever opens the volume next is told.
-        """
-        mark = self._mark_config()
-        if mark in (None, self._config_mark):
-            return
-        try:
-            config = read_config(self.directory)
-        except errors.GlobofsError:
-            return
-        self._config_mark = mark
-        if config != self.config:
-            self._configure(config)
-
-    def _received_of_own(self) -> int:
-        """What the index has of our own journal: read or applied only once it was durable."""
-        from globofs.store.apply_records import load_seen
-
-        try:
-            return load_seen(self.index.db, self.config.uuid).received
-        except sqlite3.Error:
-            return 0
-
-    # --- what it is -------------------------------------------------------------------------
-
-    @property
-    def uuid(self) -> str:
-        """Who this node is."""
-        return self.config.uuid
-
-    @property
-    def name(self) -> str:
-        """What people call this node."""
-        return self.config.name or self.config.uuid[:8]
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Sentences about what is odd here and does no harm."""
-        said = self.config.path
-        if not said or os.path.normpath(said) == self.volume:
-            return ()
-        if os.path.realpath(said) == os.path.realpath(self.volume):
-            return ()
-        return (
-            f"{self.directory}/config says path={errors.printable(said)}, but the volume lies at "
-            f"{errors.printable(self.volume)}; if it was moved, correct the line; if this is a "
-            "copy and both are used, the copy will take an identity of its own",
-        )
-
-    def writable(self) -> None:
-        """Raises ReadOnlyVolume where nothing may be changed."""
-        if self.readonly:
-            raise errors.ReadOnlyVolume(path=self.volume, reason=self.readonly_reason)
-
-    # --- where things lie -------------------------------------------------------------------
-
-    def root(self) -> str:
-        """The tree of manifests."""
-        return os.path.join(self.directory, "root")
-
-    def hashes(self) -> str:
-        """The blocks."""
-        return os.path.join(self.directory, "hashes")
-
-    def upstream(self, origin: str = "") -> str:
-        """All journals, or what came from and about one origin."""
-        return os.path.join(self.directory, "upstream", origin).rstrip("/")
-
-    def updates(self, origin: str, via: str | None = None) -> str:
-        """The journal of `origin`, as it wrote it or as `via` passed it on."""
-        return self.journal.directory_of(origin, via)
-
-    def staged(self) -> str:
-        """The staged files."""
-        return os.path.join(self.directory, "staged")
-
-    def tmp(self) -> str:
-        """Temporary files; nobody else may look into it."""
-        return os.path.join(self.directory, "tmp")
-
-    def run(self) -> str:
-        """Snapshots and requests of living processes."""
-        return os.path.join(self.directory, "run")
+class Node(NodeParts):
+    """One node of a volume, on this machine, and what is done with it as a whole."""
 
     # --- peers ------------------------------------------------------------------------------
 
@@ -308,25 +173,19 @@ class Node:
         """Forget a peer; what its journal brought stays. Raises NoSuchPeer."""
         return peer_entries.remove(self, name)
 
-    # --- config and life --------------------------------------------------------------------
-
-    def change_config(self, key: str, value: str) -> None:
-        """Set one key of this node's config, on disk and here. Raises BadConfig."""
-        self.writable()
-        path = os.path.join(self.directory, "config")
-        text = set_key(config_text(path), key, value)
-        config = parse_node(text, path)
-        fsio.write_atomic(path, os.fsencode(text), durable=True)
-        if config.uuid != self.config.uuid:
-            fsio.mkdirs(os.path.join(self.upstream(config.uuid), "updates"))
-        self._config_mark = self._mark_config()
-        self._configure(config)
+    # --- writing and reading ----------------------------------------------------------------
 
     def catch_up(self, emit: Emit = ignore) -> None:
-        """Bring the index up to what lies in `upstream/`."""
+        """Bring the index up to what lies in `upstream/`, and to what was laid out by hand."""
         from globofs.store.catchup import catch_up
 
         catch_up(self, emit=emit)
+        if self.index.meta("adopted") is None:
+            from globofs.store.adopt import adopt, needs_adoption
+
+            if needs_adoption(self):
+                adopt(self, emit=emit)
+            self.index.set_meta("adopted", 1)
 
     def operation(
         self,
@@ -339,6 +198,9 @@ class Node:
         """An operation to commit versions with: `with node.operation("add", args) as op: ...`"""
         from globofs.store.commit import Operation
 
+        self.writable()
+        if self.index.meta("adopted") is None:
+            self.catch_up(emit)  # what was laid out by hand comes before the first write
         return Operation(self, verb, args, late=late, emit=emit)
 
     def finish(self, *, emit: Emit = ignore) -> None:
@@ -346,26 +208,3 @@ class Node:
         from globofs.store.commit import finish
 
         finish(self, emit=emit)
-
-    def close(self) -> None:
-        """Make pulled blocks durable, close the index. May be called twice."""
-        try:
-            if self.blocks.sync_due and not self.readonly:
-                self.blocks.sync_pending()
-            self.blocks.uses.tell()
-        finally:
-            self.index.close()
-            let_go, self.let_go = self.let_go, None
-            if let_go is not None:
-                let_go()
-
-    def __enter__(self) -> Node:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -11,7 +11,7 @@ from globofs.store import fsio
 from globofs.store.find import check_entry_name, config_text
 
 if TYPE_CHECKING:
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 
 class PeerEntry(NamedTuple):
@@ -22,7 +22,7 @@ class PeerEntry(NamedTuple):
     directory: str
 
 
-def entries(node: Node, problems: list[errors.BadConfig] | None = None) -> list[PeerEntry]:
+def entries(node: NodeParts, problems: list[errors.BadConfig] | None = None) -> list[PeerEntry]:
     """The peers this volume names, by name.
 
     An entry whose config is bad raises BadConfig, or goes into `problems` where given.
@@ -48,7 +48,7 @@ def entries(node: Node, problems: list[errors.BadConfig] | None = None) -> list[
     return found
 
 
-def entry(node: Node, name: str) -> PeerEntry:
+def entry(node: NodeParts, name: str) -> PeerEntry:
     """The peer of that name or uuid. Raises NoSuchPeer."""
     known_ones = entries(node, [])
     for one in known_ones:
@@ -58,7 +58,7 @@ def entry(node: Node, name: str) -> PeerEntry:
     raise errors.NoSuchPeer(name=name, known=known)
 
 
-def add(node: Node, name: str, config: PeerConfig) -> PeerEntry:
+def add(node: NodeParts, name: str, config: PeerConfig) -> PeerEntry:
     """Name a peer. Raises PeerExists for a name or node that is there, UsageError for us."""
     node.writable()
     check_entry_name(name)
@@ -79,7 +79,7 @@ def add(node: Node, name: str, config: PeerConfig) -> PeerEntry:
 
 
 def change(
-    node: Node, name: str, *, path: str | None = None, send: bool | None = None
+    node: NodeParts, name: str, *, path: str | None = None, send: bool | None = None
 ) -> PeerEntry:
     """Change a peer's entry; comments in its config stay. Raises NoSuchPeer, BadConfig."""
     node.writable()
@@ -95,7 +95,7 @@ def change(
     return PeerEntry(found.name, config, found.directory)
 
 
-def remove(node: Node, name: str) -> PeerEntry:
+def remove(node: NodeParts, name: str) -> PeerEntry:
     """Forget a peer; what its journal brought stays. Raises NoSuchPeer."""
     node.writable()
     found = entry(node, name)

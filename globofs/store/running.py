@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from globofs.store import fsio
 
 if TYPE_CHECKING:
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 
 def _began(pid: int) -> str:
@@ -25,11 +25,11 @@ def _began(pid: int) -> str:
         return ""
 
 
-def _path(node: Node, number: int) -> str:
+def _path(node: NodeParts, number: int) -> str:
     return os.path.join(node.run(), f"op-{number}")
 
 
-def mark_running(node: Node, number: int) -> None:
+def mark_running(node: NodeParts, number: int) -> None:
     """This process begins an operation. Failing to say so is no reason not to write."""
     text = f"{os.getpid()} {_began(os.getpid())}\n"
     with contextlib.suppress(OSError):
@@ -37,13 +37,13 @@ def mark_running(node: Node, number: int) -> None:
         fsio.write_atomic(_path(node, number), text.encode())
 
 
-def unmark_running(node: Node, number: int) -> None:
+def unmark_running(node: NodeParts, number: int) -> None:
     """An operation ended."""
     with contextlib.suppress(OSError):
         fsio.unlink(_path(node, number))
 
 
-def running_operations(node: Node) -> set[int]:
+def running_operations(node: NodeParts) -> set[int]:
     """The numbers of this node's operations whose process lives. Cheap when there are none."""
     found: set[int] = set()
     try:

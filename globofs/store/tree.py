@@ -20,7 +20,7 @@ from globofs.store.tree_files import Builder, Row
 from globofs.store.versions import NOTHING_TOLD, Told
 
 if TYPE_CHECKING:
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 BATCH: Final = 1000
 SETTLE_ROWS: Final = 1000
@@ -33,7 +33,7 @@ _SELECT: Final = (
 
 
 def build_tree(
-    node: Node,
+    node: NodeParts,
     told: Mapping[bytes, Told] = NOTHING_TOLD,
     *,
     everything: bool = False,
@@ -73,12 +73,12 @@ def build_tree(
     return count
 
 
-def _built(node: Node) -> dict[str, int]:
+def _built(node: NodeParts) -> dict[str, int]:
     """Up to where each journal stood in `root/` for certain, also before the index was lost."""
     return dict(node.index.rows("SELECT origin, seq FROM built"))
 
 
-def _is_bare(node: Node) -> bool:
+def _is_bare(node: NodeParts) -> bool:
     """Whether somebody emptied `root/`: then nothing of what was built still stands."""
     try:
         with os.scandir(node.root()) as entries:
@@ -87,7 +87,7 @@ def _is_bare(node: Node) -> bool:
         return True
 
 
-def _behind(node: Node) -> bool:
+def _behind(node: NodeParts) -> bool:
     """Whether there is anything to build: two look-ups when there is not."""
     index = node.index
     if index.meta("tree_boot") != boot_id() or index.meta("tree_row") is None:
@@ -98,7 +98,7 @@ def _behind(node: Node) -> bool:
     return index.one("SELECT 1 FROM again LIMIT 1") is not None
 
 
-def _start(node: Node) -> int:
+def _start(node: NodeParts) -> int:
     """The row behind which building starts."""
     index = node.index
     row = index.meta("tree_row")
@@ -112,7 +112,7 @@ def _start(node: Node) -> int:
     return int(row)
 
 
-def _pending(node: Node, start: int) -> Iterator[list[Row]]:
+def _pending(node: NodeParts, start: int) -> Iterator[list[Row]]:
     while True:
         sql = f"{_SELECT} v.row > ? ORDER BY v.row LIMIT ?"
         rows = [Row(*row) for row in node.index.rows(sql, (start, BATCH))]
@@ -122,7 +122,7 @@ def _pending(node: Node, start: int) -> Iterator[list[Row]]:
         start = rows[-1].row
 
 
-def _again(node: Node, builder: Builder) -> int:
+def _again(node: NodeParts, builder: Builder) -> int:
     """Versions whose large manifest came after their record."""
     rows = [Row(*row) for row in node.index.rows(f"{_SELECT} v.row IN (SELECT row FROM again)")]
     builder.build(rows)
@@ -132,14 +132,14 @@ def _again(node: Node, builder: Builder) -> int:
     return len(rows)
 
 
-def _settle_if_due(node: Node, count: int) -> None:
+def _settle_if_due(node: NodeParts, count: int) -> None:
     settled = int(node.index.meta("tree_settled") or 0)
     now = node.clock.now_ns()
     if count >= SETTLE_ROWS or not 0 <= now - settled < SETTLE_NS:
         settle_tree(node)
 
 
-def settle_tree(node: Node) -> None:
+def settle_tree(node: NodeParts) -> None:
     """Make what was built durable, so that it need not be built again after a power loss."""
     index = node.index
     with node.locks.tree.exclusive():

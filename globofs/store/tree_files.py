@@ -24,7 +24,7 @@ from globofs.store import fsio
 from globofs.store.versions import Told, told_of
 
 if TYPE_CHECKING:
-    from globofs.store.node import Node
+    from globofs.store.parts import NodeParts
 
 LINK_BLOCKS: Final = 10_000
 """A file of more blocks gets no links: nobody follows them by hand."""
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 class Builder:
     """Puts versions into `root/`. Its own methods by one thread, the work by up to two."""
 
-    def __init__(self, node: Node, told: Mapping[bytes, Told], emit: Emit) -> None:
+    def __init__(self, node: NodeParts, told: Mapping[bytes, Told], emit: Emit) -> None:
         """`told` is what the caller knows of versions, by their ids. Problems are told to `emit`,
         by the thread that calls `build`."""
         self.node = node
@@ -209,7 +209,7 @@ def _latest(path: str, text: bytes) -> None:
             fsio.write_atomic(path, text)
 
 
-def _journaled(node: Node, row: int, version: bytes) -> bytes | None:
+def _journaled(node: NodeParts, row: int, version: bytes) -> bytes | None:
     """The bytes of a manifest that the index cannot make again; `None` while it is not here."""
     found = node.index.one("SELECT origin, seq, pending FROM version WHERE row = ?", (row,))
     if found is None or found[2]:

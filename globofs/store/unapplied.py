@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from globofs import limits
 from globofs.events import Emit
-from globofs.store.apply import Item, apply_items
+from globofs.store.apply import apply_items
+from globofs.store.apply_records import Item
 from globofs.store.cursors import Cursor, advance, first_bytes
 from globofs.store.journal import Written
 from globofs.store.journal_tail import Last

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import threading
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from globofs.errors import Interrupted
-from globofs.events import Cancelled, Problem, never
+from globofs.events import Cancelled, Emit, Problem, never
 from globofs.peerio.peer import Peer
 from globofs.peerio.pool import Call
 
 if TYPE_CHECKING:
-    from globofs.sync.pull import Puller
+    from globofs.errors import ContentMissing
+    from globofs.store.node import Node
 
 _WAIT_SECONDS = 0.1  # the longest a cancelled caller waits
 
@@ -56,10 +58,34 @@ class Flight:
         return max([began, *signs])
 
 
+class Steps(Protocol):
+    """Who takes flights a step further; `pull.Puller` is the one that does."""
+
+    @property
+    def node(self) -> Node:
+        """The node that blocks are pulled for."""
+
+    @property
+    def emit(self) -> Emit:
+        """Who hears of what went wrong on the way."""
+
+    def join(self, wanted: Wanted, event: threading.Event) -> Flight:
+        """The flight of a block, begun if it is not; `event` is set when something happens."""
+
+    def leave(self, flight: Flight) -> None:
+        """One less is interested."""
+
+    def step(self, flight: Flight) -> bool:
+        """Do what can be done without waiting; whether it has ended."""
+
+    def missing(self, wanted: Wanted, *, reasons: Sequence[str] = ()) -> ContentMissing:
+        """The error for a block that nobody brought."""
+
+
 class Driver:
     """One caller that waits for flights. Not for several threads."""
 
-    def __init__(self, puller: Puller, cancelled: Cancelled = never) -> None:
+    def __init__(self, puller: Steps, cancelled: Cancelled = never) -> None:
         self.puller = puller
         self.cancelled = cancelled
         self._event = threading.Event()
