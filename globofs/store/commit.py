@@ -187,7 +187,7 @@ class Operation:
                 self._append([(entry, None, None) for entry in entries])
         self.settle()
         unmark_running(self.node, number)
-        finish(self.node, self._unapplied.told, emit=self._emit)
+        finish(self.node, told=self._unapplied.told, emit=self._emit)
 
     def settle(self) -> None:
         """Bring into the index what a `late` operation has committed so far."""
