@@ -241,7 +241,11 @@ def _await_end(serving: str, mountpoint: str, emit: Emit) -> None:
     while intents.serves(serving):
         waited = time.monotonic() - began
         if waited > _UMOUNT_SECONDS:
-            raise GlobofsError(f"{mountpoint}: unmounted; what was written is still being recorded")
+            pid = os.path.basename(serving).partition("-")[0]
+            raise GlobofsError(
+                f"{mountpoint}: unmounted, but process {pid} still serves it: it is recording what "
+                "was written, or another mount namespace (a container) shows it; SIGTERM ends it"
+            )
         if not said and waited > _SAY_AFTER_SECONDS:
             said = True
             emit(Note("recording what was written"))
