@@ -12,6 +12,7 @@ from globofs.errors import FormatError
 from globofs.format import kinds
 from globofs.format.manifest import Block, Manifest, encode
 from globofs.format.record import decode_body, encode_record
+from globofs.format.text import HEADER_LINE_CHARS
 from globofs.format.versions import Read, read
 
 UUID = "68d25a11-a34a-4bbb-a29e-c9bd06ff8c53"
@@ -80,6 +81,15 @@ def test_other_records_are_left_to_the_long_way() -> None:
     record = kinds.make_record(1, UUID, bytes(32), 1, TIME, kinds.NoteRecord("hello"))
     body = encode_record(record)[0].split(b"\n", 1)[1]
     assert read(body) == Read(record)
+
+
+def test_a_line_that_is_too_long_is_so_at_once_too() -> None:
+    manifest = PLAIN["file"]
+    entry = kinds.VersionRecord.of(manifest, encode(manifest), "x" * HEADER_LINE_CHARS)
+    place = kinds.Place(7, UUID, sha256(b"before").digest(), 5, TIME + 1)
+    body = kinds.encode_at(place, entry)[1].split(b"\n", 1)[1]
+    with pytest.raises(FormatError, match="header line"):
+        read(body)
 
 
 def broken(body: bytes) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ _PLAIN: Final = re.compile(
     rb"seq=([1-9][0-9]{0,15})\norigin=" + _UUID + rb"prev=([0-9a-f]{64})\nop=([1-9][0-9]{0,15})\n"
     rb"kind=version\ntime=" + _TIME + rb"path=([!-$&-~]++)\nwhat=(file|directory|deleted)\n"
     rb"version=(" + _TIME + rb")((?:parent=[0-9a-f]{64}\n)*+)manifest=([0-9a-f]{64})\n"
-    rb"length=([1-9][0-9]{0,6})\n(?:source=([!-~]*+)\n)?+\n"
+    rb"length=([1-9][0-9]{0,6})\n(?:source=([!-~]{0,64}+)\n)?+\n"
     # The manifest: what both of them say is the same.
     rb"kind=\8\npath=\7\nversion=\9node=" + _UUID + rb"\12size=(0|[1-9][0-9]{0,17})\n"
     rb"mode=(0[0-7]{3}|[1-7][0-7]{3})\nmtime=" + _TIME + rb"\n"
