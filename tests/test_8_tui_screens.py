@@ -342,7 +342,7 @@ async def test_a_volume_that_cannot_be_opened_says_why() -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         for _ in range(500):
             await pilot.pause(0.02)
-            if app.current_mode == "start":
+            if app.current_mode == "start" and getattr(app.screen, "is_ready", False):
                 break
         assert "/srv/x: no volume here" in app.error_words
 
