@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from globofs.store.commit import Draft
 from globofs.volume import Volume
 from tests.helpers_verbs import Bench, bench
 
@@ -148,3 +150,33 @@ def test_a_sample_reads_less(full: Bench) -> None:
     part = full.volume.verify(sample=0.1)
     assert part.sampled
     assert part.checked < whole.checked
+
+
+def test_what_others_commit_meanwhile_is_no_damage(full: Bench) -> None:
+    """Another client has committed something and not built its place in `root/` yet."""
+    with Volume.open(full.volume.directory) as other:
+        waiting = [other.node.operation("add", ["late"])]
+
+        def cancelled() -> bool:
+            if waiting:
+                waiting.pop().commit([Draft(b"late", "directory")])
+            return False
+
+        done = full.volume.verify(cancelled=cancelled)
+    assert not waiting
+    assert (done.damaged, done.problems) == (0, ())
+
+
+def test_what_others_let_go_of_meanwhile_is_no_damage(
+    full: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, blocks = full.volume.node.index, full.volume.node.blocks
+    held = index.held_blocks
+
+    def and_then_one_goes() -> Iterator[bytes]:
+        found = list(held())
+        yield from found
+        blocks.remove(found[:1])
+
+    monkeypatch.setattr(index, "held_blocks", and_then_one_goes)
+    assert full.volume.verify().damaged == 0

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from globofs.errors import FormatError, PeerError, from_os_error
 from globofs.events import Cancelled, Emit, Problem
@@ -60,36 +60,56 @@ def check_tree(
 ) -> TreeReport:
     """Compare `root/` with the versions that should stand there."""
     report = TreeReport()
-    for row, version, path, time, shown, pruned in _rows(node):
+    odd: list[_Row] = []
+    for row in _rows(node):
         if cancelled():
             break
-        if pruned or not choose():
-            continue
-        directory = f"{node.root()}/{to_disk(path)}"
-        report.checked += 1
-        name = f"{directory}/versions/{format_time(time)}"
-        twin = f"{name}-{version.hex()[:8]}"
-        if version not in (_id_of(name), _id_of(twin)):
-            report.bad.append(twin if os.path.lexists(twin) else name)
-            tell(path, f"its manifest {format_time(time)} in root/ is damaged or missing")
-        if shown == row:
-            latest = f"{directory}/versions/latest"
-            if _id_of(latest) != version:
-                report.bad.append(latest)
-                tell(path, "its `latest` in root/ is damaged or missing")
-            if node.config.links:
-                _check_links(node, directory, path, row, report, tell)
+        if not row.pruned and choose():
+            report.checked += 1
+            if any(_wrong(node, row)):
+                odd.append(row)
+    if odd and not node.readonly:
+        node.finish()  # another client committed them just now, and has not built them yet
+    for row in odd:
+        for path, reason in _wrong(node, row):
+            report.bad.append(path)
+            tell(row.path, reason)
     return report
 
 
-def _rows(node: Node) -> Iterator[tuple[int, bytes, bytes, int, int, int]]:
+def _wrong(node: Node, row: _Row) -> Iterator[tuple[str, str]]:
+    """The files of a version in `root/` that are not as they should be, each with a sentence."""
+    directory = f"{node.root()}/{to_disk(row.path)}"
+    name = f"{directory}/versions/{format_time(row.time)}"
+    twin = f"{name}-{row.version.hex()[:8]}"
+    if row.version not in (_id_of(name), _id_of(twin)):
+        which = twin if os.path.lexists(twin) else name
+        yield which, f"its manifest {format_time(row.time)} in root/ is damaged or missing"
+    if row.shown == row.row:
+        latest = f"{directory}/versions/latest"
+        if _id_of(latest) != row.version:
+            yield latest, "its `latest` in root/ is damaged or missing"
+        if node.config.links:
+            yield from _wrong_links(node, directory, row.row)
+
+
+class _Row(NamedTuple):
+    row: int
+    version: bytes
+    path: bytes
+    time: int
+    shown: int
+    pruned: int
+
+
+def _rows(node: Node) -> Iterator[_Row]:
     last = 0
     sql = (
         "SELECT v.row, v.id, p.path, v.time, p.shown, v.pruned FROM version v"
         " JOIN path p ON p.no = v.path WHERE v.pending = 0 AND v.row > ? ORDER BY v.row LIMIT ?"
     )
     while rows := node.index.rows(sql, (last, PAGE)):
-        yield from rows
+        yield from map(_Row._make, rows)
         last = rows[-1][0]
 
 
@@ -100,9 +120,7 @@ def _id_of(path: str) -> bytes:
         return b""
 
 
-def _check_links(
-    node: Node, directory: str, path: bytes, row: int, report: TreeReport, tell: Tell
-) -> None:
+def _wrong_links(node: Node, directory: str, row: int) -> Iterator[tuple[str, str]]:
     """Links to blocks that are here must lead to them."""
     for block, held in blocks_of(node.index, row):
         found = node.blocks.find(block.id) if held else None
@@ -113,8 +131,7 @@ def _check_links(
         with suppress(OSError):
             os.readlink(link)
             if not os.path.samefile(link, found[0]):
-                report.bad.append(link)
-                tell(path, f"its link to block {name[:16]} leads elsewhere")
+                yield link, f"its link to block {name[:16]} leads elsewhere"
 
 
 def rebuild_tree(node: Node, report: TreeReport, emit: Emit) -> int:

@@ -193,6 +193,7 @@ def _check_vanished(scrub: _Scrub) -> None:
         if scrub.cancelled():
             return
         gone = [block for block in group if not node.blocks.has(block)]
+        gone = sorted(node.index.held(gone))  # but for what another client let go of just now
         for block in gone:
             where = _user_of(node, block)
             scrub.tell(where, f"block {block.hex()[:16]} is gone, though nobody let go of it")
