@@ -117,3 +117,14 @@ def test_bits_of_the_index(at: Path, sound: tuple[Path, dict[bytes, bytes]], see
         flip(path, chance.randrange(path.stat().st_size), chance.randrange(8))
     assert os.path.getsize(path) > 20_000
     beats(at, 0, sound[1])
+
+
+def test_a_name_in_the_schema_that_is_no_text(
+    at: Path, sound: tuple[Path, dict[bytes, bytes]]
+) -> None:
+    """SQLite quotes it in what it says, and that cannot be decoded."""
+    (path,) = files(at, "index.sqlite")
+    data = path.read_bytes()
+    assert data.count(b"CREATE INDEX") > 1
+    path.write_bytes(data.replace(b"CREATE INDEX", b"CREATE I\xa0DEX"))
+    beats(at, 0, sound[1])

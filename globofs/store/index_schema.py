@@ -111,6 +111,9 @@ def connect(path: str, *, readonly: bool = False, immutable: bool = False) -> sq
         db.execute("PRAGMA temp_store=MEMORY")
         if not readonly:
             db.execute("PRAGMA synchronous=NORMAL")
+    except UnicodeDecodeError as error:  # what SQLite says of a damaged schema quotes it
+        db.close()
+        raise sqlite3.DatabaseError("the schema is damaged") from error
     except BaseException:
         db.close()
         raise
