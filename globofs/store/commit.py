@@ -366,7 +366,7 @@ def _after(info: PathInfo, made: Manifest, version: bytes) -> PathInfo:
 
 
 def finish(
-    node: NodeParts, told: Mapping[bytes, Told] = NOTHING_TOLD, *, emit: Emit = ignore
+    node: NodeParts, *, told: Mapping[bytes, Told] = NOTHING_TOLD, emit: Emit = ignore
 ) -> None:
     """What every writing command does before it exits: blocks and tree into their places.
 
