@@ -15,6 +15,7 @@ from globofs import limits
 from globofs.errors import ContentMissing, Interrupted
 from globofs.events import Problem
 from globofs.peerio.directory import PeerDirectory, block_name
+from globofs.peerio.pool import Call, PeerPool
 from globofs.store.query import View
 from globofs.sync.pull import FileReader, Wanted
 from tests.helpers_peer import Site, sites
@@ -439,3 +440,24 @@ def test_what_calls_itself_a_staged_file_and_has_no_end_is_left_after_a_look(
     monkeypatch.setattr(PeerDirectory, "read_staged", counted)
     sand.pull()
     assert (offsets, sand.single) == ([0], [])
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_a_slow_staged_file_is_left_where_somebody_else_may_be_quicker(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch, others: bool
+) -> None:
+    if not others:
+        sand.c.node.remove_peer_entry("b")
+        sand.c.peers.reload()
+    waited: list[float] = []
+    really = PeerPool.wait
+
+    def wait(pool: PeerPool, call: Call[object], timeout: float | None = None) -> bool:
+        if timeout is None:
+            return really(pool, call)
+        waited.append(timeout)
+        return False
+
+    monkeypatch.setattr(PeerPool, "wait", wait)
+    sand.pull()
+    assert (waited, len(sand.single)) == (([1.0], 100) if others else ([], 0))

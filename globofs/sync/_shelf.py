@@ -32,8 +32,10 @@ _HITS_LEAST: Final = 0.25  # of the blocks in a piece: below, reading on moves m
 class Shelf:
     """The staged files of one peer, for as long as a fetch lasts. For one thread."""
 
-    def __init__(self, peer: Peer) -> None:
+    def __init__(self, peer: Peer, patience: float | None) -> None:
+        """`patience`: after how many seconds without a piece it is left to whoever is quicker."""
         self.peer = peer
+        self._patience = patience
         self._files: dict[str, tuple[int, int]] | None = None  # name: its size, where to go on
 
     def take(
@@ -48,7 +50,7 @@ class Shelf:
                 self._files = {name: (size, 0) for name, size in large[:_FILES_MOST]}
             for name in self._files:
                 yield from self._read(name, wanted, cancelled)
-                if len(wanted) < WORTH_BLOCKS or cancelled():
+                if len(wanted) < WORTH_BLOCKS or cancelled() or not self._files:
                     return
         except GlobofsError:
             return
@@ -91,7 +93,9 @@ class Shelf:
                 calls.append((start, self.peer.start_staged(name, start, _PIECE_BYTES)))
                 start += _PIECE_BYTES
             offset, call = calls.popleft()
-            self.peer.pool.wait(call)
+            if not self.peer.pool.wait(call, self._patience):
+                self._files = {}
+                return
             piece = self.peer.finish_staged(call)
             if piece:
                 yield offset, piece

@@ -46,6 +46,7 @@ from globofs.sync._shelf import Shelf
 _HEDGE_LEAST_SECONDS = 0.25
 _HEDGE_UNKNOWN_SECONDS = 1.0
 _HEDGE_TIMES = 4.0
+_SHELF_SECONDS = 1.0
 _READER_BLOCKS = 4
 _OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # this process lacks something, no file does
 
@@ -215,10 +216,9 @@ class Puller:
         return active < most and self._bytes < limits.PULL_BYTES_IN_FLIGHT
 
     def _shelf_of(self, writer: str) -> Shelf | None:
-        for peer in self.peers:
-            if peer.uuid == writer and peer.reachable and not self.paused(peer.name):
-                return Shelf(peer)
-        return None
+        there = [peer for peer in self.peers if peer.reachable and not self.paused(peer.name)]
+        patience = _SHELF_SECONDS if len(there) > 1 else None
+        return next((Shelf(peer, patience) for peer in there if peer.uuid == writer), None)
 
     def _from_shelf(self, wanted: Wanted, data: bytes, suffix: str, shelf: Shelf) -> None:
         self._answered = shelf.peer.uuid
