@@ -29,7 +29,8 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 CELL = 12.2  # width of a cell in the SVG
-WIDE, USUAL, HUGE = (120, 36), (80, 24), (180, 48)
+WIDE, LOW, USUAL, HUGE = (120, 36), (120, 26), (80, 24), (200, 50)
+ROWS = 4  # of what moves, for a picture of it
 
 
 @dataclass(frozen=True)
@@ -47,15 +48,15 @@ class Picture:
 NOTES = ("f", *"notes.md", 0.5, "enter", 0.9)
 PICTURES = (
     Picture("conflicts", ("4", 0.6, "b", 2.0, "enter", "down", 1.0), quiet=True),
-    Picture("sync", ("2", 0.1), moving=True),
-    Picture("sync-light", ("2", 0.1), theme="globofs-light", moving=True),
+    Picture("sync", ("2", 0.1), LOW, moving=True),
+    Picture("sync-light", ("2", 0.1), LOW, theme="globofs-light", moving=True),
     Picture("sync-80x24", ("2", 0.1), USUAL, moving=True),
     Picture("peers", ("3", 0.8)),
     Picture("files", (*NOTES, "tab", "down", "down", 0.6)),
     Picture("files-light", (*NOTES, "tab", "down", "down", 0.6), theme="globofs-light"),
     Picture("files-80x24", NOTES, USUAL),
     Picture("diff-80x24", (*NOTES, "tab", "down", "d", 0.6), USUAL),
-    Picture("files-180x48", ("f", *"decoder.py", 0.5, "enter", 1.2), HUGE),
+    Picture("files-200x50", (*NOTES, "tab", "down", 0.6), HUGE),
     Picture("time-travel", (*NOTES, "t", *"20 days ago", 0.3, "enter", 1.2)),
     Picture("time-choose", (*NOTES, "t", *"notes", 0.8)),
     Picture("restore-plan", (*NOTES, "left", 0.5, "tab", "down", "down", "down", "down", "r", 1.0)),
@@ -112,11 +113,14 @@ async def take(where: str, picture: Picture, into: Path) -> None:
 
 
 async def moved(app: GlobofsApp, pilot: Pilot[int]) -> None:
-    """Wait until a part of something has come. SystemExit when nothing moves."""
+    """Wait until a part of some files has come. SystemExit when nothing moves."""
     for _ in range(3000):
         await pilot.pause(0.02)
-        over = app.snapshot.overall if app.snapshot is not None else None
-        if over is not None and over.moving and over.eta_seconds and 6 * over.done > over.total:
+        if app.snapshot is None:
+            continue
+        over, moves = app.snapshot.overall, app.snapshot.moves
+        much = over.moving and over.eta_seconds and 8 * over.done > over.total
+        if much and len(moves) >= ROWS:
             await pilot.pause(0.15)
             return
     raise SystemExit("nothing moved in a minute: there is no picture of a sync to take")
@@ -125,7 +129,7 @@ async def moved(app: GlobofsApp, pilot: Pilot[int]) -> None:
 class Link:
     """What reads from other nodes share while it is slow."""
 
-    BYTES_PER_SECOND = 3 << 20
+    BYTES_PER_SECOND = 3 << 19
 
     def __init__(self) -> None:
         self.slow = False

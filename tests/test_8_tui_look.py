@@ -186,6 +186,10 @@ def test_what_an_operation_added_is_named_as_in_the_volume() -> None:
     op = fake.full_volume().ops[0]
     again = replace(op, args=("/home/a/Documents/", "--to", "Documents"), versions=1)
     assert words.operation(again) == "added Documents"
+    deep = replace(op, args=("/home/a/notes.md", "--to", "Documents"), versions=1)
+    assert words.operation(deep, below="Documents") == "added notes.md"
+    told = replace(op, verb="config", args=("name=cabin", "cacheonly=no"), versions=0)
+    assert words.operation(told) == "announced name=cabin, cacheonly=no"
 
 
 async def test_one_pane_at_a_time_has_the_whole_screen() -> None:

@@ -138,6 +138,8 @@ def test_a_difference_marks_words_and_counts_lines() -> None:
     marked = [span for line in page.lines for span in line if span[1].endswith("-word")]
     assert marked == [("9", "removed-word"), ("10", "added-word")]
     assert difference.diff_page(b"", b"new\n", "Diff")[1].added == 1
+    other = difference.changed_words(",wood for the winter: ask Mara,", ",train tickets are paid,")
+    assert all(style == "" for line in other for _, style in line)  # commas are not much in common
 
 
 def test_a_difference_side_by_side_keeps_lines_opposite() -> None:
@@ -318,3 +320,18 @@ def test_sentences_wrap_within_their_width(value: str, width: int) -> None:
     shown = words.safe(value)
     lines = wrapped((("Why?  ", "strong"), (shown, "")), width)
     assert all(spans_width(line) <= width for line in lines)
+
+
+def test_a_large_directory_is_not_asked_again_and_again(monkeypatch: Any) -> None:
+    volume = fake.full_volume()
+    builder = Builder(volume)  # type: ignore[arg-type]
+    clock = iter([0.0, 2.0, 5.0, 43.0, 44.0])
+    monkeypatch.setattr("globofs.tui.model.tree.time.monotonic", lambda: next(clock))
+    entry = volume.view().entry(b"2026")
+    assert entry is not None
+    first = builder.changed(entry, None)  # it took two seconds
+    volume.put(volume.operation("add", ("/x",), 0), "2026/new.txt", b"new\n")
+    later = volume.view().entry(b"2026")
+    assert later is not None
+    assert builder.changed(later, None) == first  # three seconds later: too early
+    assert builder.changed(later, None) > first

@@ -27,6 +27,8 @@ _VERBS: Final = {
     "write": "written through the mount",
     "prune": "pruned",
     "adopt": "found on disk",
+    "config": "announced",
+    "retire": "retired",
 }
 
 _VALUED: Final = frozenset(("--to", "--at", "--version", "--with", "--exclude", "--from"))
@@ -55,8 +57,8 @@ def count(number: int) -> str:
 
 
 def since(then: int | None, now: int) -> str:
-    """`now`, `12s ago`, `never`: at most 8 cells."""
-    return "never" if then is None else age_words(then, now)
+    """`now`, `12s ago`, `–` where nobody here saw it: at most 8 cells."""
+    return "–" if then is None else age_words(then, now)
 
 
 def moment(then: int, now: int) -> str:
@@ -109,15 +111,18 @@ def _things(args: Sequence[str]) -> tuple[list[str], str]:
     return found, to
 
 
-def operation(op: Operation, count_too: bool = True) -> str:
+def operation(op: Operation, count_too: bool = True, below: str = "") -> str:
     """What an operation did, in words: `added documents/notes.md`, `restored Photos · 214
-    versions`. What was added is named as it is called in the volume."""
+    versions`. What was added is named as it is called in the volume; what lies below the
+    directory `below` from there on."""
     verb = _VERBS.get(op.verb, op.verb or "changed")
     names, to = _things(op.args)
     if op.verb in ("add", "watch"):
         names = [_landed(name, to.strip("/")) for name in names]
-    names = [safe(name) for name in names]
+    names = [safe(name.removeprefix(f"{below}/")) for name in names]
     what = names[0] if names else ""
+    if op.verb == "config":
+        what, names = ", ".join(names), []
     if op.verb == "mv" and len(names) == 2:
         what, names = f"{names[0]} to {names[1]}", names[:1]
     if len(names) > 1:

@@ -19,7 +19,7 @@ from globofs.tui.words import count
 CONTEXT: Final = 3
 PAIRED_MAX: Final = 40  # lines replaced at once that are compared word by word
 WORDS_MAX: Final = 800  # words of two lines that are compared at all
-ALIKE: Final = 0.4  # lines with less in common are not marked word by word
+ALIKE: Final = 0.3  # lines of which less is common are not marked word by word
 ABSENT: Final = Half(base="hover")  # beside a line that only the other side has
 
 
@@ -125,7 +125,13 @@ def changed_words(old: str, new: str) -> tuple[Line, Line]:
     """Both lines, with what differs marked; unmarked when they have little in common."""
     a, b = re.findall(r"\w+|\s+|[^\w\s]", old), re.findall(r"\w+|\s+|[^\w\s]", new)
     matcher = difflib.SequenceMatcher(None, a, b, autojunk=False)
-    if len(a) + len(b) > WORDS_MAX or matcher.ratio() < ALIKE:
+    if len(a) + len(b) > WORDS_MAX:
+        return ((old, ""),), ((new, ""),)
+    common = sum(
+        len(word) for i, _, size in matcher.get_matching_blocks() for word in a[i : i + size]
+        if not word.isspace()
+    )  # fmt: skip
+    if common < ALIKE * max(len("".join(old.split())), len("".join(new.split()))):
         return ((old, ""),), ((new, ""),)
     left: list[tuple[str, str]] = []
     right: list[tuple[str, str]] = []

@@ -62,7 +62,8 @@ def read(volume: Volume, path: bytes, is_directory: bool) -> Timeline:
     """Ask the index; runs in the bridge's `detail` lane."""
     if is_directory:
         found = volume.operations(limit=OPERATIONS_SHOWN + 1, below=path)
-        moments = [_of_operation(op, volume.node_name) for op in found[:OPERATIONS_SHOWN]]
+        below = path.decode("utf-8", "surrogateescape")
+        moments = [_of_operation(op, volume.node_name, below) for op in found[:OPERATIONS_SHOWN]]
         return Timeline(path, True, tuple(moments), len(found) > OPERATIONS_SHOWN)
     versions = volume.history(path)
     return Timeline(path, False, tuple(of_versions(versions, volume.node_name)))
@@ -117,8 +118,8 @@ def change_words(version: Version, before: Version | None, older: Sequence[Versi
     return words.signed_size(version.size - before.size)
 
 
-def _of_operation(op: Operation, name: Callable[[str], str]) -> Moment:
-    change = words.operation(op, count_too=False)
+def _of_operation(op: Operation, name: Callable[[str], str], below: str) -> Moment:
+    change = words.operation(op, count_too=False, below=below)
     if op.interrupted:
         change += " (interrupted)"
     return Moment(

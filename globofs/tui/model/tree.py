@@ -7,6 +7,7 @@ one costs one query, whatever else is open.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 FILTER_MAX: Final = 5000  # matches shown by a filter
 SLICE: Final = 20_000  # rows; beyond, each opened directory asks whether anyone still waits
+REST_TIMES: Final = 20.0
 KEPT_MAX: Final = 5000  # directories kept in memory
 
 
@@ -89,7 +91,7 @@ class Builder:
         self._volume = volume
         self._generation = 0
         self._kept: dict[tuple[bytes, int | None, bool], _Kept] = {}
-        self._changed: dict[tuple[bytes, int | None], tuple[int, int]] = {}
+        self._changed: dict[tuple[bytes, int | None], tuple[int, int, float]] = {}
 
     def forget(self) -> None:
         """The tree changed: check directories again. Any thread."""
@@ -97,14 +99,18 @@ class Builder:
 
     def changed(self, entry: Entry, at: int | None) -> int:
         """When something in a directory last changed. Any thread; costs as much as lies below,
-        once for each number of versions there."""
-        versions, time = self._changed.get((entry.path, at), (-1, 0))
-        if versions != entry.below:
-            time = self._volume.view(at).newest_below(entry.path)
+        once for each number of versions there. A large directory that goes on changing is asked
+        so seldom that it costs a twentieth of a thread."""
+        versions, changed, again = self._changed.get((entry.path, at), (-1, 0, 0.0))
+        begun = time.monotonic()
+        if versions != entry.below and begun >= again:
+            changed = self._volume.view(at).newest_below(entry.path)
+            ended = time.monotonic()
             if len(self._changed) > KEPT_MAX:
                 self._changed = {}
-            self._changed[(entry.path, at)] = (entry.below, time)
-        return time
+            known = (entry.below, changed, ended + REST_TIMES * (ended - begun))
+            self._changed[(entry.path, at)] = known
+        return changed
 
     def _arranged(self, entries: Iterable[Entry], wish: Wish) -> list[Entry]:
         """In the order wished for; by time, directories stand where their newest change does."""

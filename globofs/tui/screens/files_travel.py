@@ -145,7 +145,7 @@ class FilesTravel(FilesFind):
                 op.last,
                 (
                     words.exact_time(op.last),
-                    ((words.moment(op.last, now), "muted"),),
+                    ((speech.long_age(op.last, now), "muted"),),
                     words.operation(op),
                     ((words.safe(self._names.get(op.key.node, "")), "muted"),),
                 ),

@@ -244,7 +244,7 @@ def standing(peer: PeerStatus, now: int) -> list[tuple[str, str, str]]:
     """How far a peer is behind, and since when: name, value, style of each fact."""
     met = peer.state in ("online", "readonly")
     nothing = "nothing" if met else "not known while it is away"
-    seen = words.since(peer.last_seen, now)
+    seen = words.since(peer.last_seen, now) if peer.last_seen else "not since this was started"
     if peer.last_seen is not None and not met:
         seen = f"{speech.long_age(peer.last_seen, now)}  ({words.exact_time(peer.last_seen)})"
     lacks, lack = peer.outgoing, peer.incoming

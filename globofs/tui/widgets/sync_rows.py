@@ -71,14 +71,19 @@ def peer_cells(peer: PeerStatus, now: int, glyphs: Glyphs) -> tuple[Cell, ...]:
         ((word, style),),
         _records(peer.outgoing),
         _records(peer.incoming),
-        ((words.since(peer.last_seen, now), "muted"),),
+        ((words.since(now if _moves(peer) else peer.last_seen, now), "muted"),),
         _doing(peer, glyphs),
     )
 
 
+def _moves(peer: PeerStatus) -> bool:
+    """Whether bytes come from it or go there just now: then it is seen, whatever the last round."""
+    return peer.rate_in >= 1 or peer.rate_out >= 1
+
+
 def _doing(peer: PeerStatus, glyphs: Glyphs) -> Cell:
     """Rates and their curve while something moves, else why not."""
-    if peer.rate_in < 1 and peer.rate_out < 1:
+    if not _moves(peer):
         if peer.reason:
             # The path has a place of its own in Peers; here it would push out what is wrong.
             reason = peer.reason.replace(peer.path, "its directory") if peer.path else peer.reason
