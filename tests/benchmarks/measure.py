@@ -22,7 +22,7 @@ class Run:
 
     seconds: float
     processor_seconds: float  # of all its threads and children, in the kernel too
-    memory_bytes: int  # the largest resident set of it and its children
+    memory_bytes: int  # its largest resident set; of other programs no less than ours
     output: str
 
 
@@ -79,7 +79,9 @@ def run(
 def ours(job: str, *args: str | Path) -> Run:
     """Run one job of `tests.benchmarks.ours` in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.ours", job, *map(str, args)]
-    return run(command, cwd=REPOSITORY, env=environment())
+    done = run(command, cwd=REPOSITORY, env=environment())
+    done.memory_bytes = int(said(done, "memory"))
+    return done
 
 
 def traced(trace: Path, wanted: str, job: str, *args: str | Path) -> list[str]:

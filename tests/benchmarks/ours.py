@@ -20,6 +20,15 @@ def _since_start() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
+def _most_memory() -> int:
+    """The largest resident set since this program began, bytes.
+
+    Not `getrusage`: what that says of a child begins with what its parent had.
+    """
+    with open("/proc/self/status", encoding="ascii") as file:
+        return int(file.read().partition("VmHWM:")[2].split()[0]) * 1024
+
+
 def _init(volume: str) -> None:
     from globofs.volume import Volume
 
@@ -191,3 +200,4 @@ JOBS: dict[str, Callable[..., None]] = {
 
 if __name__ == "__main__":
     JOBS[sys.argv[1]](*sys.argv[2:])
+    print(f"memory={_most_memory()}")
