@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from globofs.snapshots import Move
@@ -316,6 +316,7 @@ def test_a_changed_tree_is_read_again_only_where_it_changed(monkeypatch: Any) ->
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(12, 80))
+@example(value="\x1f...... ", width=16)
 def test_sentences_wrap_within_their_width(value: str, width: int) -> None:
     shown = words.safe(value)
     lines = wrapped((("Why?  ", "strong"), (shown, "")), width)

@@ -158,7 +158,9 @@ def wrapped(line: Sequence[Span], width: int) -> list[list[Span]]:
         for place, word in enumerate(text.split(" ")):
             blank = " " if place else ""
             piece = blank + word
-            if width_of(piece) > left and lines[-1] and word:
+            if width_of(piece) > left and not word:
+                continue  # a blank at the end of a full line
+            if width_of(piece) > left and lines[-1]:
                 lines.append([("  ", "")])
                 left = width - 2
                 piece = word
