@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from globofs import limits
-from globofs.store import catchup
+from globofs.store import catchup, fsio, unapplied
+from globofs.store.apply_records import Item
 from globofs.store.commit import Operation
+from globofs.store.index import Index
 from globofs.store.node import Node, open_node
 from globofs.store.query import View
 from tests.helpers_node import file_draft, new_node, put
@@ -120,3 +122,48 @@ def test_what_fails_inside_is_applied_all_the_same(node: Node) -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert View(node).entry(b"a") is not None
+
+
+def test_a_segment_that_is_closed_while_it_is_marked_is_not_taken_for_the_next(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another client closes it and writes a longer one, between our look at it and its marking."""
+
+    def closed_before(name: str) -> None:
+        real = getattr(fsio, name)
+
+        def read(*args: object) -> object:
+            monkeypatch.undo()
+            with open_node(node.volume, clock=node.clock) as other:
+                other.journal.rotate()
+                killed = late(other)
+                killed.commit([file_draft(b"b%d" % n, b"2") for n in range(5)])
+            return real(*args)
+
+        monkeypatch.setattr(fsio, name, read)
+
+    with late(node) as operation:
+        operation.commit([file_draft(b"a", b"1")])
+        closed_before("read_range")
+        closed_before("pread_all")
+        operation.settle()
+    node.catch_up()
+    assert [entry.path for entry in View(node).walk()] == [b"a", *[b"b%d" % n for n in range(5)]]
+
+
+def test_an_index_that_is_made_anew_meanwhile_reads_it_all(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = unapplied.apply_items
+
+    def then_lost(index: Index, items: list[Item], **options: object) -> None:
+        real(index, items, **options)  # type: ignore[arg-type]
+        index.reset()
+
+    monkeypatch.setattr(unapplied, "apply_items", then_lost)
+    with late(node) as operation:
+        operation.commit([file_draft(b"a")])
+        operation.settle()
+        monkeypatch.undo()
+    node.catch_up()
+    assert [entry.path for entry in View(node).walk()] == [b"a"]

@@ -8,14 +8,15 @@ is also marked as read, so that it is not read again.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import sqlite3
 from typing import TYPE_CHECKING
 
 from globofs import limits
 from globofs.events import Emit
+from globofs.store import fsio
 from globofs.store.apply import apply_items
-from globofs.store.apply_records import Item
-from globofs.store.cursors import Cursor, advance, first_bytes
+from globofs.store.apply_records import Item, load_seen
+from globofs.store.cursors import PRINT_BYTES, Cursor, advance
 from globofs.store.journal import Written
 from globofs.store.journal_tail import Last
 from globofs.store.versions import Told
@@ -31,6 +32,7 @@ class Unapplied:
         """Of the journal of `origin`, in the directory `updates`."""
         self._index = index
         self._updates = updates
+        self._origin = origin
         self._directory = os.path.join(origin, "updates")
         self._emit = emit
         self._items: list[Item] = []
@@ -81,16 +83,27 @@ class Unapplied:
         }
         apply_items(self._index, items, emit=self._emit)
         for one in written.values():
-            self._mark_read(one)
+            self._mark_read(one, items[-1].record.seq)
 
-    def _mark_read(self, written: Written) -> None:
-        path = os.path.join(self._updates, written.name)
-        with suppress(FileNotFoundError):  # closed by another client: read again under its name
-            status = os.stat(path)
-            if status.st_ino != written.inode:
-                return
-            # Who appended behind us did not see our time: it is looked at again.
-            time = status.st_mtime_ns if status.st_size == written.end else 0
-            begin = first_bytes(path)
-            made = Cursor(written.name, begin, written.end, written.end, time)
-            self._index.write(lambda db: advance(db, self._directory, made, written.start))
+    def _mark_read(self, written: Written, last: int) -> None:
+        try:
+            fd = fsio.open_regular(os.path.join(self._updates, written.name))
+        except FileNotFoundError:
+            return  # closed by another client: read again under its name
+        try:
+            status = os.fstat(fd)
+            begin = fsio.pread_all(fd, 0, PRINT_BYTES)
+        finally:
+            os.close(fd)
+        if status.st_ino != written.inode:
+            return
+        # Who appended behind us did not see our time: it is looked at again.
+        time = status.st_mtime_ns if status.st_size == written.end else 0
+        made = Cursor(written.name, begin, written.end, written.end, time)
+
+        def mark(db: sqlite3.Connection) -> None:
+            # Unless the index was made anew since: that one has read nothing yet.
+            if load_seen(db, self._origin).received >= last:
+                advance(db, self._directory, made, written.start)
+
+        self._index.write(mark)
