@@ -147,31 +147,29 @@ def age_words(ns: int, now: int) -> str:
 
 
 def long_age(ns: int, now: int) -> str:
-    """`just now`, `3 days ago`, `a year, 2 months ago`, `2 hours from now`: for sentences, beside
-    the exact time; in columns `age_words` is what does not wobble. Rounded down as that is."""
+    """`just now`, `3 days ago`, `1 year and 2 months ago`, `in 2 hours`: for sentences, beside the
+    exact time; in columns `age_words` is what does not wobble. Rounded down as that is."""
     seconds = (now - ns) // SECOND_NS
     if -2 < seconds < 2:
         return "just now"
-    left = abs(seconds)
-    parts: list[str] = []
-    for unit, size in _LONG_UNITS:
-        count, left = divmod(left, size)
-        if count:
-            article = "an" if unit == "hour" else "a"
-            parts.append(f"{article} {unit}" if count == 1 else plural(count, unit))
-        if parts and (unit != "year" or not left):
-            break
-    return f"{', '.join(parts)} {'ago' if seconds > 0 else 'from now'}"
+    from datetime import timedelta
+
+    from humanize import precisedelta  # only where such a sentence is said: a listing is quicker
+
+    # Cut, not rounded, and a month of humanize is longer than ours: see `age_words`.
+    left = timedelta(seconds=abs(seconds))
+    unit = next((unit for unit, size in _LONG_UNITS if left.total_seconds() < size), "months")
+    words = precisedelta(left, minimum_unit=unit, format="%d")
+    return f"{words} ago" if seconds > 0 else f"in {words}"
 
 
 _LONG_UNITS = (
-    ("year", _YEAR),
-    ("month", _MONTH),
-    ("day", _DAY),
-    ("hour", _HOUR),
-    ("minute", _MINUTE),
-    ("second", 1),
+    ("seconds", _MINUTE),
+    ("minutes", _HOUR),
+    ("hours", _DAY),
+    ("days", 31 * _DAY),
 )
+"""The smallest unit that is said of a span shorter than so many seconds."""
 
 
 def _one_unit(seconds: int) -> str:
@@ -219,7 +217,8 @@ def rfc3339(ns: int) -> str:
 # Patterns are compiled when first used: `ls` needs none of them, and start-up counts.
 _NUMBER = r"(\d{1,12})\.(\d{9})(?:-[0-9a-f]{8})?"
 _SPAN = r"(?:(\d+)|an?)\s*([a-z]+)"
-_AWAY = rf"(in )?({_SPAN}(?:, {_SPAN})*)( ago| from now)?"
+_AND = r"(?:, | and )"
+_AWAY = rf"(in )?({_SPAN}(?:{_AND}{_SPAN})*)( ago| from now)?"
 _ISO = (
     r"(\d{4})-?(\d\d)-?(\d\d)"
     r"(?:[t ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d{1,9}))?)?)?\s*(z|utc|[+-]\d\d(?::?\d\d)?)?)?"
@@ -267,10 +266,10 @@ def _parse_words(lower: str, now: int, start: bool) -> int | None:
         return now
     away = re.fullmatch(_AWAY, lower)
     if away and bool(away[1]) != bool(away[7]):
-        spans = re.findall(_SPAN, away[2])
-        if any(unit not in _UNITS for _, unit in spans):
+        spans = [re.fullmatch(_SPAN, one) for one in re.split(_AND, away[2])]
+        if any(span is None or span[2] not in _UNITS for span in spans):
             return None
-        seconds = sum(int(count or 1) * _UNITS[unit] for count, unit in spans)
+        seconds = sum(int(span[1] or 1) * _UNITS[span[2]] for span in spans if span)
         return now + (-seconds if away[7] == " ago" else seconds) * SECOND_NS
     iso = re.fullmatch(_ISO, lower)
     if iso:
