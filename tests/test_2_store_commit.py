@@ -225,6 +225,17 @@ def test_nothing_is_written_to_a_volume_opened_for_reading(node: Node) -> None:
     reader.close()
 
 
+def test_the_next_write_joins_heads_of_one_content(tmp_path: Path, node: Node) -> None:
+    mine = put(node, b"a", b"same")
+    other = new_node(tmp_path / "w", "beta")
+    put(other, b"a", b"same")
+    deliver(other, node)
+    assert len(View(node).heads(b"a")) == 2
+    write(node, gone(b"a", parents=(mine.version_id,)))
+    assert [head.kind for head in View(node).heads(b"a")] == ["deleted"]
+    other.close()
+
+
 def test_a_manifest_over_the_bound_is_a_block(tmp_path: Path, node: Node) -> None:
     count = limits.MANIFEST_INLINE_BYTES // 65
     blocks = tuple(Block(sha256(b"%d" % n).digest(), 4096) for n in range(count))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from globofs.errors import NoSuchPath, TargetExists, UsageError
+from globofs.volume import Volume
 from tests.helpers_verbs import Bench, bench
 
 __all__ = ["bench"]
@@ -68,4 +71,56 @@ def test_a_deleted_name_may_be_taken_again(full: Bench) -> None:
     full.volume.rm([b"docs/x"])
     full.volume.mv(b"docs/d/f0", b"docs/x")
     assert full.content("docs/x") == b"0"
+    assert full.conflicts() == []
+
+
+def meanwhile(full: Bench, name: str, data: str) -> Callable[[], bool]:
+    """A `cancelled` that never is, but under which another client adds `name` before the first
+    record is written."""
+    done: list[bool] = []
+
+    def asked() -> bool:
+        if not done:
+            done.append(True)
+            full.put(name, data)
+            other = Volume.open(full.volume.node.volume)
+            other.add([str(full.folder)])
+            other.close()
+        return False
+
+    return asked
+
+
+def test_what_another_client_edits_while_rm_runs_is_not_deleted(full: Bench) -> None:
+    full.volume.rm([b"docs/d"], cancelled=meanwhile(full, "d/f1", "newer"))
+    assert set(full.tree()) == {"docs", "docs/d", "docs/d/f1", "docs/x", "docs/empty"}
+    assert full.content("docs/d/f1") == b"newer"
+    assert full.conflicts() == ["docs/d/f1"]
+
+
+def test_what_another_client_edits_while_mv_runs_is_not_deleted(full: Bench) -> None:
+    full.volume.mv(b"docs/d", b"docs/e", cancelled=meanwhile(full, "d/f1", "newer"))
+    assert full.content("docs/d/f1") == b"newer"
+    assert full.content("docs/e/f1") == b"1"
+    assert full.conflicts() == ["docs/d/f1"]
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["never there", "deleted before"])
+def test_mv_does_not_cover_what_appears_at_its_target(full: Bench, before: bool) -> None:
+    if before:
+        full.put("e/f1", "old")
+        full.add()
+        full.volume.rm([b"docs/e"])
+        (full.folder / "e/f1").unlink()
+    full.volume.mv(b"docs/d", b"docs/e", cancelled=meanwhile(full, "e/f1", "theirs"))
+    sides = full.volume.conflicts()
+    assert [side.path for side in sides] == [b"docs/e/f1"]
+    assert len(full.volume.view().heads(b"docs/e/f1")) == 2
+
+
+def test_rm_of_a_conflict_deletes_all_its_sides(full: Bench) -> None:
+    full.volume.rm([b"docs/x"], cancelled=meanwhile(full, "x", "newer"))
+    assert full.conflicts() == ["docs/x"]
+    full.volume.rm([b"docs/x"])
+    assert "docs/x" not in full.tree()
     assert full.conflicts() == []

@@ -249,9 +249,11 @@ class Operation:
         parents = draft.parents
         if parents is None:
             parents = tuple(head.id for head in info.heads[-limits.PARENTS_MAX :])
-        elif len(parents) == 1 and parents[0] in bases:
-            # A head that says again what the writer had in hand (an undone deletion) is no news.
-            known = bases[parents[0]].content
+        elif len(parents) == 1:
+            # Heads that say again what the writer had in hand (an undone deletion, the same file
+            # added elsewhere) are no news.
+            base = _base(parents[0], info, bases)
+            known = base.content if base else b""
             again = [head.id for head in info.heads if known and head.content == known]
             parents = tuple(again[-limits.PARENTS_MAX :]) or parents
         return Manifest(
@@ -344,14 +346,19 @@ def _same(draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo]) -> HeadInf
             return _NOTHING if draft.kind == "deleted" else None
         base = info.heads[0] if len(info.heads) == 1 else None
     elif len(draft.parents) == 1:
-        known = {head.id: head for head in info.heads}
-        base = known.get(draft.parents[0]) or bases.get(draft.parents[0])
+        base = _base(draft.parents[0], info, bases)
     else:
         base = None
     if base is None or base.kind != draft.kind:
         return None
     content = content_of(draft.kind, draft.mode, draft.target, draft.blocks)
     return base if content == base.content else None
+
+
+def _base(parent: bytes, info: PathInfo, bases: Mapping[bytes, HeadInfo]) -> HeadInfo | None:
+    """The only parent of a draft: a head, or one that was."""
+    heads = (head for head in info.heads if head.id == parent)
+    return next(heads, None) or bases.get(parent)
 
 
 _NOTHING = HeadInfo(b"", 0, 0, "deleted", 0, 0, b"")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from globofs.errors import ReadOnlyVolume
-from globofs.limits import BATCH_RECORDS
+from globofs.limits import BATCH_RECORDS, PARENTS_MAX
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -78,3 +78,19 @@ def live_at(view: View, path: bytes) -> list[Entry]:
     if path and not found:
         raise no_such_path(view, path)
     return [entry for entry in found if entry.version]
+
+
+def parents_of(view: View, entries: Iterable[Entry]) -> dict[bytes, tuple[bytes, ...]]:
+    """By path, what who saw `entries` just now has in hand: the parents of what it writes next.
+
+    Heads of equal content stand for each other, so the index is asked only where heads differ.
+    """
+    found: dict[bytes, tuple[bytes, ...]] = {}
+    differing: list[bytes] = []
+    for entry in entries:
+        found[entry.path] = (entry.version,) if entry.version else ()
+        if entry.conflict:
+            differing.append(entry.path)
+    for path, info in view.index.path_infos(differing).items():
+        found[path] = tuple(head.id for head in info.heads[-PARENTS_MAX:])
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from globofs.errors import NoSuchPath, TargetExists, UsageError, printable
 from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
@@ -15,8 +15,11 @@ from globofs.store.query import View
 from globofs.store.versions import blocks_of_many, by_ids
 from globofs.store.views import Entry
 from globofs.sync._meant import no_such_path
-from globofs.sync._versions import batched, deletion, draft_of, live_at, writable
+from globofs.sync._versions import batched, deletion, draft_of, live_at, parents_of, writable
 from globofs.sync.results import EditResult
+
+Parents = Mapping[bytes, tuple[bytes, ...]]
+"""By path, the versions that a verb had in hand when it looked."""
 
 
 def rm(
@@ -42,9 +45,10 @@ def rm(
             problems.append(Problem(path, error.message.partition(": ")[2]))
     if not doomed:
         return EditResult(problems=tuple(problems))
+    seen = parents_of(view, doomed.values())
     args = tuple(map(os.fsdecode, paths))
     with node.operation("rm", args, late=True) as operation:
-        drafts = (deletion(path) for path in doomed)
+        drafts = _deletions(doomed.values(), seen)
         made = _commit(operation, "rm", drafts, len(doomed), emit, cancelled)
     return _result(operation, made, problems)
 
@@ -68,9 +72,10 @@ def mv(
     view = View(node)
     moved = live_at(view, old)
     _check_free(view, new)
+    seen = parents_of(view, [*moved, *view.walk(new, deleted=True)])
     args = (os.fsdecode(old), os.fsdecode(new))
     with node.operation("mv", args, late=True) as operation:
-        drafts = _moves(view, moved, old, new)
+        drafts = _moves(view, moved, old, new, seen)
         made = _commit(operation, "mv", drafts, 2 * len(moved), emit, cancelled)
     return _result(operation, made, [])
 
@@ -87,7 +92,15 @@ def _check_free(view: View, new: bytes) -> None:
             raise TargetExists(f"{where}: is a {entry.kind}, not a directory", path=above)
 
 
-def _moves(view: View, moved: list[Entry], old: bytes, new: bytes) -> Iterator[Draft]:
+def _deletions(entries: Iterable[Entry], seen: Parents) -> Iterator[Draft]:
+    """An edit that was made since the look is no version we had in hand: it stays, a conflict."""
+    for entry in entries:
+        yield deletion(entry.path, seen[entry.path])
+
+
+def _moves(
+    view: View, moved: list[Entry], old: bytes, new: bytes, seen: Parents
+) -> Iterator[Draft]:
     """New names first, so that a killed `mv` leaves things twice rather than not at all."""
     for some in chunks(moved):
         versions = by_ids(view.index, [entry.version for entry in some])
@@ -96,15 +109,16 @@ def _moves(view: View, moved: list[Entry], old: bytes, new: bytes) -> Iterator[D
             version = versions.get(entry.version)
             if version is None:
                 raise no_such_path(view, entry.path)
+            path = new + entry.path[len(old) :]
             yield draft_of(
                 version,
                 blocks.get(version.row, ()),
-                new + entry.path[len(old) :],
+                path,
+                parents=seen.get(path, ()),
                 from_path=entry.path,
                 from_id=version.id,
             )
-    for entry in moved:
-        yield deletion(entry.path)
+    yield from _deletions(moved, seen)
 
 
 def _commit(
