@@ -6,8 +6,10 @@ import errno
 import os
 import subprocess
 import sys
+from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +19,7 @@ from globofs.format import kinds, manifest
 from globofs.format.manifest import Block
 from globofs.store import fsio
 from globofs.store.commit import Draft, Verbatim
+from globofs.store.locks import Lock
 from globofs.store.node import Node, open_node
 from globofs.store.query import View
 from tests.helpers_node import (
@@ -264,6 +267,30 @@ def test_a_manifest_over_the_bound_is_a_block(tmp_path: Path, node: Node) -> Non
     mine, theirs = View(node).operations(), View(other).operations()
     assert [op.bytes for op in mine] == [op.bytes for op in theirs]
     other.close()
+
+
+def test_who_collects_and_who_writes_a_large_manifest_do_not_wait_for_each_other(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared: list[bool] = []
+    adders, take = Lock(node.directory, "adders"), node.locks.journal.exclusive
+
+    def look(**how: Any) -> AbstractContextManager[None]:
+        with adders.try_exclusive() as free:
+            shared.append(not free)
+        return take(**how)
+
+    count = limits.MANIFEST_INLINE_BYTES // 65
+    blocks = tuple(Block(sha256(b"%d" % n).digest(), 4096) for n in range(count))
+    draft = Draft(b"big", "file", 4096 * count, 0o644, 0, b"", blocks)
+    with node.operation("add") as operation:
+        monkeypatch.setattr(node.locks.journal, "exclusive", look)
+        done = operation.commit([draft])[0]
+        text = node.blocks.get(done.version_id, node.index.block_size(done.version_id) or 0)
+        operation.commit_verbatim([Verbatim(text, manifest.decode(text))])
+        operation.commit([file_draft(b"small")])
+        monkeypatch.undo()
+    assert shared == [True, True, False]
 
 
 def test_manifests_are_issued_again_verbatim(tmp_path: Path, node: Node) -> None:

@@ -6,13 +6,16 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from globofs.events import Problem
 from globofs.store import fsio
 from globofs.store.commit import Draft
+from globofs.store.locks import Lock
 from globofs.store.node import open_node
 from globofs.store.query import View
 from globofs.sync import identity
@@ -203,6 +206,23 @@ def test_a_client_in_the_middle_of_writing_is_waited_for(
     assert not os.path.lexists(again.node.updates(old))
     joined(again, b)
     assert set(made) <= versions(b)
+
+
+def test_a_change_of_identity_takes_the_adders_lock_before_the_journal_lock(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = pair[0].node
+    shared: list[bool] = []
+    adders, take = Lock(node.directory, "adders"), node.locks.journal.exclusive
+
+    def look(**how: Any) -> AbstractContextManager[None]:
+        with adders.try_exclusive() as free:
+            shared.append(not free)
+        return take(**how)
+
+    monkeypatch.setattr(node.locks.journal, "exclusive", look)
+    identity.finish_reissue(node)
+    assert shared == [True]
 
 
 def test_both_copies_of_a_volume_are_used(tmp_path: Path) -> None:

@@ -80,6 +80,8 @@ class Verbatim(NamedTuple):
 
 
 _NO_PATH = PathInfo(0, ())
+_PERHAPS_LARGE = 1000
+"""A manifest of fewer blocks is within its record, however long its header."""
 
 
 class Operation:
@@ -142,7 +144,8 @@ class Operation:
         """
         done: list[Committed] = []
         for batch in chunks(drafts, limits.BATCH_RECORDS):
-            with self._journal():
+            large = any(len(draft.blocks) >= _PERHAPS_LARGE for draft in batch)
+            with self._share_of_adders(large), self._journal():
                 done += self._commit(batch)
         return done
 
@@ -150,7 +153,8 @@ class Operation:
         """Journal manifests as they are; the number written."""
         count = 0
         for batch in chunks(manifests, limits.BATCH_RECORDS):
-            with self._journal():
+            large = any(len(item.text) > limits.MANIFEST_INLINE_BYTES for item in batch)
+            with self._share_of_adders(large), self._journal():
                 entries: list[tuple[kinds.VersionRecord, Manifest]] = []
                 for item in batch:
                     parents = item.manifest.parents if item.parents is None else item.parents
@@ -199,12 +203,19 @@ class Operation:
         node = self.node
         return Unapplied(node.index, node.updates(self._origin), self._origin, self._emit)
 
+    def _say(self, text: str) -> None:
+        self._emit(Note(text))
+
+    def _share_of_adders(self, large: bool) -> contextlib.AbstractContextManager[None]:
+        """For a batch with manifests that become blocks: a share of `adders`, which goes before
+        `journal` (see `Locks`), until their records are there."""
+        if not large:
+            return contextlib.nullcontext()
+        return self.node.locks.adders.shared(say=self._say)
+
     @contextlib.contextmanager
     def _journal(self) -> Iterator[None]:
-        def say(text: str) -> None:
-            self._emit(Note(text))
-
-        with self.node.locks.journal.exclusive(say=say):
+        with self.node.locks.journal.exclusive(say=self._say):
             self.node.reload()
             if self._origin != self.node.uuid:  # another client found that this was a copy
                 self._origin, self.number = self.node.uuid, 0
@@ -283,7 +294,8 @@ class Operation:
         return found
 
     def _keep_large(self, entry: kinds.VersionRecord, text: bytes) -> None:
-        """A manifest over 1 MiB is a block; it must be durable before its record."""
+        """A manifest over 1 MiB is a block; it must be durable before its record. Under a share
+        of `adders` that was taken before `journal`."""
         if entry.length > limits.MANIFEST_INLINE_BYTES:
             self.node.blocks.keep_manifest(entry.manifest, text)
 

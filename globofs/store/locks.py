@@ -265,8 +265,11 @@ class Locks:
 
     `journal`: append to the own journal. `apply`: change the index from records. `tree`: build
     `root/`. `adders`: shared from a batch's first block to its records, alone to evict or collect.
-    `explode`: move staged blocks into `hashes/`. `state`: change a file in `state/`. `sync`: lead push and receive. `host`: which
-    machine writes here.
+    `explode`: move staged blocks into `hashes/`. `state`: change a file in `state/`. `sync`: lead
+    push and receive. `host`: which machine writes here.
+
+    Who needs both takes `adders` before `journal`, and `journal` before `apply`: a collection that
+    holds `adders` alone waits for the journal, so nobody may wait for it the other way round.
     """
 
     def __init__(self, directory: str) -> None:

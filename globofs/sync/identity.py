@@ -308,7 +308,8 @@ def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
     Other clients of this node wait: what one of them wrote under the old name after the last look
     at the old journal would stand in a file that nobody reads any more.
     """
-    with node.locks.journal.exclusive():
+    # A large manifest that is issued again is a block, and `adders` goes before `journal`.
+    with node.locks.adders.shared(), node.locks.journal.exclusive():
         node.reload()
         mark = _mark_of(node)
         if mark is None:
