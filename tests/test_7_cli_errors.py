@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from globofs.cli import main as main_module
+from globofs.cli import usage
 from globofs.errors import Interrupted
 from globofs.store import fsio
 from tests.helpers_cli import COMMAND, ENVIRONMENT, Shell, make, run, tree
@@ -22,6 +24,13 @@ def at(tmp_path: Path) -> Shell:
     shell = make(tmp_path / "v", "n")
     shell("add", tree(tmp_path / "docs", {"a.txt": "one\n", "b.txt": "two\n"}))
     return shell
+
+
+@pytest.mark.parametrize("choices", ["'add', 'set'", "add, set"])
+def test_choices_are_told_whether_or_not_python_quotes_them(choices: str) -> None:
+    message = f"argument WHAT: invalid choice: 'st' (choose from {choices})"
+    said = usage.in_words(message, argparse.ArgumentParser())
+    assert said == "st: none of add, set; did you mean set?"
 
 
 USAGE = [

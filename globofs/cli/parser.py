@@ -21,9 +21,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Wrong usage, in one sentence that says where help is."""
-        from globofs.cli.usage import plain
+        from globofs.cli.usage import in_words
 
-        raise UsageError(f"{plain(message, self)} (see `{self.prog} --help`)")
+        raise UsageError(f"{in_words(message, self)} (see `{self.prog} --help`)")
 
     def format_help(self) -> str:
         """The usage, what the command does, its arguments and options, examples."""

@@ -14,7 +14,8 @@ _SAID: Final[tuple[tuple[str, Callable[[re.Match[str], argparse.ArgumentParser],
     (r"unrecognized arguments: (.*)", lambda m, parser: _unknown(m[1], parser)),
     (
         r"argument (.*): invalid choice: '(.*)' \(choose from (.*)\)",
-        lambda m, _: _not_one_of(m[2], re.findall(r"'([^']*)'", m[3])),
+        # quoted or not, as Python's version has it
+        lambda m, _: _not_one_of(m[2], [word.strip("'") for word in m[3].split(", ")]),
     ),
     (r"argument (.*): invalid int value: '(.*)'", lambda m, _: f"{m[1]} wants a number, not {m[2]}"),
     (r"argument (.*): expected one argument", lambda m, _: f"{m[1]} wants a value"),
@@ -26,7 +27,7 @@ _SAID: Final[tuple[tuple[str, Callable[[re.Match[str], argparse.ArgumentParser],
 )  # fmt: skip
 
 
-def plain(message: str, parser: argparse.ArgumentParser) -> str:
+def in_words(message: str, parser: argparse.ArgumentParser) -> str:
     """What argparse calls `message`."""
     for pattern, words in _SAID:
         found = re.fullmatch(pattern, message, re.DOTALL)
