@@ -11,7 +11,7 @@ from textual.widgets import Input
 from globofs.snapshots import Move
 from globofs.tui import words
 from globofs.tui.glyphs import ASCII
-from globofs.tui.screens import start
+from globofs.tui.screens import log, start
 from globofs.tui.screens.help import rank
 from tests import helpers_tui as fake
 from tests.test_8_tui_screens import _utc, bench
@@ -76,6 +76,29 @@ async def test_ages_go_on() -> None:
         await b.until(lambda: any("11m ago" in row for row in b.rows("versions")))
         await b.keys("5")
         assert any("10m ago" in row for row in b.rows("operations"))
+
+
+async def test_a_long_log_makes_the_rows_that_are_seen_and_names_older_nodes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log, "PAGE", 100)
+    volume = fake.full_volume()
+    for ago in range(1, 300):
+        node = fake.PHONE if ago > 200 else fake.LAPTOP
+        volume.operation("resolve", ("/x",), (9999 + ago) * fake.DAY, node)
+    volume.ops.sort(key=lambda op: -op.last)
+    async with bench(volume=volume) as b:
+        await b.keys("5")
+        rows = b.screen.rows
+        for _ in range(4):  # older ones are read where the cursor comes near the last
+            await b.keys("end")
+        assert len(rows) > 290
+        assert "phone" in b.rows("operations")[-1]
+        made: list[object] = []
+        real = rows._cells_of
+        monkeypatch.setattr(rows, "_cells_of", lambda op: made.append(op) or real(op))
+        b.screen.age()
+        assert 0 < len(made) <= b.screen.op_list.size.height
 
 
 async def test_directories_say_when_something_in_them_changed() -> None:

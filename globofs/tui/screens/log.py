@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -20,6 +21,7 @@ from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 PAGE = 500
 FILES_MAX = 2000
+Named = tuple[list[Operation], dict[str, str]]  # operations; what the nodes of them are called
 COLUMNS = (
     Column("when", "when", 15),
     Column("what", "operation", 0, minimum=18, middle=True),
@@ -34,6 +36,23 @@ FILE_COLUMNS = (
 )
 
 
+class OperationRows(Rows):
+    """Operations. A row is made when it is looked at: thousands of them grow older together."""
+
+    def __init__(self, cells_of: Callable[[Operation], tuple[Cell, ...]]) -> None:
+        super().__init__(COLUMNS)
+        self._cells_of = cells_of
+        self.shown: Sequence[Operation] = ()
+
+    def show(self, operations: Sequence[Operation]) -> None:
+        """Show these from now on."""
+        self.shown = operations
+        self.replace([op.key for op in operations], ())
+
+    def cells(self, index: int) -> tuple[Cell, ...]:
+        return self._cells_of(self.shown[index])
+
+
 class LogScreen(Filtering, Rereading):
     """The mode."""
 
@@ -45,10 +64,9 @@ class LogScreen(Filtering, Rereading):
 
     def __init__(self) -> None:
         super().__init__()
-        self.rows = Rows(COLUMNS)
+        self.rows = OperationRows(self._cells)
         self.file_rows = Rows(FILE_COLUMNS)
         self.found: list[Operation] = []
-        self.shown: list[Operation] = []
         self.names: dict[str, str] = {}
         self.files: list[Version] = []
         self._files_of: OperationKey | None = None  # the operation that wrote them
@@ -90,32 +108,36 @@ class LogScreen(Filtering, Rereading):
 
     def volume_opened(self) -> None:
         """Read from the newest, as many as were shown."""
-        volume = self.globofs.volume
         limit = max(PAGE, len(self.found))
+        find = self._finding(limit)
+        self.bridge.ask("tree", "log", find, lambda answer: self._got(answer, limit), self.not_read)
 
-        def find() -> tuple[list[Operation], dict[str, str]]:
-            found = volume.operations(limit=limit)
+    def _finding(self, limit: int, before: int | None = None) -> Callable[[], Named]:
+        """How to read operations, and what the nodes that did them are called."""
+        volume = self.globofs.volume
+
+        def find() -> Named:
+            found = volume.operations(limit=limit, before=before)
             nodes = {op.key.node for op in found}
             return found, {node: volume.node_name(node) for node in nodes}
 
-        self.bridge.ask("tree", "log", find, lambda answer: self._got(answer, limit), self.not_read)
+        return find
 
     def age(self) -> None:
         """The ages of the operations."""
-        self._fill()
-        self.op_list.reload()
+        self.rows.serial += 1
+        self.op_list.repaint()
 
-    def _got(self, answer: tuple[list[Operation], dict[str, str]], limit: int) -> None:
+    def _got(self, answer: Named, limit: int) -> None:
         self.found, self.names = answer
         self.more = len(self.found) >= limit
         self._draw()
 
     def _draw(self) -> None:
         wanted = self.filter.lower()
-        self.shown = (
-            [op for op in self.found if wanted in self._search(op)] if wanted else self.found
+        self.rows.show(
+            [op for op in self.found if wanted in self._search(op)] if wanted else [*self.found]
         )
-        self._fill()
         self.op_list.words = (
             ("Nothing happened yet",)
             if not wanted
@@ -128,9 +150,6 @@ class LogScreen(Filtering, Rereading):
         self.op_list.reload()
         self.follow_soon()
         self.refresh_chrome()
-
-    def _fill(self) -> None:
-        self.rows.replace([op.key for op in self.shown], [self._cells(op) for op in self.shown])
 
     def _search(self, op: Operation) -> str:
         return f"{words.operation(op)} {op.verb} {self.names.get(op.key.node, '')}".lower()
@@ -148,7 +167,8 @@ class LogScreen(Filtering, Rereading):
 
     def here(self) -> Operation | None:
         """The operation under the cursor."""
-        return self.shown[self.op_list.cursor] if self.op_list.cursor < len(self.shown) else None
+        shown, at = self.rows.shown, self.op_list.cursor
+        return shown[at] if at < len(shown) else None
 
     def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
         """Its files follow; near the end, older operations are read."""
@@ -160,16 +180,17 @@ class LogScreen(Filtering, Rereading):
             self._older()
 
     def _older(self) -> None:
-        volume, before = self.globofs.volume, self.found[-1].last
         self.more = False
 
-        def got(found: list[Operation]) -> None:
+        def got(answer: Named) -> None:
+            found, names = answer
+            self.names |= names
             known = {op.key for op in self.found}
             self.found += [op for op in found if op.key not in known]
             self.more = len(found) >= PAGE
             self._draw()
 
-        self.bridge.ask("tree", "older", lambda: volume.operations(limit=PAGE, before=before), got)
+        self.bridge.ask("tree", "older", self._finding(PAGE, self.found[-1].last), got)
 
     def not_yet(self, action: str) -> bool:
         """What is about the files of an operation waits for those of the one gone to."""
