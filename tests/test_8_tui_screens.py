@@ -14,6 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from globofs.errors import NoVolume
+from globofs.tui import words
 from globofs.tui.app import GlobofsApp
 from globofs.tui.settings import Settings
 from globofs.tui.widgets.paint import Column
@@ -187,7 +188,13 @@ async def test_marks_ranges_filter_and_escape() -> None:
     async with bench() as b:
         await b.keys("space", "space")
         assert b.screen.tree_list.marks == {b"2025", b"2026"}
-        assert "2 marked" in b.screen._tree_foot()
+        sizes = [b.screen.tree_source.row(at).entry.size for at in (0, 1)]
+        foot = f"2 marked, {words.size_words(sum(sizes))}"
+        assert foot in b.screen._tree_foot()
+        b.screen.count_marks = lambda: pytest.fail("a move adds up all that is marked")
+        await b.keys("j", "k")
+        assert foot in b.screen._tree_foot()
+        del b.screen.count_marks
         await b.keys("escape")
         assert not b.screen.tree_list.marks
         await b.keys("slash", *"img")

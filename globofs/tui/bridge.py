@@ -101,6 +101,7 @@ class Bridge:
         self._since: dict[str, float] = {}
         self._wake = threading.Condition()
         self._threads: dict[str, threading.Thread] = {}
+        self._last: Snapshot | None = None  # of a volume that was there
         self._closed = False
 
     # --- questions ------------------------------------------------------------------------
@@ -197,12 +198,8 @@ class Bridge:
         value: Any = None
         try:
             value = question.find()
-        except errors.GlobofsError as problem:
-            error = problem
-        except OSError as problem:
-            error = errors.from_os_error(problem)
         except Exception as problem:
-            error = _unexpected(problem)
+            error = _in_words(problem)
         self.slowest = max(self.slowest, time.monotonic() - began)
 
         def deliver() -> None:
@@ -246,12 +243,8 @@ class Bridge:
             error: errors.GlobofsError | None = None
             try:
                 value = work(both, lambda: act.cancelled or cancelled())
-            except errors.GlobofsError as problem:
-                error = problem
-            except OSError as problem:
-                error = errors.from_os_error(problem)
             except Exception as problem:
-                error = _unexpected(problem)
+                error = _in_words(problem)
 
             def deliver() -> None:
                 self.acts.pop(act.number, None)
@@ -322,13 +315,8 @@ class Bridge:
                 elif self.volume is not None:
                     serial += 1
                     snapshot = Snapshot(at=self.now(), serial=serial, status=self.volume.status())
-            except errors.GlobofsError as problem:
-                self._post(Answer(_nothing))
-                snapshot = self._broken(problem.message, serial)
-            except OSError as problem:
-                snapshot = self._broken(errors.from_os_error(problem).message, serial)
             except Exception as problem:
-                snapshot = self._broken(_unexpected(problem).message, serial)
+                snapshot = self._broken(_in_words(problem).message, serial)
             if snapshot is not None and snapshot.serial != seen:
                 seen = snapshot.serial
                 self._post(snapshot)
@@ -336,7 +324,7 @@ class Bridge:
             time.sleep(max(0.02, pause - (time.monotonic() - began)))
 
     def _broken(self, words: str, serial: int) -> Snapshot | None:
-        last = getattr(self, "_last", None)
+        last = self._last
         return None if last is None else replace(last, error=words, serial=serial)
 
     def remember(self, snapshot: Snapshot) -> None:
@@ -375,12 +363,12 @@ def _quietly(run: Callable[[Emit, Callable[[], bool]], Any]) -> None:
         return
 
 
-def _nothing() -> None:
-    return
-
-
-def _unexpected(problem: Exception) -> errors.GlobofsError:
-    """A mistake of ours, in words; the trace goes to the debug log of the caller's choice."""
+def _in_words(problem: Exception) -> errors.GlobofsError:
+    """What the UI says of anything that went wrong; a mistake of ours by where it happened."""
+    if isinstance(problem, errors.GlobofsError):
+        return problem
+    if isinstance(problem, OSError):
+        return errors.from_os_error(problem)
     where = traceback.extract_tb(problem.__traceback__)
     place = f" ({where[-1].name}:{where[-1].lineno})" if where else ""
     return errors.GlobofsError(f"{type(problem).__name__}: {problem}{place}")

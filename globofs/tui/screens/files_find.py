@@ -103,6 +103,7 @@ class FilesFind(FilesView):
 
     def _marks_changed(self) -> None:
         self.tree_list.refresh()
+        self.count_marks()
         self._titles()
         self.refresh_chrome()
 

@@ -41,6 +41,7 @@ class FilesPanes(Filtering):
         self.base = "before"
         self.compare: Version | None = None
         self.selected: Entry | None = None
+        self.marked_bytes = 0  # of all marks together
         self.detail_open = False  # shown at all where panes are stacked
 
     def compose(self) -> ComposeResult:
@@ -112,15 +113,17 @@ class FilesPanes(Filtering):
             title = _tail(path, room - len(rest)) + rest
         self.detail.entitle(self.caption(title), self.caption(page.note))
 
+    def count_marks(self) -> None:
+        """Add up what is marked: when that changes, not whenever titles are said."""
+        found = (self.tree_source.find(key) for key in self.tree_list.marks)
+        rows = (self.tree_source.row(index) for index in found if index is not None)
+        self.marked_bytes = sum(row.entry.size for row in rows if row is not None)
+
     def _tree_foot(self) -> str:
         parts = []
         if self.tree_list.marks:
-            size = 0
-            for path in self.tree_list.marks:
-                index = self.tree_source.find(path)
-                row = self.tree_source.row(index) if index is not None else None
-                size += row.entry.size if row is not None else 0
-            parts.append(f"{len(self.tree_list.marks):,} marked, {words.size_words(size)}")
+            marked = words.size_words(self.marked_bytes)
+            parts.append(f"{len(self.tree_list.marks):,} marked, {marked}")
         if self.tree_list.range_from is not None:
             parts.append(f"range of {len(self.tree_list.range_keys()):,}")
         if self.wish.filter:

@@ -147,6 +147,7 @@ class FilesView(FilesPanes):
         self.tree_list.words = self._empty_words()
         if self.tree_list.marks:
             self.tree_list.marks = {key for key in self.tree_list.marks if key in rows.where}
+            self.count_marks()
         self.tree_list.reload()
         self._ask_changed()
         self._titles()

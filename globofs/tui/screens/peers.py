@@ -17,7 +17,7 @@ from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.text import Line, Page
 from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
-from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, completed
+from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, SayDialog, completed
 from globofs.tui.widgets.bars import sparkline
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
@@ -280,8 +280,6 @@ def _until(at: int | None, now: int) -> str:
 
 def explain(app: Face, peer: PeerStatus, now: int) -> None:
     """Say what a peer's state means, how far it is behind, and what to do."""
-    from globofs.tui.screens.dialogs import SayDialog
-
     lines: list[Sequence[Span]] = [
         [(speech.state_words(peer), STATE_STYLE[peer.state])],
         [],
