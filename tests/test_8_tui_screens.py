@@ -127,7 +127,7 @@ async def test_restore_undo_redo() -> None:
         await b.settle()
         assert b.volume.done[-1][0] == "restore"
         alone = "in the volume alone, R also in /home/anna/Trips/2026/alps/notes.md"
-        then = "as of a day ago (2026-11-17 09:06)"
+        then = "as of 1 day ago (2026-11-17 09:06)"
         assert f"Restored 1 file {then} {alone} · z undoes" in b.toasts()
         assert len(b.volume.history(b"2026/alps/notes.md")) == 5
         await b.keys("z")
