@@ -191,7 +191,7 @@ def test_turns_are_short_while_the_screen_waits_and_long_while_it_computes(
         selector.select(0)
         assert len(waited) == 1  # callbacks are ready: on with them
         monkeypatch.setattr(
-            priority.time, "monotonic", lambda: selector._looked + priority.LOOK_SECONDS
+            priority.time, "monotonic", lambda: selector._looked + 2 * priority.LOOK_SECONDS
         )
         selector.select(0)
         assert len(waited) == 2  # but not for ever
