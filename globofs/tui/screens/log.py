@@ -190,7 +190,8 @@ class LogScreen(Filtering, Rereading):
             self.more = len(found) >= PAGE
             self._draw()
 
-        self.bridge.ask("tree", "older", self._finding(PAGE, self.found[-1].last), got)
+        # Those of the last one's nanosecond may stand on both sides of the border: once more.
+        self.bridge.ask("tree", "older", self._finding(PAGE, self.found[-1].last + 1), got)
 
     def not_yet(self, action: str) -> bool:
         """What is about the files of an operation waits for those of the one gone to."""
