@@ -343,7 +343,7 @@ NEEDS_NOTHING = frozenset(
 
 
 def volume_opener(where: str | None, readonly: bool) -> Opener:
-    """Opens the real volume, and an engine over it unless it is read only."""
+    """Opens the real volume, and an engine over it; read only, that follows what others do."""
 
     def opener(emit: Emit) -> tuple[Volume, Engine | None]:
         from globofs.engine import Engine
@@ -360,9 +360,10 @@ def volume_opener(where: str | None, readonly: bool) -> Opener:
 def find_place(where: str | None) -> str | None:
     """The volume meant, or None where there is none: then the start screen is shown."""
     from globofs.store.node import find_volume
+    from globofs.volume import ENVIRONMENT
 
-    if where is not None or os.environ.get("GLOBOFS_VOLUME"):
-        return where or os.environ["GLOBOFS_VOLUME"]
+    if where is not None or os.environ.get(ENVIRONMENT):
+        return where or os.environ[ENVIRONMENT]
     try:
         return find_volume(os.getcwd())
     except (errors.GlobofsError, OSError):
