@@ -60,6 +60,7 @@ class Past:
         self._meant: dict[str, tuple[int, float]] = {}
         self._moments: OrderedDict[int, View] = OrderedDict()
         self._mark: object = None
+        self._named: tuple[object, bytes, dict[bytes, Version]] = (None, b"", {})
         self._missing: tuple[float, bytes] = (0.0, b"")
 
     def find(self, path: bytes) -> Place:
@@ -138,15 +139,27 @@ class Past:
         if not rest:
             return _directory(lambda: _list_histories(view, b""))
         above, _, name = rest.rpartition(b"/")
-        for version in _of(self.volume, above) if above else ():
-            if _version_name(version) == name:
-                return Place(_version_attributes(version), version=version, target=version.target)
+        version = self._by_name(above).get(name) if above else None
+        if version is not None:
+            return Place(_version_attributes(version), version=version, target=version.target)
         entry = view.entry(rest, deleted=True)
         if entry is None:
             raise fail(errno.ENOENT, path)
         if entry.kind == "directory":
             return _directory(lambda: _list_histories(view, rest))
         return _directory(lambda: ((_version_name(v), v.kind) for v in _of(self.volume, rest)))
+
+    def _by_name(self, path: bytes) -> dict[bytes, Version]:
+        """The versions of a file by their names; of the one asked about last they are at hand, as
+        who lists them looks at each."""
+        mark = self.volume.node.index.change_mark()
+        with self._lock:
+            if self._named[:2] == (mark, path):
+                return self._named[2]
+        found = {_version_name(version): version for version in reversed(_of(self.volume, path))}
+        with self._lock:
+            self._named = (mark, path, found)
+        return found
 
     # --- what is not here -----------------------------------------------------------------------
 

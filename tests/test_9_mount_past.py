@@ -1,0 +1,43 @@
+"""What a mount shows of the past costs what is looked at, not what there is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from globofs.mount.past import TOP, Past
+from globofs.store.views import Version
+from globofs.volume import Volume
+from tests.helpers_story import make_nodes
+
+
+def test_who_looks_at_each_version_reads_the_history_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (at,) = make_nodes(tmp_path, "node")
+    file = tmp_path / "file"
+    with Volume.open(str(at.volume)) as volume:
+        for number in range(6):
+            file.write_bytes(b"x" * (number + 1))
+            volume.add([str(file)])
+        past = Past(volume)
+        place = TOP + b"/versions/file"
+        listing = past.find(place).listing
+        assert listing is not None
+        names = [name for name, _ in listing()]
+        read: list[bytes] = []
+        real = volume.history
+
+        def history(path: bytes) -> list[Version]:
+            read.append(path)
+            return real(path)
+
+        monkeypatch.setattr(volume, "history", history)
+        sizes = [past.find(place + b"/" + name).attributes.size for name in names]
+        assert sizes == [6, 5, 4, 3, 2, 1]
+        assert len(read) == 1
+        file.write_bytes(b"x" * 7)
+        volume.add([str(file)])
+        newest = next(iter(past.find(place).listing()))[0]  # type: ignore[misc]
+        assert past.find(place + b"/" + newest).attributes.size == 7
