@@ -195,6 +195,26 @@ def test_another_process_replacing_the_file_is_noticed(tmp_path: Path) -> None:
     two.close()
 
 
+@pytest.mark.parametrize("by", ["itself", "another process"])
+def test_every_thread_leaves_a_file_that_one_of_them_found_replaced(
+    tmp_path: Path, by: str
+) -> None:
+    path = tmp_path / "index.sqlite"
+    index, other = Index(str(path)), Index(str(path))
+    index.set_meta("who", "first")
+    if by == "itself":
+        other.db.execute("PRAGMA user_version = 99999")
+    else:
+        other.reset()
+    thread = threading.Thread(target=index.set_meta, args=("who", "second"))
+    thread.start()
+    thread.join()
+    index.refresh()
+    assert index.meta("who") == "second"
+    index.close()
+    other.close()
+
+
 def test_threads_have_connections_of_their_own(index: Index) -> None:
     history = make_history(random.Random(6), 300)
     errors: list[BaseException] = []

@@ -173,9 +173,20 @@ class Index(BlockTable):
             raise sqlite3.OperationalError(f"the index is damaged: {error}") from None
 
     def _keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
+        inode = os.stat(self.path).st_ino
+        if self._inode not in (0, inode):
+            # The file was replaced, by us or another: other threads hold the one that is gone.
+            self._outdate()
+        self._inode = inode
         self._opened.append(connection)
-        self._inode = os.stat(self.path).st_ino
         return connection
+
+    def _outdate(self) -> None:
+        """Make every thread connect anew; connections in use close when they are let go of."""
+        self._generation += 1
+        self._opened.clear()
+        self._inode = 0
+        self.serial += 1
 
     def _checked(self, connection: sqlite3.Connection) -> sqlite3.Connection:
         try:
@@ -217,13 +228,10 @@ class Index(BlockTable):
         Other threads may be in the middle of a question: their connections close by themselves.
         """
         with self._lock:
-            self._generation += 1
-            if self._memory is not None:
-                self._memory = None
-            self._opened.clear()
+            self._outdate()
+            self._memory = None
             if not self.readonly:
                 self._remove()
-            self.serial += 1
 
     def to_memory(self) -> None:
         """Go on with a copy in memory: what a reader may not write it can still know."""
@@ -235,10 +243,8 @@ class Index(BlockTable):
                 return
             copy = index_schema.connect(MEMORY)
             source.backup(copy)
-            self._generation += 1
-            self._opened.clear()
+            self._outdate()
             self._memory = copy
-            self.serial += 1
 
     def refresh(self) -> None:
         """Notice that another process replaced the file: one `stat`."""
@@ -250,9 +256,7 @@ class Index(BlockTable):
             inode = -1
         if inode != self._inode:
             with self._lock:
-                self._generation += 1
-                self._opened.clear()
-                self._inode = 0
+                self._outdate()
 
     def _close_all(self) -> None:
         for connection in self._opened:
