@@ -177,6 +177,24 @@ def test_a_killed_add_does_not_conflict_with_itself(
     assert bench.add(delete=True).deleted == 1
 
 
+def test_a_client_that_runs_on_knows_what_a_killed_add_committed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.put("x", "one")
+    bench.add()
+    bench.put("x", "two")
+    with monkeypatch.context() as patch:
+        patch.setattr("globofs.sync._sources.Memory.save", lambda self: None)
+        patch.setattr("globofs.store.unapplied.Unapplied.apply", lambda self: None)
+        killed = Volume.open(bench.volume.node.volume)
+        killed.add([str(bench.folder)])
+        killed.close()
+    bench.put("x", "three")
+    bench.add()
+    assert bench.conflicts() == []
+    assert [bench.content("docs/x"), len(bench.volume.history(b"docs/x"))] == [b"three", 3]
+
+
 def test_only_delete_deletes_and_only_what_came_from_there(bench: Bench) -> None:
     bench.put("gone", "1")
     bench.put("stays", "1")

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from globofs.events import Emit, ignore
 from globofs.format import names
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
@@ -84,8 +85,12 @@ def still_as_added(node: Node, path: bytes, disk: str) -> bool:
 class Memory:
     """What one source had in hand, by volume path, while a verb works with it."""
 
-    def __init__(self, node: Node, name: SourceName) -> None:
-        """Read what is remembered, and what an add that was killed did not get to remember."""
+    def __init__(self, node: Node, name: SourceName, *, emit: Emit = ignore) -> None:
+        """Read what is remembered, and what an add that was killed did not get to remember.
+
+        Only in the latter case is the node caught up first: what was killed may have committed
+        what no index has heard of, and `emit` hears of that.
+        """
         self.node = node
         self.name = name
         self.key = source_key(*name)
@@ -95,6 +100,7 @@ class Memory:
         mark = self.lines.pop(_ADDING, None)
         self._began = mark is not None
         if mark is not None and mark.isdigit():
+            node.catch_up(emit=emit)
             self._recover(int(mark))
 
     def _recover(self, after: int) -> None:

@@ -145,7 +145,7 @@ class _Adding:
         name = source_name(place.disk, place.path)
         memory = self._memories.get(name)
         if memory is None:
-            memory = self._memories[name] = Memory(self.node, name)
+            memory = self._memories[name] = Memory(self.node, name, emit=self.emit)
         scan = Scan(
             place,
             memory.lines,
