@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from globofs import limits
 from globofs.events import Problem
+from globofs.format.applied import Position
 from globofs.store import fsio
 from globofs.store.commit import Draft
 from globofs.store.locks import Lock
@@ -151,6 +153,30 @@ def joined(again: Site, b: Site) -> None:
     settle(again, b)
     assert tree(again) == tree(b)
     assert versions(again) == versions(b)
+
+
+def test_a_branch_that_was_given_up_is_passed_on_by_the_buffer(
+    about_to_fork: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again, _, b = about_to_fork
+    old = again.uuid
+    again.write("more", b"4")
+    settle(again, b)
+    assert again.uuid != old
+    appended: list[bytes] = []
+    monkeypatch.setattr(limits, "PUSH_BUFFER_BYTES", 1)
+    monkeypatch.setattr(identity, "append_via", lambda *a, **how: appended.append(a[2]))
+    theirs = {old: Position(received=100, gaps=((1, 100),))}
+    assert identity.settle(again.node, again.peers["b"], theirs)
+    assert len(appended) > 1
+    assert all(data.count(b"globofs-record ") == 1 for data in appended)
+
+
+def test_a_node_that_wrote_nothing_has_no_past_to_answer_from(pair: tuple[Site, Site]) -> None:
+    a, b = pair
+    shutil.rmtree(a.node.upstream(a.uuid), ignore_errors=True)
+    theirs = {b.uuid: Position(received=9, gaps=((1, 8),))}
+    assert not identity.settle(a.node, a.peers["b"], theirs)
 
 
 def test_a_client_that_did_not_see_the_change_of_name_writes_under_the_new_one(

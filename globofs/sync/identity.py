@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import threading
 import uuid as uuids
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from itertools import takewhile
 
 from globofs import limits
 from globofs.errors import FormatError, GlobofsError
@@ -336,21 +337,27 @@ def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
 
 def _keep_common(node: Node, directory: str, old: str, new: str, common: int) -> None:
     """Keep the part that is the other's as well, as a journal passed on by us."""
-    pieces: list[bytes] = []
-    size = 0
-    for found in _local_records(directory, old, 1):
-        if found.record.seq > common:
-            break
-        pieces.append(found.raw)
-        size += len(found.raw)
-        if size >= limits.PUSH_BUFFER_BYTES:
-            append_via(node, old, BEFORE_APPEND + b"".join(pieces), writer=new)
-            pieces, size = [], 0
-    if pieces:
-        append_via(node, old, BEFORE_APPEND + b"".join(pieces), writer=new)
+    found = takewhile(lambda one: one.record.seq <= common, _local_records(directory, old, 1))
+    _pass_on(node, old, found, writer=new)
     latest = os.path.join(node.updates(old, new), "latest")
     with suppress(FileNotFoundError):
         fsio.fdatasync_file(latest)
+
+
+def _pass_on(node: Node, old: str, found: Iterable[Found], *, writer: str = "") -> int:
+    """Append records of `old` to what is passed on by us, a buffer at a time; how many it were."""
+    count = size = 0
+    pieces: list[bytes] = []
+    for one in found:
+        count += 1
+        pieces.append(one.raw)
+        size += len(one.raw)
+        if size >= limits.PUSH_BUFFER_BYTES:
+            append_via(node, old, BEFORE_APPEND + b"".join(pieces), writer=writer)
+            pieces, size = [], 0
+    if pieces:
+        append_via(node, old, BEFORE_APPEND + b"".join(pieces), writer=writer)
+    return count
 
 
 def _answer_from_the_past(node: Node, theirs: Applied) -> bool:
@@ -365,21 +372,22 @@ def _answer_from_the_past(node: Node, theirs: Applied) -> bool:
         if old in theirs:
             wanted = wanted.plus(Spans(theirs[old].gaps))
         for place in _past(node, old) if wanted else ():
-            pieces = [
-                found.raw
+            lacking = (
+                found
                 for found in _local_records(place, old, wanted.first)
                 if found.record.seq in wanted and not _is_known(node, found)
-            ]
-            if pieces:
-                append_via(node, old, BEFORE_APPEND + b"".join(pieces))
-            count += len(pieces)
+            )
+            count += _pass_on(node, old, lacking)
     return count > 0
 
 
 def _past(node: Node, old: str) -> list[str]:
     """Where the journals lie that we wrote as `old`."""
     above = node.upstream(node.uuid)
-    names = sorted(name for name in os.listdir(above) if name.startswith(f"{_PAST}{old}"))
+    try:
+        names = sorted(name for name in os.listdir(above) if name.startswith(f"{_PAST}{old}"))
+    except FileNotFoundError:
+        return []  # this node wrote nothing yet
     return [os.path.join(above, name) for name in names]
 
 
