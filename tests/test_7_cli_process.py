@@ -517,6 +517,13 @@ def test_mounting_in_the_background_and_unmounting(at: Shell, tmp_path: Path) ->
     assert status == 0, err
     assert (place / "docs/a.txt").read_text() == "one\n"
     (place / "docs/new.txt").write_text("through the mount\n")
+    with (place / "docs/a.txt").open():
+        status, _, err = finish(start("umount", place), 20)
+    assert (status, err) == (
+        1,
+        f"globofs: {place}: cannot be unmounted: a program has a file open there, or is in it"
+        " (a shell that did `cd`)\n",
+    )
     assert finish(start("umount", place), 20)[0] == 0
     assert not os.path.ismount(place)
     assert at("cat", "docs/new.txt").raw == b"through the mount\n"

@@ -35,6 +35,12 @@ class MountError(GlobofsError):
     errno = errno.EBUSY
 
 
+class UnmountError(GlobofsError):
+    """{path}: cannot be unmounted: {reason}"""
+
+    errno = errno.EBUSY
+
+
 def check_place(volume: str, mountpoint: str) -> str:
     """The real path of `mountpoint`, if the volume may be mounted there; MountError if not."""
     try:
@@ -216,7 +222,7 @@ def _source(place: str) -> str:
 
 def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
     """Unmount, and wait until everything written is recorded; what a mount that died had not
-    recorded is recorded now. Raises MountError, UsageError."""
+    recorded is recorded now. Raises UnmountError, UsageError."""
     place = os.path.abspath(mountpoint)
     source = _source(place) or _source(os.path.realpath(place))
     if not source:
@@ -227,8 +233,10 @@ def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
     words = [tool, "-u", place] if tool else ["umount", place]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if done.returncode:
-        reason = done.stderr.strip().rpartition(": ")[2] or "it is in use"
-        raise MountError(path=mountpoint, reason=reason.lower())
+        reason = done.stderr.strip().rpartition(": ")[2].lower()
+        if reason in ("", "device or resource busy", "target is busy."):
+            reason = "a program has a file open there, or is in it (a shell that did `cd`)"
+        raise UnmountError(path=mountpoint, reason=reason)
     if serving:
         _await_end(serving, mountpoint, emit)
     else:

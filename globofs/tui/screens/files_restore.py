@@ -112,7 +112,7 @@ class FilesRestore(FilesTravel):
         self.app.push_screen(
             AskDialog(
                 "Restore to a directory",
-                f"Where {name} should be written (the directory is made if it is missing)",
+                f"The directory to write {name} into",
                 places.target,
                 value=f"{origin}/" if origin is not None else home,
                 slow=True,
