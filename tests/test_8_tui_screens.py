@@ -132,6 +132,8 @@ async def test_restore_undo_redo() -> None:
         assert len(b.volume.history(b"2026/alps/notes.md")) == 5
         await b.keys("z")
         await b.until(lambda: b.volume.done[-1][0] == "undo")
+        await b.settle()
+        assert "Undone: 1 item · Z redoes" in b.toasts()  # directories are counted, so not "file"
         await b.keys("Z")
         await b.until(lambda: b.volume.done[-1][0] == "redo")
 

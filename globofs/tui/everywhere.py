@@ -115,7 +115,7 @@ class Everywhere(Mounting):
             if result.skipped
             else ""
         )
-        count = words.plural(len(result.paths) or result.versions, "file")
+        count = words.plural(len(result.paths) or result.versions, "item")  # directories too
         return f"{what}: {count}{left} · {then}"
 
     # --- modes ----------------------------------------------------------------------------

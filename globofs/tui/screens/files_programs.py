@@ -41,7 +41,7 @@ class FilesPrograms(FilesRestore):
         self.app.push_screen(
             AskDialog(
                 "Export all versions",
-                f"Where {words.plural(len(files), 'version')} should be written",
+                f"The directory to write {words.plural(len(files), 'version')} into",
                 places.target,
                 value=os.path.expanduser("~/"),
                 slow=True,
