@@ -205,7 +205,7 @@ def test_a_volume_that_cannot_be_written_can_be_read(at: Shell) -> None:
         [*enter, "sh", "-c", line], capture_output=True, text=True, env=ENVIRONMENT, check=False
     )
     assert done.stdout == "docs/\n"
-    assert "opened read only" in done.stderr
+    assert "opened read only: the file system is read only" in done.stderr
     assert done.returncode == 1
     assert at("ls").lines == ["docs/"]
 

@@ -16,7 +16,7 @@ from globofs.sync._meant import no_such_path
 def writable(node: Node) -> None:
     """Raise ReadOnlyVolume unless this node may be written."""
     if node.readonly:
-        raise ReadOnlyVolume(path=node.volume, reason="nothing can be changed in it")
+        raise ReadOnlyVolume(path=node.volume, reason=node.readonly_reason)
 
 
 def batched(drafts: Iterable[Draft], size: int = BATCH_RECORDS) -> Iterator[list[Draft]]:
