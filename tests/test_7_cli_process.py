@@ -534,6 +534,7 @@ def test_mounting_in_the_background_and_unmounting(at: Shell, tmp_path: Path) ->
 def test_a_mount_in_the_foreground_ends_with_ctrl_c(at: Shell, tmp_path: Path) -> None:
     place = tmp_path / "mnt"
     place.mkdir()
+    (place / "own.txt").write_text("not of the volume\n")
     process = start("-C", at.volume, "mount", place, "--readonly")
     until(lambda: os.path.ismount(place))
     with pytest.raises(OSError, match="Read-only file system"):
@@ -541,6 +542,7 @@ def test_a_mount_in_the_foreground_ends_with_ctrl_c(at: Shell, tmp_path: Path) -
     time.sleep(0.5)  # until libfuse has said what Ctrl-C means
     status, _, err = interrupt(process)
     assert status in (0, 130)
+    assert f"{place} is not empty: what lies in it is hidden until the mount ends" in err
     assert f"mounted on {place}; Ctrl-C unmounts" in err
     assert not os.path.ismount(place)
 

@@ -83,6 +83,9 @@ def mount(
     """
     libfuse.need()
     place = check_place(volume.directory, mountpoint)
+    if os.listdir(place):
+        words = f"{mountpoint} is not empty: what lies in it is hidden until the mount ends"
+        emit(Note(words, warning=True))
     share_heaps()
     keep_freed()
     from globofs.mount.contents import Contents
