@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import random
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -109,6 +110,22 @@ def test_what_is_wrong_with_others_is_not_told_to_this_reader(
     for number in range(10):
         assert reading.read(f"a/{number:03}".encode()) == content("a", number)
     assert reading.batches
+
+
+@pytest.mark.parametrize("error", [sqlite3.OperationalError("busy"), KeyError(7)])
+def test_an_index_that_fails_while_others_are_read_ahead_is_not_told_to_this_reader(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    asked: list[bytes] = []
+
+    def fails(index: object, directory: bytes, *rest: object) -> None:
+        asked.append(directory)
+        raise error
+
+    monkeypatch.setattr(ahead, "contents_after", fails)
+    for number in range(10):
+        assert reading.read(b"a/%03d" % number) == content("a", number)
+    assert asked
 
 
 def test_what_is_shown_counts_not_what_was_read_ahead(reading: Reading, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ takes four questions and a file to open. Whoever reads to and fro costs nothing 
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections import OrderedDict
 from contextlib import suppress
@@ -74,7 +75,8 @@ class Siblings:
                 return
             run.after = run.until = name  # whoever comes meanwhile does not fetch the same
             window, run.files, run.used = run.window, 0, 0
-        with suppress(OSError, GlobofsError):  # what is wrong with others is told to who reads them
+        # What is wrong with others is told to who reads them; an index may be replaced meanwhile.
+        with suppress(OSError, GlobofsError, sqlite3.Error, KeyError):
             self._fetch(run, directory, name, window)
 
     def _fetch(self, run: _Run, directory: bytes, name: bytes, window: int) -> None:
