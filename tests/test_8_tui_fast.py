@@ -208,15 +208,13 @@ def test_its_event_loop_hears_other_threads() -> None:
         assert runner.run(ask()) == 42
 
 
-def test_what_is_there_at_the_start_is_not_collected_again() -> None:
+def test_what_is_there_at_the_start_is_not_collected_again_until_the_end() -> None:
     before = gc.get_threshold()
-    try:
-        priority.spare_the_collector()
+    with priority.spare_the_collector():
         assert gc.get_freeze_count() > 0
         assert gc.get_threshold() == priority.COLLECT_AFTER
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*before)
+    assert gc.get_freeze_count() == 0
+    assert gc.get_threshold() == before
 
 
 async def test_doctor_is_told_how_late_the_beats_come() -> None:

@@ -376,7 +376,6 @@ def run(
     on_start: Callable[[], None] | None = None,
 ) -> int:
     """Show the UI until it is left; the exit status. Without a volume: the start screen."""
-    priority.spare_the_collector()
     habits = settings.load()
     keymap, complaints = keys.load(preset_name=habits.preset)
     place = find_place(where)
@@ -389,7 +388,10 @@ def run(
         on_start=on_start,
         remember=settings.save,
     )
-    with asyncio.Runner(loop_factory=priority.event_loop) as runner:
+    with (
+        priority.spare_the_collector(),
+        asyncio.Runner(loop_factory=priority.event_loop) as runner,
+    ):
         status = runner.run(app.run_async())
     settings.save(app.habits)
     for path in app.copies:

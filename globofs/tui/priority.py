@@ -16,10 +16,12 @@ has to know of:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import selectors
 import sys
 import time
+from collections.abc import Iterator
 from typing import Final
 
 WAITING_SECONDS: Final = 0.0005  # a turn while the screen has nothing to do
@@ -59,7 +61,14 @@ def event_loop() -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop(ScreenFirst())
 
 
-def spare_the_collector() -> None:
-    """What is there now stays: leave it out of collections from here on, and make those rare."""
+@contextlib.contextmanager
+def spare_the_collector() -> Iterator[None]:
+    """What is there now stays: leave it out of collections meanwhile, and make those rare."""
+    before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(*COLLECT_AFTER)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

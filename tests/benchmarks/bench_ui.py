@@ -252,8 +252,10 @@ def _as_users_do(coroutine: Any) -> None:
     """Run it on the loop, and with the settings, that `globofs ui` has."""
     from globofs.tui import priority
 
-    priority.spare_the_collector()
-    with asyncio.Runner(loop_factory=priority.event_loop) as runner:
+    with (
+        priority.spare_the_collector(),
+        asyncio.Runner(loop_factory=priority.event_loop) as runner,
+    ):
         runner.run(coroutine)
 
 
