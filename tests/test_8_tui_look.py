@@ -11,6 +11,7 @@ from textual.widgets import Input
 from globofs.snapshots import Move
 from globofs.tui import words
 from globofs.tui.glyphs import ASCII
+from globofs.tui.model import places
 from globofs.tui.screens import log, start
 from globofs.tui.screens.help import rank
 from tests import helpers_tui as fake
@@ -161,6 +162,17 @@ async def test_home_itself_is_no_volume(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", str(tmp_path))
     assert start.judge_new("~/").good is False
     assert start.judge_new("~/globofs").good
+
+
+def test_enter_at_once_does_not_take_in_all_of_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, volume = tmp_path / "home", tmp_path / "volume"
+    (home / "photos").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    assert places.source("~/", str(volume)).good is None
+    assert places.source("~", str(volume)).good
+    assert places.source("~/photos/", str(volume)).good
 
 
 def test_a_command_is_found_by_its_words() -> None:

@@ -22,6 +22,10 @@ def source(text: str, volume: str) -> Check:
         return Check(None, "a path, ~ is your home directory")
     if not os.path.lexists(place):
         return Check(False, f"there is nothing at {words.safe(place)}{_nearest(place)}")
+    home = os.path.realpath(os.path.expanduser("~"))
+    if text.strip().endswith("/") and os.path.realpath(place) == home:
+        # What the prompt begins with: nobody means all of it by pressing Enter at once.
+        return Check(None, "your home: type on, Tab completes; without the last / all of it")
     inside = os.path.join(os.path.realpath(volume), "")
     if os.path.join(os.path.realpath(place), "").startswith(inside):
         return Check(False, "that is inside the volume itself")
