@@ -11,6 +11,7 @@ import pytest
 from textual import events
 from textual.widgets import Input
 
+from globofs.tui import ahead as keys_ahead
 from globofs.tui.screens.base import ModeScreen
 from globofs.tui.widgets.chrome import HintBar
 from globofs.tui.widgets.virtual_list import VirtualList
@@ -155,3 +156,13 @@ async def test_while_a_filter_is_typed_no_hint_names_a_letter() -> None:
         assert [hint.key for hint in bar.hints] == ["Enter", "Esc"]
         await b.keys("escape")
         assert any(hint.key == "f" for hint in bar.hints)
+
+
+async def test_a_screen_that_never_tells_does_not_hold_up_quitting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with bench() as b:
+        monkeypatch.setattr(keys_ahead, "LAND_SECONDS", 0.0)
+        b.app.ahead._expect()
+        b.app.post_message(events.Key("2", "2"))
+        await b.until(lambda: b.app.screen.context == "sync")

@@ -43,6 +43,7 @@ class TypedAhead:
         self._now: events.Key | str | None = None
         self._flying: tuple[Screen[Any], float] | None = None
         self._expected = 0
+        self._since = 0.0  # when the latest of those was
         self._draining = False
 
     def __len__(self) -> int:
@@ -89,7 +90,7 @@ class TypedAhead:
 
     def after_refresh(self, call: Callable[[], None]) -> None:
         """Call once the screen that is on top now has been drawn; keys wait for it."""
-        self._expected += 1
+        self._expect()
 
         def run() -> None:
             self._expected -= 1
@@ -102,7 +103,7 @@ class TypedAhead:
     def dialog_ends(self) -> None:
         """A dialog is being left: keys wait until who opened it has its answer."""
         below = self._app.screen_stack[-2]
-        self._expected += 1
+        self._expect()
         self._app.bridge.opener = below
 
         def ended() -> None:
@@ -113,6 +114,10 @@ class TypedAhead:
 
         # Whichever of the two opened it, and is called with the answer: this comes after that.
         self._app.call_next(below.call_next, ended)
+
+    def _expect(self) -> None:
+        self._expected += 1
+        self._since = time.monotonic()
 
     # --- handling -------------------------------------------------------------------------
 
@@ -154,9 +159,11 @@ class TypedAhead:
         await self._forward(item)
 
     def _blocked(self, item: events.Key | str, *, rows: bool = True) -> bool:
-        """Whether it has to wait; without `rows`, for more than rows that are still read."""
+        """Whether it has to wait; without `rows`, for more than rows that are still read. What is
+        about nothing shown does not wait for ever for a screen that never said it was there."""
         screen = self._app.screen
-        if self._expected or not getattr(screen, "is_ready", True):
+        late = time.monotonic() - self._since >= LAND_SECONDS
+        if (self._expected and (rows or not late)) or not getattr(screen, "is_ready", True):
             return True
         if self._flying is not None:
             flown, since = self._flying
