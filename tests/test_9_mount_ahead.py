@@ -135,3 +135,15 @@ def test_what_is_shown_counts_not_what_was_read_ahead(reading: Reading, tmp_path
     reading.volume.add([str(tmp_path / "a")])
     assert reading.read(b"a/011") == content("a", 11)
     assert reading.read(b"a/012") == b"another"
+
+
+def test_the_directory_not_read_for_longest_is_forgotten(
+    reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ahead, "_DIRECTORIES", 2)
+    for path in (b"a/000", b"b/000", b"a/001", b"a/002"):
+        reading.read(path)
+    reading.contents.siblings.read(b"c/000")
+    for path in (b"a/003", b"a/004"):
+        reading.read(path)
+    assert reading.batches[0] == (b"a", b"004", 8), "the one that is read all the time is kept"

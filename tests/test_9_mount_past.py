@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from globofs.mount.past import TOP, Past
+from globofs.store.query import View
 from globofs.store.views import Version
 from globofs.volume import Volume
 from tests.helpers_story import make_nodes
@@ -41,3 +42,28 @@ def test_who_looks_at_each_version_reads_the_history_once(
         volume.add([str(file)])
         newest = next(iter(past.find(place).listing()))[0]  # type: ignore[misc]
         assert past.find(place + b"/" + newest).attributes.size == 7
+
+
+def test_what_is_missing_is_looked_for_again_only_after_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (at,) = make_nodes(tmp_path, "node")
+    with Volume.open(str(at.volume)) as volume:
+        past = Past(volume)
+        looks: list[int] = []
+        real, clock = volume.view, [1000.0]
+
+        def view() -> View:
+            looks.append(1)
+            return real()
+
+        monkeypatch.setattr(volume, "view", view)
+        monkeypatch.setattr("globofs.mount.past.time.monotonic", lambda: clock[0])
+        for _ in range(3):
+            assert past.find(TOP + b"/missing").text == b""
+            clock[0] += 10
+        assert len(looks) == 1
+        (tmp_path / "file").write_text("x")
+        volume.add([str(tmp_path / "file")])
+        past.find(TOP + b"/missing")
+        assert len(looks) == 2

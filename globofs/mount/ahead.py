@@ -69,6 +69,8 @@ class Siblings:
         directory, _, name = path.rpartition(b"/")
         with self._lock:
             run = self._runs.get(directory)
+            if run is not None:
+                self._runs.move_to_end(directory)
             if run is None or (name <= run.last and not run.holds(name)):
                 run = self._begin(directory, run)
             if not self._due(run, name):

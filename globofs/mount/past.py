@@ -31,6 +31,7 @@ TOP = b".globofs"
 _MOMENTS_LISTED = 200
 _MOMENTS_KEPT = 8
 _RESTS_SECONDS = 60.0
+_MISSING_SECONDS = 1.0  # a text of what is missing holds so long while the tree keeps changing
 
 Listing = Callable[[], Iterator[tuple[bytes, "Kind"]]]
 
@@ -61,7 +62,7 @@ class Past:
         self._moments: OrderedDict[int, View] = OrderedDict()
         self._mark: object = None
         self._named: tuple[object, bytes, dict[bytes, Version]] = (None, b"", {})
-        self._missing: tuple[float, bytes] = (0.0, b"")
+        self._missing: tuple[object, float, Place] = (None, 0.0, Place(_text_attributes(0)))
 
     def find(self, path: bytes) -> Place:
         """What lies at `path`, which `is_past`. Raises OSError: ENOENT, ENOTDIR."""
@@ -164,17 +165,25 @@ class Past:
     # --- what is not here -----------------------------------------------------------------------
 
     def _missing_text(self) -> Place:
+        """Made anew once something changed, but at most once a second."""
+        mark = self.volume.node.index.change_mark()
+        known, made, place = self._missing
         now = time.monotonic()
-        if now - self._missing[0] > 1.0:
+        if mark != known and (known is None or now - made > _MISSING_SECONDS):
             lines = [
                 f"{entry.missing} of {entry.blocks} blocks\t{safe(entry.path)}\n"
                 for entry in self.volume.view().walk(b"")
                 if entry.kind == "file" and entry.missing
             ]
-            self._missing = (now, "".join(lines).encode("utf-8", "surrogateescape"))
-        text = self._missing[1]
-        stamp = time.time_ns()
-        return Place(Attributes("file", 0o444, len(text), stamp, stamp), text=text)
+            text = "".join(lines).encode("utf-8", "surrogateescape")
+            place = Place(_text_attributes(len(text)), text=text)
+            self._missing = (mark, now, place)
+        return place
+
+
+def _text_attributes(size: int) -> Attributes:
+    now = time.time_ns()
+    return Attributes("file", 0o444, size, now, now)
 
 
 def _directory(listing: Listing) -> Place:
