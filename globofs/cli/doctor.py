@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from globofs.cli.context import DONE, FAILED, Context
@@ -190,11 +189,10 @@ def _free(place: str) -> int | None:
 def _silent(place: str) -> str | None:
     """Why changes in `place` are not announced; "" where they are, None where that is not known."""
     from globofs.engine.watch import Watcher
+    from globofs.peerio.probe import room
 
     # In a directory of its own: a watch goes deep, and a volume may hold a million directories.
-    with TemporaryDirectory(
-        prefix=".globofs-probe-", dir=place, ignore_cleanup_errors=True
-    ) as made:
+    with room(place) as made:
         watcher = Watcher([made], lambda _: None, probe_directory=made, poll_seconds=0)
         watcher.start()
         known = watcher.wait_known(EVENTS_WITHIN_SECONDS)

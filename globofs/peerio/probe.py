@@ -11,8 +11,8 @@ import fcntl
 import os
 import time
 import unicodedata
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,7 +26,7 @@ _LATENCY_TRIES = 8
 _THROUGHPUT_BYTES = 4 * limits.MIB
 _COMPOSED, _DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
-__all__ = ["ProbeReport", "file_system", "on_network", "probe"]
+__all__ = ["ProbeReport", "file_system", "on_network", "probe", "room"]
 
 Unicode = Literal["kept", "NFC", "NFD", "refused"]
 
@@ -69,14 +69,22 @@ def probe(directory: str) -> ProbeReport:
     Never raises an `OSError`: what does not work is the answer.
     """
     kind = file_system(directory)
-    place = os.path.join(directory, fsio.temporary_name(".globofs-probe-"))
     try:
-        os.mkdir(place, 0o700)
+        with room(directory) as place:
+            return _Probe(place).report(directory, kind)
     except OSError as error:
         reason = f"nothing can be written there: {error.strerror or error}"
         return ProbeReport(directory, kind, is_remote(kind), problems=(reason,))
+
+
+@contextmanager
+def room(directory: str) -> Iterator[str]:
+    """A new directory below `directory` to try things in; it is removed again with all that is in
+    it, where that can be done. Raises OSError where it cannot be made."""
+    place = os.path.join(directory, fsio.temporary_name(".globofs-probe-"))
+    os.mkdir(place, 0o700)
     try:
-        return _Probe(place).report(directory, kind)
+        yield place
     finally:
         _clean(place)
 
