@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import re
 import time
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from globofs.errors import BadTime, UsageError, printable
@@ -47,6 +49,14 @@ def columns(text: str) -> int:
         0 if category(char) in ("Mn", "Me", "Cf") else 2 if east_asian_width(char) in "WF" else 1
         for char in text
     )
+
+
+def clipped(text: str, width: int) -> str:
+    """As much of the beginning of `text` as `width` columns hold."""
+    if text.isascii():
+        return text[:width]
+    used = (0, *accumulate(columns(char) for char in text))
+    return text[: bisect_right(used, width) - 1]
 
 
 def ljust(text: str, width: int) -> str:

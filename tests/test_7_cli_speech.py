@@ -286,3 +286,18 @@ def test_last_week_is_a_moment_too() -> None:
     assert speech.parse_time("last monday", now) == speech.parse_time("monday", now)
     with pytest.raises(BadTime):
         speech.parse_time("last notes", now)
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "begins"),
+    [
+        ("abc", 2, "ab"),
+        ("abc", 9, "abc"),
+        ("日本語", 6, "日本語"),
+        ("日本語", 5, "日本"),
+        ("a日", 2, "a"),
+        ("e\u0301e", 1, "e\u0301"),
+    ],
+)
+def test_a_line_is_clipped_by_columns(text: str, width: int, begins: str) -> None:
+    assert speech.clipped(text, width) == begins

@@ -226,10 +226,12 @@ class Output:
         """Draw the progress line when stderr is a terminal, ten times a second at most."""
         if not self.live:
             return
+        from globofs.speech import clipped
+
         with self._lock:
             text = self._meter.line(progress, time.monotonic())
             if text is not None:
-                self._err.write(f"\r{text[: _columns() - 1]}\x1b[K")
+                self._err.write(f"\r{clipped(text, _columns() - 1)}\x1b[K")
                 self._err.flush()
                 self._drawn = True
 
