@@ -33,17 +33,15 @@ def at(tmp_path: Path) -> Shell:
 def start(*words: str | Path, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
         [*COMMAND, *map(str, words)],
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
         env=ENVIRONMENT,
-        **options,
     )
 
 
 def finish(process: subprocess.Popen[bytes], within: float = 60.0) -> tuple[int, bytes, str]:
     out, err = process.communicate(timeout=within)
-    return process.returncode, out, err.decode()
+    return process.returncode, out, (err or b"").decode()
 
 
 # --- start-up ---------------------------------------------------------------------------------
@@ -203,8 +201,10 @@ def test_sync_watch_moves_things_live(at: Shell, tmp_path: Path) -> None:
     other = make(tmp_path / "w", "other")
     other("peer", "add", "n", at.volume)
     at("peer", "add", "other", other.volume)
-    here = start("-C", at.volume, "sync", "--watch", "--json")
-    there = start("-C", other.volume, "sync", "--watch")
+    events, told = tmp_path / "events", tmp_path / "told"
+    with events.open("wb") as out, told.open("wb") as err:
+        here = start("-C", at.volume, "sync", "--watch", "--json", stdout=out)
+        there = start("-C", other.volume, "sync", "--watch", stderr=err)
     try:
         until(lambda: other("ls").lines == ["docs/"])
         at("rm", "docs/a.txt")
@@ -212,16 +212,17 @@ def test_sync_watch_moves_things_live(at: Shell, tmp_path: Path) -> None:
         asked = at("sync", "--json").json  # the live process is asked for a round
         assert "pid" in asked["by"]
         assert asked["peers"][0]["state"] == "online"
-        time.sleep(2)  # a peer's line is told once it has come to rest
+        # A peer's line is told once it has come to rest.
+        until(lambda: "n: online, up to date" in told.read_text())
+        until(lambda: '"online"' in events.read_text())
     finally:
-        status, took, err = interrupt(there)
+        status, took, _ = interrupt(there)
         here.send_signal(signal.SIGINT)
-        ended, out, _ = finish(here)
+        ended, _, _ = finish(here)
     assert (status, ended) == (130, 130)
     assert took < 2.5
-    assert "n: online, up to date" in err
-    events = [json.loads(line) for line in out.splitlines()]
-    assert any(one["event"] == "peer" and one["state"] == "online" for one in events)
+    documents = [json.loads(line) for line in events.read_text().splitlines()]
+    assert any(one["event"] == "peer" and one["state"] == "online" for one in documents)
 
 
 # --- a file system that does not answer -------------------------------------------------------
