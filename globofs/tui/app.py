@@ -350,8 +350,12 @@ def volume_opener(where: str | None, readonly: bool) -> Opener:
         from globofs.volume import Volume
 
         volume = Volume.open(where, readonly=readonly, emit=emit)
-        engine = Engine(volume, label="ui", follow=readonly)
-        engine.start()
+        try:
+            engine = Engine(volume, label="ui", follow=readonly)
+            engine.start()
+        except BaseException:
+            volume.close()
+            raise
         return volume, engine
 
     return opener
