@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from textual import events
 from textual.app import App
+from textual.message_pump import _MessagePumpMeta
 from textual.reactive import var
 from textual.screen import Screen
 
+from globofs import errors
 from globofs.events import Emit
 from globofs.snapshots import Lag, Snapshot
 from globofs.tui.bridge import Bridge
@@ -52,8 +55,12 @@ class Ahead(Protocol):
     def dialog_ends(self) -> None: ...
 
 
-class Face(App[int]):
-    """State and verbs that every part of the UI shares."""
+class AbstractApp(_MessagePumpMeta, ABCMeta):
+    """Of an app with abstract methods: one that lacks a method cannot be made."""
+
+
+class Face(App[int], metaclass=AbstractApp):
+    """State and verbs that every part of the UI shares; mixins and the app itself do the verbs."""
 
     snapshot: var[Snapshot | None] = var(None)
 
@@ -93,42 +100,47 @@ class Face(App[int]):
         """One toast; names in it are never markup."""
         self.notify(self.glyphs.said(text), severity=severity, timeout=timeout, markup=False)
 
+    def say_why(self, error: errors.GlobofsError) -> None:
+        """One toast: why something could not be done or found out."""
+        self.say(error.message, "error")
+
+    @abstractmethod
     def open_volume(self, opener: Opener) -> None:
         """Open volume and engine in a worker."""
-        raise NotImplementedError
 
+    @abstractmethod
     def perform(self, action: str) -> None:
         """Do an action of the key table."""
-        raise NotImplementedError
 
+    @abstractmethod
     def why_not(self, screen: Screen[Any], action: str) -> str:
         """Why an action is not possible now; "" when it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def do_quit(self) -> None:
         """Leave."""
-        raise NotImplementedError
 
+    @abstractmethod
     def title_for(self, mode: str) -> Title:
         """The title bar's content."""
-        raise NotImplementedError
 
+    @abstractmethod
     def busy_words(self) -> str:
         """What is being done or waited for just now; "" for nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def go_mode(self, mode: str) -> None:
         """Show a mode."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_in_files(self, path: bytes, at: int | None = None) -> None:
         """Go to a path in Files, at a moment where one is given."""
-        raise NotImplementedError
 
+    @abstractmethod
     def show_peer(self, name: str) -> None:
         """Go to a peer in Peers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def verb(
         self,
         kind: str,
@@ -140,20 +152,19 @@ class Face(App[int]):
         after: Callable[[Any], None] | None = None,
     ) -> None:
         """Start a verb in a worker."""
-        raise NotImplementedError
 
+    @abstractmethod
     def undo_operation(self, key: OperationKey | None) -> None:
         """Undo one operation, None the last."""
-        raise NotImplementedError
 
+    @abstractmethod
     def steer(self, how: str, what: str | bytes | None = None) -> None:
         """Bump, pause, resume or retry."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tell_why(self, path: bytes) -> None:
         """Say why a path is not here, or has not reached a peer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def export(self, versions: Sequence[Version], place: str) -> None:
         """Write versions side by side."""
-        raise NotImplementedError
