@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from globofs.engine import Engine
 from globofs.errors import GlobofsError, NoVolume
-from globofs.tui.app import GlobofsApp
+from globofs.events import ignore
+from globofs.tui.app import GlobofsApp, volume_opener
+from globofs.tui.face import Face
 from globofs.tui.widgets.text_view import TextView
 from globofs.tui.widgets.virtual_list import VirtualList
+from globofs.volume import Volume
 from tests import helpers_tui as fake
+from tests.helpers_story import make_nodes
 from tests.test_8_tui_screens import Bench, _utc, bench
 
 __all__ = ["_utc"]
@@ -219,3 +225,64 @@ async def test_a_volume_that_cannot_be_opened_leads_to_the_start_screen() -> Non
         await b.until(lambda: app.current_mode == "start")
         await pilot.pause(0.1)
         assert "/mnt/gone" in said(b) + app.error_words
+
+
+def test_an_app_that_lacks_a_verb_cannot_be_made() -> None:
+    with pytest.raises(TypeError, match="abstract"):
+        Face()  # type: ignore[abstract]
+
+
+def test_a_volume_whose_engine_does_not_start_is_closed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (at,) = make_nodes(tmp_path, "node")
+    closed: list[str] = []
+    close = Volume.close
+
+    def closing(volume: Volume) -> None:
+        closed.append(volume.directory)
+        close(volume)
+
+    def refuse(engine: Engine) -> Engine:
+        raise GlobofsError("no more threads")
+
+    monkeypatch.setattr(Volume, "close", closing)
+    monkeypatch.setattr(Engine, "start", refuse)
+    with pytest.raises(GlobofsError, match="no more threads"):
+        volume_opener(str(at.volume), False)(ignore)
+    assert closed == [str(at.volume)]
+
+
+async def test_what_was_asked_in_vain_is_said_and_may_be_asked_again() -> None:
+    def gone(*_: Any, **__: Any) -> Any:
+        raise GlobofsError("the index is gone")
+
+    async with bench() as b:
+        b.volume.came_from = b.volume.operations = gone  # type: ignore[assignment,method-assign]
+        for key in ("A", "["):
+            await b.keys(key)
+            assert b.toasts().pop() == "the index is gone", key
+            b.app.clear_notifications()
+        del b.volume.operations
+        await b.keys("5")
+        log = b.screen
+        log.more, b.volume.operations = True, gone  # type: ignore[method-assign]
+        log._older()
+        await b.settle()
+        assert b.toasts() == ["the index is gone"]
+        assert log.more
+
+
+async def test_a_tree_that_keeps_changing_is_read_again_now_and_then() -> None:
+    async with bench() as b:
+        for mode in ("4", "5"):
+            await b.keys(mode)
+            screen, asked = b.screen, []
+            screen.volume_opened = lambda asked=asked: asked.append(1)
+            known = b.app.snapshot
+            assert known is not None
+            for step in range(1, 30):
+                screen.take(fake.replace(known, tree_serial=known.tree_serial + step))
+            assert not asked
+            await b.until(lambda asked=asked: asked)  # type: ignore[misc]
+            assert len(asked) == 1

@@ -308,7 +308,9 @@ class GlobofsApp(Everywhere, Steering):
             screen.remember_place()
         if self._remember is not None:
             remember, habits = self._remember, self.habits
-            self.bridge.ask("state", "habits", lambda: remember(habits), lambda _: None)
+            self.bridge.ask(
+                "state", "habits", lambda: remember(habits), lambda _: None, self.say_why
+            )
         over = self.snapshot.overall if self.snapshot is not None else None
         now = time.monotonic()
         if over is not None and (over.moving or self.bridge.acts) and now - self._interrupts > 2:

@@ -45,7 +45,7 @@ class Question:
     number: int
     find: Callable[[], Any]
     done: Callable[[Any], None]
-    failed: Callable[[errors.GlobofsError], None] | None
+    failed: Callable[[errors.GlobofsError], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +112,12 @@ class Bridge:
         key: str,
         find: Callable[[], Any],
         done: Callable[[Any], None],
-        failed: Callable[[errors.GlobofsError], None] | None = None,
+        failed: Callable[[errors.GlobofsError], None],
         *,
         modal: bool = False,
     ) -> None:
-        """Find something out in `lane`; `done(answer)` is called on the UI thread, unless the
-        same key was asked again meanwhile. `modal`: the answer may open a dialog, which gets the
+        """Find something out in `lane`; `done(answer)` or `failed(error)` is called on the UI
+        thread, unless the same key was asked again meanwhile. `modal`: the answer may open a dialog, which gets the
         keys that are typed until then."""
         number = next(self._numbers)
         asker = self.asker or self.opener
@@ -211,7 +211,7 @@ class Bridge:
             with self.by_key(due.asker if due is not None else None):
                 if error is None:
                     question.done(value)
-                elif question.failed is not None:
+                else:
                     question.failed(error)
 
         self._post(Answer(deliver))

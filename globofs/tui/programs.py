@@ -133,7 +133,7 @@ def show_copy(app: Face, version: Version) -> None:
                 )
 
         in_terminal(app, [*line, path], lambda _: None)
-        app.bridge.ask("state", f"tidy-{path}", look, said)
+        app.bridge.ask("state", f"tidy-{path}", look, said, app.say_why)
 
     app.verb("cat", "fetching a copy", work, lambda _: "", after=run)
 

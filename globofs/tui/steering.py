@@ -50,7 +50,7 @@ class Steering(Face):
             f"steer-{how}-{what!r}",
             do,
             lambda _: self.say(said, timeout=3),
-            lambda error: self.say(error.message, "error"),
+            self.say_why,
         )
         if what is not None:
             self.commands.append((self.now(), command(how, what)))
@@ -82,7 +82,7 @@ class Steering(Face):
             "why",
             find,
             got,
-            lambda error: self.say(error.message, "error"),
+            self.say_why,
             modal=True,
         )
 

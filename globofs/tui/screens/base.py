@@ -6,7 +6,6 @@ words why an action is not possible now; its key is then pale, and pressing it s
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -14,7 +13,6 @@ from textual import events
 from textual.binding import BindingType
 from textual.content import Content
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import Input
 
 from globofs.tui.face import Face
@@ -427,26 +425,6 @@ class ModeScreen(KeyedScreen):
             self.do_shrink()
             return True
         return False
-
-
-class Debounce:
-    """Calls once things are quiet for a moment: a cursor that runs asks for nothing."""
-
-    def __init__(self, owner: Widget | Screen[Any], delay: float, call: Callable[[], None]) -> None:
-        self._owner = owner
-        self._delay = delay
-        self._call = call
-        self._timer: Any = None
-
-    def __call__(self) -> None:
-        """Soon."""
-        if self._timer is not None:
-            self._timer.stop()
-        self._timer = self._owner.set_timer(self._delay, self._fire)
-
-    def _fire(self) -> None:
-        self._timer = None
-        self._call()
 
 
 def mode_title(volume: str, mode: str, snapshot: Snapshot | None, glyphs: Glyphs) -> Title:

@@ -13,8 +13,9 @@ from globofs.tui import words
 from globofs.tui.keys import Action
 from globofs.tui.model import detail
 from globofs.tui.model.text import Page
-from globofs.tui.screens.base import Debounce, ListPane, TextPane
+from globofs.tui.screens.base import ListPane, TextPane
 from globofs.tui.screens.lists import Rereading
+from globofs.tui.screens.pace import Debounce
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.tree_rows import state_spans
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -102,7 +103,7 @@ class ConflictsScreen(Rereading):
                 last = next((one.last for one in done if one.verb == "resolve"), 0)
             return found, {node: volume.node_name(node) for node in nodes}, last
 
-        self.bridge.ask("tree", "conflicts", find, self._got, self.not_read)
+        self.bridge.ask("tree", "conflicts", self._fresh.timed(find), self._got, self.not_read)
 
     def verb_ended(self) -> None:
         """An undo may have brought a conflict back."""

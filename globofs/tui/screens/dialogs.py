@@ -17,7 +17,8 @@ from textual.containers import Vertical
 from textual.widgets import Input
 
 from globofs.tui.model.check import Check
-from globofs.tui.screens.base import Debounce, KeyedScreen, ListPane
+from globofs.tui.screens.base import KeyedScreen, ListPane
+from globofs.tui.screens.pace import Debounce
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Cell, Column, Span, wrapped
 from globofs.tui.widgets.virtual_list import Rows, VirtualList

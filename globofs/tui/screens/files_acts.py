@@ -157,7 +157,9 @@ class FilesActs(FilesPrograms):
             else:
                 self._add(place, parent(path))
 
-        self.bridge.ask("detail", "origin", lambda: volume.came_from(path), got)
+        self.bridge.ask(
+            "detail", "origin", lambda: volume.came_from(path), got, self.globofs.say_why
+        )
 
     def _directory(self) -> bytes:
         entry = self.selected

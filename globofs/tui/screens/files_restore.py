@@ -139,7 +139,7 @@ class FilesRestore(FilesTravel):
             "plan",
             find,
             lambda plan: self._planned(plan, wanted),
-            lambda error: self.globofs.say(error.message, "error"),
+            self.globofs.say_why,
             modal=True,
         )
 

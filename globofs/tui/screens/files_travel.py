@@ -82,7 +82,7 @@ class FilesTravel(FilesFind):
             self._names = answer[1]
             then()
 
-        self.bridge.ask("detail", "moments", find, got, modal=modal)
+        self.bridge.ask("detail", "moments", find, got, self.globofs.say_why, modal=modal)
 
     def travel_to(self, at: int | None) -> None:
         """Show the tree of a moment, or of now."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Hashable
 from dataclasses import replace
-from typing import Any
 
 from globofs import errors
 from globofs.snapshots import Snapshot
@@ -15,8 +13,8 @@ from globofs.tui.model import detail, timeline
 from globofs.tui.model.text import Page
 from globofs.tui.model.timeline import Timeline
 from globofs.tui.model.tree import Builder, TreeRows, Wish, is_directory, parent
-from globofs.tui.screens.base import Debounce
 from globofs.tui.screens.files_panes import FilesPanes
+from globofs.tui.screens.pace import Debounce, Freshness
 from globofs.tui.widgets.paint import lay_out
 from globofs.tui.widgets.virtual_list import VirtualList
 
@@ -26,7 +24,6 @@ LOOK_SECONDS = 0.06  # and the content after that
 OF_A_VERSION = frozenset(
     {"restore", "restore_to", "diff", "inspect", "facts", "open_version", "compare", "fetch", "editor"}
 )  # fmt: skip
-FRESH_SECONDS = 0.4  # between two looks at a tree that keeps changing
 
 
 class FilesView(FilesPanes):
@@ -35,9 +32,7 @@ class FilesView(FilesPanes):
     def __init__(self) -> None:
         super().__init__()
         self.builder: Builder | None = None
-        self._tree_serial = -1
-        self._cost = 0.0  # seconds the last reading of the tree took
-        self._fresh: Any = None
+        self._fresh = Freshness(self, self._reread)
 
     def ready(self) -> None:
         """Take the habits over; open what is open already."""
@@ -62,7 +57,11 @@ class FilesView(FilesPanes):
         volume = self.globofs.volume
         self.builder = Builder(volume)
         self.bridge.ask(
-            "state", "pins", lambda: frozenset(volume.node.state.pins()), self._got_pins
+            "state",
+            "pins",
+            lambda: frozenset(volume.node.state.pins()),
+            self._got_pins,
+            self.globofs.say_why,
         )
         place = self.globofs.habits.places.get(volume.uuid)
         if place is not None:
@@ -82,12 +81,7 @@ class FilesView(FilesPanes):
     def take(self, snapshot: Snapshot) -> None:
         """Read the tree again once it changed, but not more often than it can be read."""
         super().take(snapshot)
-        if snapshot.tree_serial != self._tree_serial and self._fresh is None:
-            first = self._tree_serial < 0
-            self._tree_serial = snapshot.tree_serial
-            if not first:
-                pause = max(FRESH_SECONDS, min(5.0, self._cost * 8))
-                self._fresh = self.set_timer(pause, self._reread)
+        self._fresh.take(snapshot.tree_serial)
         dim = bool(snapshot.error)
         for pane in (self.tree_list, self.versions, self.detail):
             if pane.dim != dim:
@@ -105,7 +99,6 @@ class FilesView(FilesPanes):
             pane.repaint()
 
     def _reread(self) -> None:
-        self._fresh = None
         if self.builder is not None:
             self.builder.forget()
         self.refresh_tree()
@@ -121,17 +114,14 @@ class FilesView(FilesPanes):
         if reveal is not None:
             self.tree_list.remember(reveal)
 
-        def find() -> tuple[TreeRows, float]:
-            began = time.monotonic()
-            rows = builder.build(wish) if reveal is None else builder.build_with(reveal, wish)
-            return rows, time.monotonic() - began
+        def find() -> TreeRows:
+            return builder.build(wish) if reveal is None else builder.build_with(reveal, wish)
 
-        def got(answer: tuple[TreeRows, float]) -> None:
-            self._cost = answer[1]
-            self._give_way(answer[0].wish)
-            self._got_tree(answer[0])
+        def got(rows: TreeRows) -> None:
+            self._give_way(rows.wish)
+            self._got_tree(rows)
 
-        self.bridge.ask("tree", "tree", find, got, self._no_tree)
+        self.bridge.ask("tree", "tree", self._fresh.timed(find), got, self._no_tree)
 
     def _give_way(self, shown: Wish) -> None:
         """What was gone to is shown, though the wish would have left it out."""

@@ -11,6 +11,7 @@ from textual.widgets import Input, Static
 from globofs import errors
 from globofs.snapshots import Snapshot
 from globofs.tui.screens.base import ListPane, ModeScreen
+from globofs.tui.screens.pace import Freshness
 
 
 class FilterRow(Horizontal):
@@ -76,17 +77,19 @@ class Rereading(ModeScreen):
 
     def __init__(self) -> None:
         super().__init__()
-        self._serial = -1
+        self._fresh = Freshness(self, self._reread)
 
     def volume_opened(self) -> None:
         """Ask for the rows."""
         raise NotImplementedError
 
     def take(self, snapshot: Snapshot) -> None:
-        """Read again when something happened."""
+        """Read again when something happened, but not more often than it can be read."""
         super().take(snapshot)
-        if snapshot.tree_serial != self._serial and self.globofs.is_open:
-            self._serial = snapshot.tree_serial
+        self._fresh.take(snapshot.tree_serial)
+
+    def _reread(self) -> None:
+        if self.globofs.is_open:
             self.volume_opened()
 
     def not_read(self, error: errors.GlobofsError) -> None:

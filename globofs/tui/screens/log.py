@@ -14,8 +14,9 @@ from globofs.tui import words
 from globofs.tui.keys import FREE
 from globofs.tui.model import detail, timeline
 from globofs.tui.model.text import Page
-from globofs.tui.screens.base import Debounce, ListPane, TextPane
+from globofs.tui.screens.base import ListPane, TextPane
 from globofs.tui.screens.lists import Filtering, FilterRow, Rereading
+from globofs.tui.screens.pace import Debounce
 from globofs.tui.widgets.paint import Cell, Column
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
@@ -109,7 +110,7 @@ class LogScreen(Filtering, Rereading):
     def volume_opened(self) -> None:
         """Read from the newest, as many as were shown."""
         limit = max(PAGE, len(self.found))
-        find = self._finding(limit)
+        find = self._fresh.timed(self._finding(limit))
         self.bridge.ask("tree", "log", find, lambda answer: self._got(answer, limit), self.not_read)
 
     def _finding(self, limit: int, before: int | None = None) -> Callable[[], Named]:
@@ -190,8 +191,12 @@ class LogScreen(Filtering, Rereading):
             self.more = len(found) >= PAGE
             self._draw()
 
+        def failed(error: errors.GlobofsError) -> None:
+            self.more = True
+            self.globofs.say_why(error)
+
         # Those of the last one's nanosecond may stand on both sides of the border: once more.
-        self.bridge.ask("tree", "older", self._finding(PAGE, self.found[-1].last + 1), got)
+        self.bridge.ask("tree", "older", self._finding(PAGE, self.found[-1].last + 1), got, failed)
 
     def not_yet(self, action: str) -> bool:
         """What is about the files of an operation waits for those of the one gone to."""

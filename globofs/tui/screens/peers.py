@@ -16,8 +16,9 @@ from globofs.tui.face import Face
 from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.text import Line, Page
-from globofs.tui.screens.base import Debounce, ListPane, ModeScreen, TextPane
+from globofs.tui.screens.base import ListPane, ModeScreen, TextPane
 from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, SayDialog, completed
+from globofs.tui.screens.pace import Debounce
 from globofs.tui.widgets.bars import sparkline
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
