@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import selectors
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -215,6 +217,26 @@ def test_what_is_there_at_the_start_is_not_collected_again_until_the_end() -> No
         assert gc.get_threshold() == priority.COLLECT_AFTER
     assert gc.get_freeze_count() == 0
     assert gc.get_threshold() == before
+
+
+@pytest.mark.parametrize(
+    ("said", "limit"),
+    [({}, 120), ({"TEXTUAL_FPS": "15"}, 15), ({"SSH_CONNECTION": "10.0.0.1 22 10.0.0.2 22"}, 60)],
+    ids=["here", "told", "far"],
+)
+def test_a_key_need_not_wait_for_60_paints_a_second(said: dict[str, str], limit: int) -> None:
+    """Textual reads its limit once, so in a new process; programs started there hear nothing."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("TEXTUAL_FPS", "SSH_CONNECTION")
+    }
+    code = "import globofs.tui, os; from textual.constants import MAX_FPS as limit; "
+    code += "print(limit, os.environ.get('TEXTUAL_FPS'))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=env | said, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(limit), str(said.get("TEXTUAL_FPS"))], done.stderr
 
 
 async def test_doctor_is_told_how_late_the_beats_come() -> None:
