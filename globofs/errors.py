@@ -194,6 +194,14 @@ class Damaged(GlobofsError):
     errno = _errno.EIO
 
 
+class WrongSize(Damaged):
+    """block {block} has {size} bytes and is sound; a version that lists it says {said}"""
+
+    def __init__(self, block: str, size: int, said: int) -> None:
+        super().__init__(block=block, size=size, said=said)
+        self.size = size
+
+
 class FormatError(GlobofsError):
     """{what}: {reason}"""
 

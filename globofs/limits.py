@@ -36,6 +36,7 @@ SEGMENT_BYTES: Final = 8 * MIB
 SEQUENCE_MAX: Final = 2**53
 TIME_MAX_NS: Final = 2**62
 SIZE_MAX: Final = 2**62
+GARBAGE_BYTES: Final = 64 * MIB
 APPLIED_BYTES: Final = 4 * MIB
 GAPS_MAX: Final = 1000
 

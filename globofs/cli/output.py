@@ -140,21 +140,17 @@ class Output:
 
     def document(self, value: object) -> None:
         """The one JSON document of a command."""
-        import json
-
-        self.line(json.dumps(value, ensure_ascii=False, indent=2))
+        self.line(_json(value, indent=2))
 
     def rows(self, values: Iterable[dict[str, Any]]) -> None:
         """A JSON list, written as its rows are made: a million rows need no memory."""
-        import json
-
         last: str | None = None
         for value in values:
             if last is None:
                 self.line("[")
             else:
                 self.line(last + ",")
-            last = json.dumps(value, ensure_ascii=False)
+            last = _json(value)
         if last is None:
             self.line("[]")
         else:
@@ -163,10 +159,8 @@ class Output:
 
     def event(self, value: dict[str, Any]) -> None:
         """One JSON line of a command that runs long; seen at once by whoever reads."""
-        import json
-
         with self._lock, _writing():
-            self.line(json.dumps(value, ensure_ascii=False))
+            self.line(_json(value))
             self._out.flush()
 
     # --- stderr: narration --------------------------------------------------------------------
@@ -201,12 +195,10 @@ class Output:
         if not self.as_json:
             self._narrate(f"{self._marked('globofs: ', 'bad')}{printable(error.message)}")
             return
-        import json
-
         fields: dict[str, Any] = {"error": printable(error.message), "code": error.code}
         path = error.exact_path
         fields.update({"path": None} if path is None else path_fields(path))
-        self._narrate(json.dumps(fields, ensure_ascii=False))
+        self._narrate(_json(fields))
 
     def emit(self, event: Event) -> None:
         """The `emit` of verbs: narrates notes and problems, draws progress. From any thread."""
@@ -338,3 +330,13 @@ def _columns() -> int:
     import shutil
 
     return max(20, shutil.get_terminal_size().columns)
+
+
+def _json(value: object, indent: int | None = None) -> str:
+    """JSON with letters as they are, but for those that a terminal might obey: as `\\u009b`."""
+    import json
+
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(f"\\u{ord(c):04x}" if "\x7f" <= c <= "\x9f" else c for c in text)

@@ -6,6 +6,7 @@ FORMAT.md, section 5, "Applied".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -14,6 +15,7 @@ from globofs.format.text import parse_count, parse_hex32, parse_uuid
 from globofs.limits import APPLIED_BYTES, GAPS_MAX, SEQUENCE_MAX
 
 FIRST_LINE: Final = "globofs-applied 1"
+_LAST_LINE: Final = re.compile(rb"\nend [^\n]*\n\Z")
 
 
 class Position(NamedTuple):
@@ -64,6 +66,21 @@ def decode(data: bytes, *, where: str = "applied") -> Applied:
         raise FormatError(what=where, reason=error.fields["reason"]) from None
     except UnicodeDecodeError:
         raise FormatError(what=where, reason="not ASCII") from None
+
+
+def why_refused(data: bytes) -> str:
+    """Why `data` can never be read; empty for what may be torn just now, or is sound."""
+    first, newline, _ = data.partition(b"\n")
+    begins = FIRST_LINE.encode("ascii")
+    if not data.strip(b"\0\n") or (not newline and begins.startswith(first)):
+        return ""
+    if first == begins and not _LAST_LINE.search(data):
+        return ""
+    try:
+        decode(data)
+    except FormatError as error:
+        return str(error.fields["reason"])
+    return ""
 
 
 def _decode(data: bytes) -> Applied:

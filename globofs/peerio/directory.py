@@ -9,6 +9,7 @@ point or in a directory that merely looks similar.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
 import uuid as uuid_module
@@ -62,6 +63,7 @@ def find_node(volume: str) -> NodeFacts | None:
     """
     found: list[NodeFacts] = []
     failed: OSError | None = None
+    odd: OSError | None = None
     with os.scandir(volume) as entries:
         names = {entry.name for _, entry in zip(range(_CHILDREN_MOST), entries, strict=False)}
     if "config" in names and any(part in names for part in _PARTS):
@@ -72,7 +74,12 @@ def find_node(volume: str) -> NodeFacts | None:
     for directory in candidates:
         try:
             data = files.read_regular(f"{directory}/config", "", limits.CONFIG_BYTES)
-        except (FileNotFoundError, NotADirectoryError, FormatError):
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except FormatError as error:
+            if any(os.path.isdir(f"{directory}/{part}") for part in _PARTS):
+                reason = f"{os.path.basename(directory)}/config: {error.fields['reason']}"
+                odd = odd or OSError(errno.EINVAL, reason, directory)
             continue
         except OSError as error:
             failed = failed or error
@@ -82,6 +89,7 @@ def find_node(volume: str) -> NodeFacts | None:
     if len(found) > 1:
         both = " and ".join(os.path.basename(item.directory) for item in found[:2])
         raise FormatError(what=volume, reason=f"two node directories: {both}")
+    failed = failed or odd
     if failed is not None and not found:
         raise failed
     return found[0] if found else None

@@ -220,6 +220,9 @@ class Peer:
         except PeerOffline as error:
             self._set("offline", error)
             raise
+        except FormatError:
+            self._online()  # it is there; what lies in it is no good
+            raise
         except OSError as error:
             raise self._os_error(error, writing) from error
         self._online()

@@ -16,7 +16,7 @@ from globofs.errors import FormatError
 from globofs.events import Changed, Emit, Problem, ignore
 from globofs.format import kinds
 from globofs.format.manifest import Manifest
-from globofs.format.record import Found
+from globofs.format.record import Found, Record
 from globofs.store.apply_paths import (
     Candidate,
     candidates_of,
@@ -24,7 +24,7 @@ from globofs.store.apply_paths import (
     pack_uses,
     show,
 )
-from globofs.store.apply_records import Item, Positions, store_event
+from globofs.store.apply_records import Item, Positions, store_event, who
 from globofs.store.garbage import no_collection
 from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRow, PathRows
@@ -168,9 +168,12 @@ class _Batch:
                 return entry, None
             return entry, entry.decode(record.origin, text)
         except FormatError as error:
-            reason = f"{record.origin}: record {record.seq} left out: {error}"
-            self.problems.append(Problem(b"", reason))
+            self._left_out(record, error)
             return None
+
+    def _left_out(self, record: Record, error: FormatError) -> None:
+        reason = f"{who(self.db, record.origin)}: record {record.seq} left out: {error}"
+        self.problems.append(Problem(b"", reason))
 
     # --- operations -------------------------------------------------------------------------
 
@@ -218,8 +221,7 @@ class _Batch:
         try:
             store_event(self.db, item.record, self._ops[key][0])
         except FormatError as error:
-            reason = f"{item.record.origin}: record {item.record.seq} left out: {error}"
-            self.problems.append(Problem(b"", reason))
+            self._left_out(item.record, error)
 
     # --- versions ---------------------------------------------------------------------------
 

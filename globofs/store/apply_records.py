@@ -51,6 +51,12 @@ def unpack_gaps(text: str) -> Gaps:
     return tuple([(int(low), int(high)) for low, _, high in pairs])
 
 
+def who(db: sqlite3.Connection, uuid: str) -> str:
+    """A node for a sentence about what it wrote: as its user calls it, and its uuid."""
+    name = db.execute("SELECT name FROM node WHERE uuid = ?", (uuid,)).fetchone()
+    return f"{name[0]} ({uuid})" if name and name[0] else uuid
+
+
 def load_seen(db: sqlite3.Connection, origin: str) -> Seen:
     """What is known of a journal."""
     sql = "SELECT received, hash, gaps, forked FROM seen WHERE origin = ?"
@@ -147,10 +153,8 @@ class Positions:
             gaps = sorted([*gaps, (number, number)])
         gaps = _joined(gaps)
         if forked is not None and not seen.forked:
-            name = self.db.execute("SELECT name FROM node WHERE uuid = ?", (origin,)).fetchone()
-            who = f"{name[0]} ({origin})" if name and name[0] else origin
             reason = (
-                f"the journal of {who} continues in two ways at record {forked}: the node was"
+                f"the journal of {who(self.db, origin)} continues in two ways at record {forked}: the node was"
                 " copied or restored from a backup; both continuations are kept"
             )
             self.problems.append(Problem(b"", reason))

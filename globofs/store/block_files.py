@@ -174,7 +174,8 @@ class BlockFiles:
         """The plain bytes of a block of `size` bytes, verified.
 
         `BlockAbsent` when it is not here; `errors.Damaged` when what is here is something else
-        (set aside then, and the block is missing from now on).
+        (set aside then, and the block is missing from now on), and `errors.WrongSize` when it is
+        the block, and only whoever asks for it is wrong about its size.
         """
         damage: errors.Damaged | None = None
         for raw in self._copies(block):
@@ -182,11 +183,21 @@ class BlockFiles:
                 return decode(block, size, raw)
             except errors.Damaged as error:
                 damage = error
+                true = size_of(block, raw)
+                if true is not None and true != size:
+                    raise errors.WrongSize(block.hex()[:16], true, size) from error
                 self._condemn(block, raw)
         if damage is not None:
             self.index.mark_missing([block])
             raise damage
         raise BlockAbsent(block.hex())
+
+    def get_any(self, block: bytes, size: int) -> bytes:
+        """The same for who has the size from hearsay: what is here decides. No `WrongSize`."""
+        try:
+            return self.get(block, size)
+        except errors.WrongSize as error:
+            return self.get(block, error.size)
 
     def read_raw(self, block: bytes) -> tuple[bytes, str]:
         """A block as it is stored, and its suffix; not verified. `BlockAbsent` if not here."""
@@ -371,6 +382,18 @@ def decode(block: bytes, size: int, raw: Raw) -> bytes:
     if sha256(plain).digest() != block:
         raise errors.Damaged(path=where, reason="its SHA-256 is another")
     return plain
+
+
+def size_of(block: bytes, raw: Raw) -> int | None:
+    """How many plain bytes a stored block has, by its content alone: what a version says of it is
+    a stranger's word. None where it is something else than its id says."""
+    from globofs.format import codec
+
+    try:
+        plain = codec.decompress(raw.data, raw.suffix, limits.BLOCK_SIZE_MAX)
+    except errors.FormatError:
+        return None
+    return len(plain) if sha256(plain).digest() == block else None
 
 
 def _runs(order: Iterable[bytes], where: Mapping[bytes, StagedAt]) -> Iterator[list[bytes]]:

@@ -11,10 +11,11 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from globofs import limits
-from globofs.errors import FormatError
+from globofs.errors import Damaged, FormatError
 from globofs.events import Emit, Note, Problem, ignore
 from globofs.format import applied
 from globofs.format.record import Damage, Framed, frames, nonsense
@@ -23,7 +24,7 @@ from globofs.format.versions import read
 from globofs.store import cursors, fsio
 from globofs.store.apply import apply_items
 from globofs.store.apply_pending import complete_pending
-from globofs.store.apply_records import Item, load_seen, unpack_gaps
+from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
 from globofs.store.given import take_given
 
@@ -80,10 +81,10 @@ def _read_block(node: NodeParts, block: bytes) -> bytes | None:
     size = node.index.block_size(block)
     if size is None or not node.index.is_held(block):
         return None
-    found: bytes | None
-    for _, found in node.blocks.get_many([(block, size)]):
-        return found
-    return None
+    try:
+        return node.blocks.get_any(block, size)
+    except (KeyError, Damaged):
+        return None
 
 
 def _catch_up(node: NodeParts, emit: Emit) -> int:
@@ -135,24 +136,45 @@ class _Reader:
         self.node = node
         self.emit = emit
         self._cursors = cursors.load(node.index.db)
+        self._said: set[str] = set()
 
     def _directories(self, origin: str) -> list[tuple[str, str]]:
         """Where records of an origin lie: directory below `upstream/`, and who writes there."""
         found = [(os.path.join(origin, "updates"), origin)]
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for via in sorted(os.listdir(os.path.join(self.node.upstream(), origin, "via"))):
-                with contextlib.suppress(FormatError):
-                    where = os.path.join(origin, "via", parse_uuid(via), "updates")
-                    found.append((where, via))
+        for via in self._names(os.path.join(origin, "via"), origin):
+            with contextlib.suppress(FormatError):
+                where = os.path.join(origin, "via", parse_uuid(via), "updates")
+                found.append((where, via))
         return found
 
-    def _news(self, directory: str) -> list[tuple[str, os.stat_result]]:
-        """The files of a directory that are not as they were when last read, oldest first."""
-        path = os.path.join(self.node.upstream(), directory)
+    def _names(self, directory: str, writer: str) -> list[str]:
+        """What lies in a directory below `upstream/`, sorted. What another node put there and
+        cannot be listed (a symlink to itself) is said, and stops nothing; our own journal's raises.
+        """
         try:
-            names = os.listdir(path)
+            return sorted(os.listdir(os.path.join(self.node.upstream(), directory)))
         except (FileNotFoundError, NotADirectoryError):
             return []
+        except OSError as error:
+            if directory == os.path.join(self.node.uuid, "updates"):
+                raise
+            self._unread(os.path.join("upstream", directory), writer, error)
+            return []
+
+    def _unread(self, where: str, writer: str, error: OSError) -> None:
+        if where not in self._said:
+            self._said.add(where)
+            reason = f"cannot be read: {error.strerror}; it is {self.name(writer)}'s to write"
+            self.emit(Problem(b"", f"{where} {reason}"))
+
+    def name(self, uuid: str) -> str:
+        """A node as its user calls it, and its uuid."""
+        return who(self.node.index.db, uuid)
+
+    def _news(self, directory: str, writer: str) -> list[tuple[str, os.stat_result]]:
+        """The files of a directory that are not as they were when last read, oldest first."""
+        path = os.path.join(self.node.upstream(), directory)
+        names = self._names(directory, writer)
         known = {cursor.name: cursor for cursor in self._cursors.get(directory, {}).values()}
         found: list[tuple[str, os.stat_result]] = []
         for name in sorted(names, key=lambda name: (name == LATEST, name)):
@@ -169,18 +191,17 @@ class _Reader:
 
     def has_news(self, origin: str) -> bool:
         """Whether anything of an origin is to be read."""
-        return any(self._news(directory) for directory, _ in self._directories(origin))
+        return any(self._news(*where) for where in self._directories(origin))
 
     def origin(self, origin: str) -> int:
         """Read and apply what is new of an origin; the number of new records."""
         count = 0
         for directory, writer in self._directories(origin):
-            for name, status in self._news(directory):
+            for name, status in self._news(directory, writer):
                 try:
                     count += self._file(origin, writer, directory, name, status)
                 except OSError as error:
-                    where = os.path.join("upstream", directory, name)
-                    self.emit(Problem(b"", f"{where} cannot be read: {error.strerror}"))
+                    self._unread(os.path.join("upstream", directory, name), writer, error)
         return count
 
     def _file(
@@ -200,7 +221,7 @@ class _Reader:
             fsio.fdatasync_file(path)
         own = self.node.uuid
         stop = self.node.journal.torn_at() if origin == writer == own and name == LATEST else None
-        run = _Run(self, path, origin, writer, offset, name != LATEST, stop)
+        run = _Run(self, path, origin, writer, offset, status.st_size, name != LATEST, stop)
         done = apply_items(self.node.index, run.items(), emit=self.emit)
         made = Cursor(name, begin, run.offset, run.read_to, status.st_mtime_ns)
         self._keep(directory, made)
@@ -221,18 +242,22 @@ class _Run:
         origin: str,
         writer: str,
         offset: int,
+        size: int,
         closed: bool,
         stop: int | None = None,
     ) -> None:
         self.emit = reader.emit
+        self.name = reader.name
         self.path = path
         self.origin = origin
         self.writer = writer
         self.closed = closed
         self.offset = offset  # where to go on reading next time
         self.read_to = offset  # the size of what was looked at
+        self.size = size
         self.stop = stop  # what follows there never happened
         self._refused = 0
+        self._garbage = Damage(offset, offset, "bytes that are no record")
         self._shown = os.path.relpath(path, reader.node.directory)
 
     def items(self) -> Iterator[Item]:
@@ -247,17 +272,35 @@ class _Run:
             self.offset = base + len(data)
             for found in frames(data, base, final=last and self.closed):
                 if isinstance(found, Framed):
+                    self._end_garbage()
                     yield from self._item(found)
                 elif isinstance(found, Damage):
                     self._damaged(found)
                 else:
                     self.offset = found.offset
+                    if self.stop is None and data[found.offset - base :].strip(b"\0"):
+                        self._skip(base + len(data) - OVERLAP_BYTES)
+            if self.offset == base and not last:
+                self._skip(base + len(data) - OVERLAP_BYTES)
+            if self._garbage.end - self._garbage.offset > limits.GARBAGE_BYTES:
+                self.read_to = self.size  # looked at again when it changes
+                last = True
             if last:
+                self._end_garbage()
                 return
-            if self.offset == base:
-                # More than any record's length without a record: only its end may be one.
-                self.offset = base + len(data) - OVERLAP_BYTES
-                self._damaged(Damage(base, self.offset, "bytes that are no record"))
+
+    def _skip(self, end: int) -> None:
+        """More than any record's length without a record: only its end, from `end` on, may be
+        the beginning of one."""
+        if end > self.offset:
+            begin = self._garbage.offset if self._garbage.end == self.offset else self.offset
+            self._garbage = replace(self._garbage, offset=begin, end=end)
+            self.offset = end
+
+    def _end_garbage(self) -> None:
+        if self._garbage.end > self._garbage.offset:
+            self._damaged(self._garbage)
+        self._garbage = replace(self._garbage, offset=self._garbage.end)
 
     def _item(self, framed: Framed) -> Iterator[Item]:
         try:
@@ -272,15 +315,18 @@ class _Run:
 
     def _damaged(self, damage: Damage) -> None:
         size = damage.end - damage.offset
-        text = f"{self._shown}: {size} bytes at {damage.offset} skipped: {damage.reason}"
+        text = (
+            f"{self._shown}: {size} bytes at {damage.offset}, written by {self.name(self.writer)},"
+            f" skipped: {damage.reason}"
+        )
         self.emit(Problem(b"", text, warning=True))
 
     def _refuse(self, origin: str) -> None:
         self._refused += 1
         if self._refused == 1:
             text = (
-                f"{self._shown}: a record of {origin} stands in the journal of"
-                f" {self.origin}, written by {self.writer}: refused"
+                f"{self._shown}: a record of {self.name(origin)} stands in the journal of"
+                f" {self.origin}, written by {self.name(self.writer)}: refused"
             )
             self.emit(Problem(b"", text))
 

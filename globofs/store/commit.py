@@ -267,8 +267,10 @@ class Operation:
             known = base.content if base else b""
             again = [head.id for head in info.heads if known and head.content == known]
             parents = tuple(again[-limits.PARENTS_MAX :]) or parents
+        # A stranger's version may bear the last time there is: then another one bears it as well.
+        time = min(max(now, info.newest + 1), limits.TIME_MAX_NS)
         return Manifest(
-            *(draft.kind, draft.path, max(now, info.newest + 1), self.node.uuid, parents),
+            *(draft.kind, draft.path, time, self.node.uuid, parents),
             *(draft.size, draft.mode, draft.mtime, draft.target, draft.from_path),
             *(draft.from_id, draft.blocks),
         )

@@ -266,12 +266,18 @@ class Journal:
     def files(self, origin: str) -> list[str]:
         """Every file of the journal of `origin`, whoever brought it: its own first, oldest first."""
         directories = [self.directory_of(origin)]
-        with suppress(FileNotFoundError, NotADirectoryError):
+        with suppress(OSError):  # what others put there stops nobody from reading the rest
             for writer in sorted(os.listdir(f"{self.upstream}/{origin}/via")):
                 directories.append(self.directory_of(origin, writer))
         found: list[str] = []
         for directory in directories:
-            found += [f"{directory}/{name}" for name in reversed(_newest(directory))]
+            try:
+                names = _newest(directory)
+            except OSError:
+                if directory == self.directory_of(self.own):
+                    raise
+                names = []
+            found += [f"{directory}/{name}" for name in reversed(names)]
             found.append(f"{directory}/{LATEST}")
         return found
 

@@ -34,7 +34,7 @@ def _from_block(node: Node, version: Version) -> bytes | None:
     if size is None:
         return None
     try:
-        return node.blocks.get(version.id, size)
+        return node.blocks.get_any(version.id, size)
     except (KeyError, Damaged):
         return None
 

@@ -61,17 +61,25 @@ def lacked(theirs: Position | None, ours: Position | None) -> Spans:
 
 
 def records_in(read: ReadAt, offset: int = 0) -> Iterator[Found]:
-    """The whole records of one segment from `offset`; memory stays bounded whatever lies there."""
+    """The whole records of one segment from `offset`; memory stays bounded whatever lies there.
+
+    Raises FormatError where so much is no record that it may never end.
+    """
+    good = offset  # the end of the last record
     while True:
         data = read(offset, PIECE_BYTES)
         resume = offset + len(data)
         for item in scan(data, offset):
             if isinstance(item, Found):
+                good = item.end
                 yield item
             elif isinstance(item, Tail):
                 resume = item.offset
         if len(data) < PIECE_BYTES:
             return
+        if offset + len(data) - good > limits.GARBAGE_BYTES:
+            reason = f"more than {limits.GARBAGE_BYTES} bytes that are no record; not read on"
+            raise FormatError(what=f"at {resume}", reason=reason)
         offset = max(resume, offset + PIECE_BYTES - _FRAME_MOST)
 
 
@@ -84,6 +92,8 @@ class RemoteJournal:
         self.via = via
         self.cursor = 0
         """Where in `latest` the last reading ended: a hint for the next one."""
+        self.refused: list[str] = []
+        """What lies there and is no journal of this origin, until somebody has told it."""
 
     def read(self, name: str) -> ReadAt:
         """A reader of one segment."""
@@ -133,16 +143,24 @@ class RemoteJournal:
 
     def _take(self, name: str, offset: int, wanted: Spans, seen: Spans) -> Iterator[Found]:
         ids: set[bytes] = set()
-        for found in records_in(self.read(name), offset):
-            record = found.record
-            if name == "latest":
-                self.cursor = found.end
-            if record.origin != self.origin or found.id in ids:
-                continue
-            if record.seq in wanted:
-                ids.add(found.id)
-                seen.add(record.seq)
-                yield found
+        try:
+            for found in records_in(self.read(name), offset):
+                record = found.record
+                if name == "latest":
+                    self.cursor = found.end
+                if record.origin != self.origin:
+                    self._refuse(f"{name}: a record of {record.origin} stands there")
+                elif record.seq in wanted and found.id not in ids:
+                    ids.add(found.id)
+                    seen.add(record.seq)
+                    yield found
+        except FormatError as error:
+            self._refuse(f"{name}: {error.message}")
+
+    def _refuse(self, what: str) -> None:
+        if not self.refused:
+            by = f", passed on by {self.via}" if self.via else ""
+            self.refused.append(f"refused in the journal of {self.origin}{by}: {what}")
 
 
 def append_via(node: Node, origin: str, data: bytes, writer: str = "") -> None:

@@ -48,7 +48,8 @@ def _rows_below(node: Node, path: bytes) -> list[tuple[int, bytes, str]]:
 def pending_manifests(node: Node) -> list[Wanted]:
     """Manifests over 1 MiB whose record is here and whose block is not."""
     sql = (
-        "SELECT b.id, b.size, p.path, v.node FROM version v JOIN block b ON b.id = v.id"
+        "SELECT b.id, u.bytes, p.path, v.node FROM version v JOIN block b ON b.id = v.id"
+        " JOIN use u ON u.block = b.no AND u.version = v.row"  # others may list it with any size
         " JOIN path p ON p.no = v.path WHERE v.pending = 1 AND b.held = 0"
     )
     return [Wanted(*row) for row in node.index.rows(sql)]

@@ -40,7 +40,7 @@ class Queue:
         self._keep = keep
         self._cancelled = cancelled
         self._shelves: dict[str, Shelf | None] = {}
-        self._asked: set[bytes] = set()
+        self._asked: set[tuple[bytes, int]] = set()  # only its content tells a block's true size
         self._ready: list[Wanted] = []
 
     def next(self) -> Wanted | None:
@@ -66,8 +66,8 @@ class Queue:
         for item in portion:
             if item.id in held:
                 self.already += 1
-            elif item.id not in self._asked:
-                self._asked.add(item.id)
+            elif item[:2] not in self._asked:
+                self._asked.add(item[:2])
                 lacking.append(item)
         return lacking
 

@@ -158,7 +158,8 @@ def _in_file(path: str) -> Iterator[Found]:
         except FileNotFoundError:
             return b""
 
-    return records_in(read)
+    with suppress(FormatError):  # what comes behind so much garbage is read by nobody
+        yield from records_in(read)
 
 
 # --- restored from a backup -----------------------------------------------------------------

@@ -30,6 +30,7 @@ from globofs.errors import (
     PeerOffline,
     PeerStuck,
     PeerWrong,
+    WrongSize,
 )
 from globofs.events import BlockMoved, Cancelled, Emit, Problem, ignore, never
 from globofs.peerio.peer import Peer
@@ -72,7 +73,7 @@ class Puller:
         self.paused: Callable[[str], bool] = lambda name: False
         """Whether a peer of that name is to be left alone; the engine sets it."""
         self._lock = threading.Lock()
-        self._flights: dict[bytes, Flight] = {}
+        self._flights: dict[tuple[bytes, int], Flight] = {}  # by id and by what is said of its size
         self._bytes = 0
         self._answered = ""  # uuid of the peer that answered last
         self._unreadable: dict[bytes, str] = {}  # blocks here that could not be read, and why
@@ -107,6 +108,8 @@ class Puller:
         except (KeyError, FileNotFoundError):
             return None
         except Damaged as error:
+            if isinstance(error, WrongSize):
+                self._unreadable[block] = error.message
             self.emit(Problem(b"", error.message, warning=True))
             return None
         except OSError as error:
@@ -244,9 +247,9 @@ class Puller:
     def join(self, wanted: Wanted, event: threading.Event) -> Flight:
         """The flight of a block, a new one if nobody waits for it yet."""
         with self._lock:
-            flight = self._flights.get(wanted.id)
+            flight = self._flights.get(wanted[:2])
             if flight is None:
-                flight = self._flights[wanted.id] = Flight(wanted, self._candidates(wanted.node))
+                flight = self._flights[wanted[:2]] = Flight(wanted, self._candidates(wanted.node))
                 self._bytes += wanted.size
             flight.interest += 1
         with flight.lock:
@@ -261,8 +264,8 @@ class Puller:
         """One less waits for it; the last one lets it go."""
         with self._lock:
             flight.interest -= 1
-            if flight.interest == 0 and self._flights.get(flight.wanted.id) is flight:
-                del self._flights[flight.wanted.id]
+            if flight.interest == 0 and self._flights.get(flight.wanted[:2]) is flight:
+                del self._flights[flight.wanted[:2]]
                 self._bytes -= flight.wanted.size
 
     def step(self, flight: Flight) -> bool:

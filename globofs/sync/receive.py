@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from globofs import limits
-from globofs.events import BlockMoved, Cancelled, Emit, ignore, never
+from globofs.events import BlockMoved, Cancelled, Emit, Problem, ignore, never
 from globofs.format.applied import Applied, Position
 from globofs.format.record import BEFORE_APPEND, Found
 from globofs.peerio.peer import Peer
@@ -231,6 +231,8 @@ def _fetch_origin(
         if pieces:
             _keep(node, peer, origin, pieces, emit)
             total += size
+        while journal.refused:
+            emit(Problem(b"", f"{peer.name}: {journal.refused.pop()}", warning=True))
         records += got.count()
         wanted = wanted.minus(got)
         if wanted and not writers and not asked:

@@ -11,9 +11,9 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from globofs.errors import GlobofsError, PeerError, PeerReadOnly, from_os_error
+from globofs.errors import FormatError, GlobofsError, PeerError, PeerReadOnly, from_os_error
 from globofs.events import Cancelled, Emit, Event, Note, PeerSeen, PeerState, Problem, ignore, never
-from globofs.format.applied import Applied
+from globofs.format.applied import Applied, why_refused
 from globofs.peerio.directory import decode_applied
 from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
@@ -111,16 +111,22 @@ def sync_round(
     ours_bytes = local_applied_bytes(node)
     if memory.settled and (data, ours_bytes) == (memory.theirs_bytes, memory.ours_bytes):
         return RoundResult(_seen(peer, 0, 0))
+    refused = ""
     if data != memory.theirs_bytes or not memory.theirs:
         known = decode_applied(data)
         if known is None and data:
             known = memory.theirs  # torn just now: it is being written
+            refused = why_refused(data)
         else:
             memory.theirs_bytes = data
         memory.theirs = known or {}
     memory.ours_bytes = ours_bytes
     ours = _finished(node, memory, decode_or_empty(ours_bytes))
-    return _Round(node, peer, memory, ours, emit, cancelled, fetch_after_rounds, claims).run()
+    work = _Round(node, peer, memory, ours, emit, cancelled, fetch_after_rounds, claims)
+    if refused:
+        work.reason = f"what it acknowledges is refused: {refused}"
+        work.problems.append(Problem(b"", f"{peer.name}: upstream/applied: {refused}", True))
+    return work.run()
 
 
 def _finished(node: Node, memory: PeerMemory, ours: Applied) -> Applied:
@@ -155,6 +161,7 @@ class _Round:
     pushed: Delivered = field(default_factory=Delivered)
     passed: Delivered = field(default_factory=Delivered)
     problems: list[Problem] = field(default_factory=list)
+    reason: str = ""
 
     def run(self) -> RoundResult:
         memory, peer = self.memory, self.peer
@@ -215,7 +222,7 @@ class _Round:
         lacks = lacked(self.memory.theirs.get(own), self.ours.get(own)).count()
         outgoing = (self.pushed.waiting or lacks) + self.passed.waiting
         return RoundResult(
-            seen=_seen(self.peer, outgoing, self.received.waiting, reason),
+            seen=_seen(self.peer, outgoing, self.received.waiting, reason or self.reason),
             sent=self.pushed.records,
             relayed=self.passed.records,
             fetched=self.received.records,
@@ -247,7 +254,8 @@ def _failed(peer: Peer, error: GlobofsError, lacks: int = 0) -> RoundResult:
     state: PeerState = seen.state
     reason = seen.reason if state != "online" else str(error.fields.get("reason", error.message))
     found = PeerSeen(peer.name, state, reason, lacks, at=seen.at)
-    return RoundResult(found, problems=(Problem(b"", error.message, state == "offline"),))
+    text = f"{peer.name}: {error.message}" if isinstance(error, FormatError) else error.message
+    return RoundResult(found, problems=(Problem(b"", text, state == "offline"),))
 
 
 def _myself(peer: Peer) -> RoundResult:

@@ -166,11 +166,10 @@ def _read_group(node: Node, group: list[Held]) -> tuple[int, int, list[Bad]]:
     size = 0
     bad: list[Bad] = []
     for block, suffix in group:
-        known = node.index.block_size(block)
         try:
             data = fsio.read_file(node.blocks.path_of(block, suffix), STORED_MAX)
             size += len(data)
-            _examine(block, data, suffix, known)
+            _examine(block, data, suffix)
         except FileNotFoundError:
             continue  # evicted meanwhile
         except (Damaged, FormatError) as error:
@@ -180,8 +179,9 @@ def _read_group(node: Node, group: list[Held]) -> tuple[int, int, list[Bad]]:
     return len(group), size, bad
 
 
-def _examine(block: bytes, data: bytes, suffix: str, size: int | None) -> None:
-    plain = codec.decompress(data, suffix, BLOCK_SIZE_MAX if size is None else size)
+def _examine(block: bytes, data: bytes, suffix: str) -> None:
+    """Its content alone decides: what versions say of its size may be a stranger's lie."""
+    plain = codec.decompress(data, suffix, BLOCK_SIZE_MAX)
     if manifest_id(plain) != block:
         raise Damaged(path=block.hex(), reason="its SHA-256 is another")
 
@@ -278,20 +278,18 @@ def _bring_back(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
     node = scrub.node
     wanted: list[Wanted] = []
     for block in lost:
-        size = node.index.block_size(block)
-        if size is None:
-            continue
         with suppress(KeyError, Damaged, OSError):
-            node.blocks.get(block, size)
+            plain = node.blocks.get_any(block, node.index.block_size(block) or 0)
             data, suffix = node.blocks.read_raw(block)
-            node.blocks.put(block, data, suffix, size)
+            node.blocks.put(block, data, suffix, len(plain))
             continue
-        wanted.append(Wanted(block, size, _user_of(node, block), _writer_of(node, block)))
+        wanted += _said_of(node, block)
     if wanted and puller is not None:
         result = puller.fetch(wanted, cancelled=scrub.cancelled, emit=scrub.emit)
-        for one in result.missing:
-            reason = f"block {one.id.hex()[:16]} could not be repaired: nobody reachable holds it"
-            scrub.tell(one.path, reason)
+        left = {one.id: one for one in result.missing}
+        for block in left.keys() - node.blocks.holding(sorted(left)):
+            reason = f"block {block.hex()[:16]} could not be repaired: nobody reachable holds it"
+            scrub.tell(left[block].path, reason)
     node.blocks.sync_pending()
     here = node.blocks.holding(lost)
     _forget(node, here)
@@ -301,10 +299,15 @@ def _bring_back(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
     return len(here)
 
 
-def _writer_of(node: Node, block: bytes) -> str:
-    found = node.index.one(
-        "SELECT v.node FROM use u JOIN version v ON v.row = u.version"
-        " WHERE u.block = (SELECT no FROM block WHERE id = ?) LIMIT 1",
-        (block,),
+def _said_of(node: Node, block: bytes) -> list[Wanted]:
+    """A damaged block by every size that versions say it has: all but one are lies."""
+    sql = (
+        "SELECT DISTINCT u.bytes / u.times, v.node FROM use u JOIN version v ON v.row = u.version"
+        " WHERE u.block = (SELECT no FROM block WHERE id = ?) AND u.times > 0"
     )
-    return str(found[0]) if found else ""
+    sizes: dict[int, str] = dict(node.index.rows(sql, (block,)))
+    known = node.index.block_size(block)
+    if known is not None:
+        sizes.setdefault(known, "")  # of a large manifest nobody says it but its record
+    where = _user_of(node, block)
+    return [Wanted(block, size, where, writer) for size, writer in sizes.items()]
