@@ -369,7 +369,7 @@ def test_two_that_have_one_half_each_of_a_fork_give_it_to_each_other(tmp_path: P
 def test_restored_used_and_overtaken_it_hears_of_the_life_it_lost(tmp_path: Path) -> None:
     """A node is restored from yesterday's backup and writes more than it had lost, before it asks
     anybody: its newest number is known to all, so nothing seems to be lacking. Peers that have
-    two records under one number give it both: without `_forked` in `relay` it never saw them."""
+    two records under one number give it both: without `_branches` in `relay` it never saw them."""
     with sites(tmp_path, "a", "b") as (a, b):
         a.write("old", b"1")
         b.knows(a)
@@ -391,4 +391,41 @@ def test_restored_used_and_overtaken_it_hears_of_the_life_it_lost(tmp_path: Path
         assert lost in versions(again)
         assert lost in versions(b)
         assert versions(again) == versions(b)
+        again.close()
+
+
+def test_a_branch_that_ended_comes_to_whoever_has_only_the_other(tmp_path: Path) -> None:
+    """A node is restored from yesterday's backup and writes more than it had lost. A third node
+    has all of the new life and nothing of the old: no number is lacking, no later record names the
+    old one's end, and those who have both acknowledge the same as it does. Without `_branches` in
+    `relay` the version of the old life never came. Seed 5954 of the simulated world told it."""
+    with sites(tmp_path, "a", "hub", "third") as (a, hub, third):
+        a.write("old", b"1")
+        hub.knows(a)
+        third.knows(a)
+        settle(hub, third)
+        copy = a.node.volume + "-backup"
+        a.node.index.close()
+        shutil.copytree(a.node.volume, copy, symlinks=True)
+        lost = a.write("lost", b"2")
+        settle(hub)
+        a.close()
+        shutil.rmtree(a.node.volume)
+        shutil.move(copy, a.node.volume)
+        again = Site(open_node(a.node.volume))
+        again.node.catch_up()
+        for number in range(3):
+            again.write(f"new-{number}", b"3")
+        settle(third)
+        assert lost in versions(hub) - versions(third)
+        hub.knows(third)
+        third.knows(hub)
+        settle(hub, third, again, rounds=8)
+        again.node.catch_up()
+        assert lost in versions(third)
+        assert versions(hub) == versions(third) == versions(again)
+        passed_on = Path(third.node.updates(a.uuid, hub.uuid), "latest")
+        size = passed_on.stat().st_size
+        settle(hub, third, rounds=4)
+        assert passed_on.stat().st_size == size
         again.close()

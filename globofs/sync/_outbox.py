@@ -9,7 +9,7 @@ records twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from globofs import limits
@@ -133,9 +133,9 @@ def _look(
         if sent.end and _ends_as_left(peer, journal, sent):
             _wait_longer(sent, now)
             return
-    lying = _lying(node, journal, lacking)
-    sent.spans, sent.looked, sent.gaps, sent.known = lying, True, gaps, known
-    sent.end = peer.read_end(journal.origin, journal.via, _END_BYTES) if lying else b""
+    there = lying(node, [journal], lacking)
+    sent.spans, sent.looked, sent.gaps, sent.known = there, True, gaps, known
+    sent.end = peer.read_end(journal.origin, journal.via, _END_BYTES) if there else b""
     _wait_longer(sent, now)
 
 
@@ -145,18 +145,20 @@ def _count(node: Node, origin: str, numbers: Spans) -> int:
     return sum(node.index.rows(sql, (origin, low, high))[0][0] for low, high in numbers)
 
 
-def _lying(node: Node, journal: RemoteJournal, lacking: Spans) -> Spans:
-    """The numbers of which all that we have lies there: of a fork there are two records."""
+def lying(node: Node, journals: Sequence[RemoteJournal], numbers: Spans) -> Spans:
+    """The numbers of which all that we have stands in these files, all of one origin: of a fork
+    there are two records."""
     there: dict[int, set[bytes]] = {}
-    for found in journal.find(lacking):
-        there.setdefault(found.record.seq, set()).add(found.id)
-    lying = Spans()
+    for journal in journals:
+        for found in journal.find(numbers):
+            there.setdefault(found.record.seq, set()).add(found.id)
+    whole = Spans()
     sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
     for seq, ids in sorted(there.items()):
-        ours = {row[0] for row in node.index.rows(sql, (journal.origin, seq))}
+        ours = {row[0] for row in node.index.rows(sql, (journals[0].origin, seq))}
         if ours and ours <= ids:
-            lying.add(seq)
-    return lying
+            whole.add(seq)
+    return whole
 
 
 def _wait_longer(sent: Sent, now: float) -> None:
