@@ -12,6 +12,7 @@ from globofs.store.query import View
 from tests.helpers_disk import Model
 from tests.simworld import (
     PATHS,
+    Broken,
     Machine,
     Policy,
     World,
@@ -21,6 +22,9 @@ from tests.simworld import (
     edit,
     evict,
     mirror,
+    peering,
+    pinned,
+    pins,
     prune,
     pull_owed,
     resolve,
@@ -32,6 +36,13 @@ from tests.simworld import (
 
 Action = Callable[[World, Machine], None]
 DAY = 24 * 3600.0
+DIRECTORIES = [b"d", b"d/e", b"d2", b"folder", b"new"]
+SETTINGS = {
+    "cachetime": ["0s", "30s", "30m", "7d"],
+    "copies": ["1", "1", "2"],
+    "compression": ["zstd", "none", "gzip"],
+    "links": ["yes", "no"],
+}
 
 
 def content(world: World) -> list[bytes]:
@@ -45,7 +56,8 @@ def content(world: World) -> list[bytes]:
 
 
 def some_path(world: World) -> bytes:
-    return world.chance.choice(PATHS)
+    """One of a few; every second time the same, so that it has a history."""
+    return world.chance.choice([PATHS[0], world.chance.choice(PATHS)])
 
 
 # --- people -------------------------------------------------------------------------------------
@@ -89,15 +101,23 @@ def add_folder(world: World, machine: Machine) -> None:
 
 
 def rm(world: World, machine: Machine) -> None:
-    edit.rm(machine.node, [world.chance.choice([some_path(world), b"d", b"folder"])])
+    edit.rm(machine.node, [world.chance.choice([some_path(world), *DIRECTORIES])])
 
 
 def mv(world: World, machine: Machine) -> None:
-    edit.mv(machine.node, some_path(world), world.chance.choice([some_path(world), b"new", b"d2"]))
+    """A file or a whole directory gets another name, or goes into another directory."""
+    old = world.chance.choice([some_path(world), some_path(world), *DIRECTORIES])
+    edit.mv(machine.node, old, world.chance.choice([some_path(world), *DIRECTORIES, b"d2/moved"]))
 
 
 def restore_version(world: World, machine: Machine) -> None:
-    """An old version is made current again."""
+    """An old version is made current again; or a directory, as it was some time ago."""
+    if world.chance.random() < 0.2:
+        moment = world.now - int(world.chance.choice([10.0, 100.0, DAY]) * 1e9)
+        path = world.chance.choice([*DIRECTORIES, b""])
+        delete = world.chance.random() < 0.5
+        restore.restore(machine.node, machine.puller, [path], at=moment, delete=delete)
+        return
     history = View(machine.node).history(some_path(world))
     if history:
         version = world.chance.choice(history)
@@ -105,7 +125,10 @@ def restore_version(world: World, machine: Machine) -> None:
 
 
 def undo_last(world: World, machine: Machine) -> None:
-    undo.undo(machine.node)
+    if world.chance.random() < 0.3:
+        undo.redo(machine.node)
+    else:
+        undo.undo(machine.node)
 
 
 def settle_conflict(world: World, machine: Machine) -> None:
@@ -127,6 +150,31 @@ def read(world: World, machine: Machine) -> None:
 def let_versions_go(world: World, machine: Machine) -> None:
     policy = world.chance.choice([Policy(keep_last=1), Policy(keep_last=2), Policy(keep_daily=1)])
     prune.prune(machine.node, policy)
+
+
+def pin_path(world: World, machine: Machine) -> None:
+    """A path is to be kept here, with all that comes below it; or no longer."""
+    taken = machine.node.state.pins()
+    if taken and world.chance.random() < 0.4:
+        pins.unpin(machine.node, world.chance.choice(taken))
+    else:
+        pins.pin(machine.node, world.chance.choice([some_path(world), b"d", b""]))
+
+
+def retire(world: World, machine: Machine) -> None:
+    """Somebody says of a machine that is gone for good that it is."""
+    for gone in world.gone:
+        uuid = gone.node.uuid
+        if all(other.node.uuid != uuid for other in world.machines):
+            peering.peer_retire(machine.node, uuid)
+            world.gone.remove(gone)
+            return
+
+
+def change_setting(world: World, machine: Machine) -> None:
+    """One key of the config has another value from now on."""
+    key = world.chance.choice(sorted(SETTINGS))
+    machine.node.change_config(key, world.chance.choice(SETTINGS[key]))
 
 
 # --- machines -----------------------------------------------------------------------------------
@@ -162,12 +210,55 @@ def collect(world: World, machine: Machine) -> None:
 
 
 def let_blocks_go(world: World, machine: Machine) -> None:
-    """`evict`, and a minute later again."""
-    if machine.node.config.cacheonly and not machine.offline:
+    """`evict`, and a minute later again, mostly after a sync of all. Nothing goes that is pinned."""
+    caches = [one for one in world.machines if one.node.config.cacheonly]
+    if caches and machine not in caches:
+        world.do(world.chance.choice(caches), "evict", let_blocks_go)
+    if machine not in caches or machine.offline:
+        return
+    if world.chance.random() < 0.7:
+        everybody_syncs(world)
+    keep = kept_by_pins(machine)
+    evict.evict(machine.node, machine.peers)
+    if world.chance.random() < 0.8:
+        world.advance(world.chance.choice([5.0, 61.0, 61.0, 61.0]))
+        if world.chance.random() < 0.4:
+            other = world.chance.choice(world.machines)
+            if other is not machine:
+                world.do(other, "meanwhile", world.chance.choice(ELSEWHERE))
         evict.evict(machine.node, machine.peers)
-        if world.chance.random() < 0.6:
-            world.advance(world.chance.choice([5.0, 61.0, 61.0]))
-            evict.evict(machine.node, machine.peers)
+    held = machine.node.index.rows("SELECT id FROM block WHERE held = 1")
+    gone = keep - {block for (block,) in held}
+    if gone:
+        raise Broken(f"{machine.name} evicted {min(gone).hex()[:16]}, which is pinned")
+
+
+def everybody_syncs(world: World) -> None:
+    """Each in turn, and what is owed and asked is pulled and answered."""
+    for machine in list(world.machines):
+        if not machine.full:
+            world.do(machine, "sync", whole_sync)
+            world.do(machine, "upkeep", upkeep)
+
+
+def quiet_week(world: World, machine: Machine) -> None:
+    """All hear of all, a grace period ends, and what waited for that may go."""
+    for _ in range(2):
+        everybody_syncs(world)
+    world.advance(8 * DAY)
+    if world.chance.random() < 0.3:
+        world.do(world.chance.choice(world.machines), "late", restore_version)
+    prune.collect(machine.node)
+
+
+def kept_by_pins(machine: Machine) -> set[bytes]:
+    """Blocks held by a machine that any version below one of its pins uses."""
+    sql = (
+        "SELECT b.id, p.path FROM block b JOIN use u ON u.block = b.no"
+        " JOIN version v ON v.row = u.version JOIN path p ON p.no = v.path WHERE b.held = 1"
+    )
+    rows = machine.node.index.rows(sql) if machine.node.state.pins() else []
+    return {block for block, path in rows if pinned(machine, path)}
 
 
 def restart(world: World, machine: Machine) -> None:
@@ -253,6 +344,14 @@ def bit_rots(world: World, machine: Machine) -> None:
         world.count("bit rot")
 
 
+def lose_machine(world: World, machine: Machine) -> None:
+    """A machine burns, with its disk; two are left at least that are not copies of each other."""
+    left = [one for one in world.machines if one is not machine]
+    if sum(not one.cloned for one in left) > 1:
+        world.lose(machine)
+        world.count("machine lost")
+
+
 def back_up(world: World, machine: Machine) -> None:
     """A copy of the whole directory; or yesterday's copy takes its place."""
     copy = machine.volume + "-backup"
@@ -280,7 +379,7 @@ def roll_back(world: World, machine: Machine, copy: str) -> None:
 
 def clone(world: World, machine: Machine) -> None:
     """`cp -a` of the whole volume to another machine, and both are used."""
-    if len(world.machines) > 4 or any(one.cloned for one in world.machines):
+    if len(world.machines) > 4 or world.cloned:
         return
     with world.acting(machine):
         machine.drop()
@@ -291,6 +390,7 @@ def clone(world: World, machine: Machine) -> None:
     made = Machine(world, machine.name + "2", volume, clock, Model(volume), machine.node)
     made.cloned = True
     world.machines.append(made)
+    world.cloned = True
     with world.acting(made):
         world.reopen(made)
     world.count("cloned")
@@ -351,7 +451,7 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "undo": (3, undo_last),
     "resolve": (2, settle_conflict),
     "read": (5, read),
-    "prune": (2, let_versions_go),
+    "prune": (5, let_versions_go),
     "collect": (2, collect),
     "round": (25, push_and_pull),
     "sync": (4, whole_sync),
@@ -361,8 +461,18 @@ ACTIONS: dict[str, tuple[int, Action]] = {
     "another client": (6, take_turns),
     "mirror": (2, have_all),
     "verify": (1, check),
+    "pin": (4, pin_path),
+    "retire": (6, retire),
+    "quiet week": (3, quiet_week),
+    "setting": (2, change_setting),
 }
 """What happens, and how often."""
+
+ELSEWHERE: list[Action] = [
+    *(write, rm, read, restore_version, undo_last, let_versions_go, collect, upkeep, restart),
+    *(check, pin_path, change_setting),
+]
+"""What happens on another machine between two looks at it."""
 
 BESIDE: list[Action] = [
     *(write, write, save_file, rm, mv, restore_version, undo_last, settle_conflict, read),
@@ -388,4 +498,6 @@ BAD_DAYS: list[Action] = [
     back_up,
     back_up,
     clone,
+    lose_machine,
+    lose_machine,
 ]

@@ -27,6 +27,7 @@ from hashlib import sha256
 from globofs import limits
 from globofs.errors import GlobofsError
 from globofs.events import Problem
+from globofs.format import names
 from globofs.format.config import PeerConfig
 from globofs.format.manifest import Block
 from globofs.peerio.peers import Peers
@@ -37,7 +38,7 @@ from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node, create_node, open_node
 from globofs.store.query import View
 from globofs.store.versions import blocks_of
-from globofs.sync import edit, evict, mirror, prune, restore, scrub, undo
+from globofs.sync import edit, evict, mirror, peering, pins, prune, restore, scrub, undo
 from globofs.sync.add import add
 from globofs.sync.pull import Puller
 from globofs.sync.resolve import conflicts, resolve
@@ -181,6 +182,9 @@ class World:
         self.chance = random.Random(seed)
         self.now = START_NS
         self.machines: list[Machine] = []
+        self.gone: list[Machine] = []  # lost with their disks; nobody has retired them yet
+        self.lost = 0
+        self.cloned = False
         self.actor: Machine | None = None
         self.kill_in = -1
         self.dead = False
@@ -247,7 +251,7 @@ class World:
     def _make(self, name: str) -> Machine:
         volume = os.path.join(self.top, name)
         clock = WorldClock(self)
-        cacheonly = bool(self.machines) and self.chance.random() < 0.35
+        cacheonly = bool(self.machines) and self.chance.random() < 0.45
         made_uuid = str(uuid.uuid4())
         compression = self.chance.choice(["zstd", "none", "gzip"])
         node = create_node(
@@ -268,15 +272,18 @@ class World:
 
     def _introduce(self) -> None:
         """Who names whom: a ring at least, some in one direction only."""
-        count = len(self.machines)
-        for at, machine in enumerate(self.machines):
-            other = self.machines[(at + 1) % count]
-            self.know(machine, other)
-            if self.chance.random() < 0.8 or machine.refuses:
-                self.know(other, machine)
+        self._ring(self.machines)
+        for machine in self.machines:
             for third in self.machines:
                 if self.chance.random() < 0.4:
                     self.know(machine, third)
+
+    def _ring(self, machines: list[Machine]) -> None:
+        """Each names the next one; most of them are named by it, too."""
+        for machine, other in zip(machines, machines[1:] + machines[:1], strict=True):
+            self.know(machine, other)
+            if self.chance.random() < 0.8 or machine.refuses:
+                self.know(other, machine)
 
     def know(self, one: Machine, other: Machine) -> None:
         """`one` gets an entry for `other`, or the one it has is put right."""
@@ -354,6 +361,10 @@ class World:
             machine = self.chance.choice(self.machines)
             if self.chance.random() < 0.15:
                 self.chance.choice(BAD_DAYS)(self, machine)
+                if machine in self.gone:
+                    continue
+            if self.chance.random() < 0.2:
+                machine.offline = machine.full = False
             (name,) = self.chance.choices(names, weights)
             self.do(machine, name, ACTIONS[name][1])
             self.advance(self.chance.choice([0.001, 0.5, 3.0, 20.0]))
@@ -458,6 +469,35 @@ class World:
         self.count(f"power loss ({mode})")
         self.reopen(machine)
 
+    def lose(self, machine: Machine) -> None:
+        """A machine and its disk are gone for good; the others go round it from now on.
+
+        What nobody else has is lost with it. What others have just got from it may not be on
+        their disks yet, and nobody could ask for it again: they are left the time to write it.
+        """
+        with self.acting(machine):
+            self.forgive_loss(machine)
+            machine.drop_all()
+        os.rename(machine.volume, machine.volume + "-gone")
+        self.machines.remove(machine)
+        self.gone.append(machine)
+        self.advance(WRITEBACK_SECONDS + 1)
+        self.lost += 1
+        full = [other for other in self.machines if other.full]
+        for other in full:
+            other.full = False
+        self._close_ranks()
+        for other in full:
+            other.full = True
+
+    def _close_ranks(self) -> None:
+        """Those who are left name each other, so that all hear of all."""
+        self._ring([machine for machine in self.machines if not machine.cloned])
+        for clone in self.machines:
+            if clone.cloned:
+                strange = (m for m in self.machines if m.node.uuid != clone.node.uuid)
+                self.know(clone, next(strange))
+
     def damage(self, path: str, change: Callable[[bytes], bytes]) -> None:
         """Change a file behind everybody's back, in the model too."""
         owner = self._owner(path)
@@ -482,7 +522,9 @@ class World:
                     client.stop()
             machine.waiting.clear()
             # Copies with one name are told apart only by somebody who hears of both.
-            machine.refuses = machine.refuses and not any(m.cloned for m in self.machines)
+            machine.refuses = machine.refuses and not self.cloned
+        if self.lost:  # a backup from before knows only who is gone
+            self._close_ranks()
         self._rest()
         self.advance(8 * 24 * 3600)  # what was set aside may be deleted now
         self._rest()
@@ -539,8 +581,12 @@ class World:
             left = [self._repair(machine) for machine in self.machines]
             if not any(left):
                 break
+        while sum(self._pull(machine) for machine in self.machines):
+            pass  # what was repaired is there for others, too
         self._agree()
         self._kept()
+        for machine in self.machines:
+            self._pinned(machine)
         for machine in self.machines:
             with self.acting(machine):
                 for turn in ("first", "second"):
@@ -549,6 +595,10 @@ class World:
     def _repair(self, machine: Machine) -> int:
         with self.acting(machine):
             return scrub.verify(machine.node, machine.puller, repair=True).remaining
+
+    def _pull(self, machine: Machine) -> int:
+        with self.acting(machine):
+            return pull_owed(machine.node, machine.puller)
 
     def _agree(self) -> None:
         first, *others = self.machines
@@ -593,6 +643,14 @@ class World:
         size = machine.node.index.block_size(block) or 0
         return any(holder.name in near for holder in self.holders(block, size))
 
+    def _pinned(self, machine: Machine) -> None:
+        """What is shown at and below a pin is here, unless nobody in reach has it."""
+        for entry in View(machine.node).walk():
+            if pinned(machine, entry.path):
+                for block, held in blocks_of(machine.node.index, entry.row):
+                    if not held and self._in_reach(machine, block.id):
+                        raise Broken(f"{machine.name} has pinned {entry.path!r} and lacks some")
+
     def _clean(self, machine: Machine, turn: str) -> None:
         """Nothing is damaged but what nobody in reach can mend: a peer had put it here (or at
         another peer, which put it here) and power went before it was on the disk. That is told."""
@@ -623,6 +681,11 @@ class World:
         return found
 
 
+def pinned(machine: Machine, path: bytes) -> bool:
+    """Whether a machine has a pin on `path` or on what it lies in."""
+    return any(names.is_below(path, pin) for pin in machine.node.state.pins())
+
+
 def tree_of(machine: Machine) -> dict[bytes, tuple[str, bytes, bool]]:
     """Every path, deleted ones too: kind, version shown, conflict."""
     rows = View(machine.node).walk(deleted=True)
@@ -645,6 +708,9 @@ __all__ = [
     "edit",
     "evict",
     "mirror",
+    "peering",
+    "pinned",
+    "pins",
     "prune",
     "pull_owed",
     "resolve",
