@@ -7,9 +7,11 @@ nanoseconds since 1970 (`None`: never), sizes bytes, rates bytes a second.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from globofs.events import Direction, Note, PeerState
+
+NOTIFIED: Final = "change notification"
 
 Activity = Literal["idle", "pushing", "pulling"]
 MoveState = Literal["moving", "queued", "failed", "done", "paused"]
@@ -116,7 +118,7 @@ class Snapshot:
     overall: Overall = field(default_factory=Overall)
     moves: tuple[Move, ...] = ()
     notes: tuple[Note, ...] = ()
-    notification: str = ""  # "notify" or "polling every 2 s", in words, with the reason
+    notification: str = ""  # `NOTIFIED`, or "polling every 2 s: " and the reason
     tree_serial: int = 0  # rises whenever the tree changed
     leader: str = ""  # who syncs this node: "" this process, else its description
     error: str = ""  # the volume vanished, the disk is read only: a banner

@@ -196,17 +196,18 @@ def exact_time(ns: int, *, fraction: bool = False) -> str:
     return f"{stamp}.{ns % SECOND_NS:09d}" if fraction else stamp
 
 
-def short_time(ns: int, now: int) -> str:
+def short_time(ns: int, now: int, *, seconds: bool = False) -> str:
     """The shortest form that is exact enough beside `now`: `18:00:05`, `yesterday 18:00`,
-    `23 Nov 18:00`, `23 Nov 2025`; never over 15 characters."""
+    `23 Nov 18:00`, `23 Nov 2025`; never over 15 characters. With `seconds` those of the two in
+    the middle are `22 Nov 18:00:05`."""
     then, today = time.localtime(ns // SECOND_NS), time.localtime(now // SECOND_NS)
     if then[:3] == today[:3]:
         return time.strftime("%H:%M:%S", then)
-    if then[:3] == time.localtime(now // SECOND_NS - _DAY)[:3]:
+    if not seconds and then[:3] == time.localtime(now // SECOND_NS - _DAY)[:3]:
         return time.strftime("yesterday %H:%M", then)
     day = f"{then.tm_mday:2d} {MONTHS[then.tm_mon - 1]}"
     if then.tm_year == today.tm_year:
-        return f"{day} {then.tm_hour:02d}:{then.tm_min:02d}"
+        return day + time.strftime(" %H:%M:%S" if seconds else " %H:%M", then)
     return f"{day} {then.tm_year}"
 
 

@@ -129,6 +129,9 @@ class FakeView:
             if entry.kind == "directory" or entry.below:
                 yield from self.walk(entry.path, deleted)
 
+    def operations_by_key(self, keys: Any) -> dict[OperationKey, Operation]:
+        return {op.key: op for op in self.volume.ops if op.key in keys}
+
     def newest_below(self, path: bytes) -> int:
         return max(
             (

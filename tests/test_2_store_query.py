@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from globofs.errors import AmbiguousVersion, NoSuchVersion
+from globofs.format.kinds import NoteRecord
 from globofs.format.text import format_time
 from globofs.store.apply import apply_items
 from globofs.store.commit import Draft
@@ -183,6 +184,21 @@ def test_renames_in_a_circle_end(node: Node) -> None:
     second = View(node).history(b"b")[0]
     write(node, file_draft(b"a", b"1", from_path=b"b", from_id=second.id), gone(b"b"))
     assert len(View(node).history(b"a")) >= 3
+
+
+def test_an_undo_of_itself_is_listed_as_any_other(node: Node) -> None:
+    def noted(*args: str) -> int:
+        with node.operation("undo", args) as operation:
+            operation.record(NoteRecord("nothing"))
+        return operation.key.number
+
+    _, first, second = noted(), noted("\u00b2"), noted("9" * 30)
+    circle = noted(str(2 * second - first))
+    found = {op.key.number: op.reverses for op in View(node).operations()}
+    assert found[first] is found[second] is None
+    about = found[circle]
+    assert about is not None
+    assert about.key.number == circle
 
 
 def test_operations_are_moments(node: Node) -> None:

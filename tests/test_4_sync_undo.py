@@ -7,6 +7,8 @@ import os
 import pytest
 
 from globofs.errors import NothingToUndo
+from globofs.tui import words
+from globofs.tui.model import timeline
 from globofs.volume import Volume
 from tests.helpers_verbs import Bench, bench
 
@@ -44,6 +46,38 @@ def test_undo_and_redo_walk_through_everything_that_was_done(bench: Bench) -> No
     assert states(bench) == seen[-2]
     bench.volume.undo()
     assert states(bench) == seen[-3]
+
+
+def test_operations_know_what_they_took_back(bench: Bench) -> None:
+    bench.put("x", "one")
+    bench.add()
+    bench.volume.rm([b"docs/x"])
+    bench.volume.undo()
+    bench.volume.redo()
+    bench.volume.undo()
+    said = [words.operation(op, count_too=False) for op in bench.volume.operations(limit=5)]
+    deleted = "deleted docs/x"
+    assert said == [
+        f"undid: redid: {deleted}", f"redid: {deleted}", f"undid: {deleted}", deleted, "added docs",
+    ]  # fmt: skip
+
+
+def test_what_brought_a_version_back_is_said(bench: Bench) -> None:
+    for text in ("one", "three"):
+        bench.put("x", text)
+        bench.add()
+    first = bench.volume.history(b"docs/x")[-1]
+    bench.volume.restore([b"docs/x"], version=first)
+    bench.volume.undo()
+    bench.volume.rm([b"docs/x"])
+    bench.volume.undo()
+    moments = timeline.read(bench.volume, b"docs/x", False).moments
+    times = {moment.time: place for place, moment in enumerate(moments)}
+    found = [(m.change, times.get(m.like or 0)) for m in moments]
+    assert found == [
+        ("undo, as", 2), ("deleted", None), ("undo, as", 4), ("back to", 5), ("+2 B", None),
+        ("first version", None),
+    ]  # fmt: skip
 
 
 def test_it_works_across_restarts(bench: Bench) -> None:

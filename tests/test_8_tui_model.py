@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from globofs import speech
 from globofs.snapshots import Move
 from globofs.tui import settings, words
 from globofs.tui.glyphs import UNICODE
@@ -112,7 +113,7 @@ def test_a_restored_version_names_the_one_it_equals() -> None:
     plan = volume.plan_restore([b"2026/alps/notes.md"], version=old)
     volume.restore([b"2026/alps/notes.md"], plan=plan)
     found = timeline.read(volume, b"2026/alps/notes.md", False)  # type: ignore[arg-type]
-    assert found.moments[0].change.startswith("as 11-16")
+    assert (found.moments[0].change, found.moments[0].like) == ("back to", old.time)
 
 
 def test_a_rename_is_followed() -> None:
@@ -254,6 +255,20 @@ def test_columns_drop_by_priority() -> None:
 @given(st.integers(0, 2**62 - 1), st.integers(0, 2**62 - 1))
 def test_times_fit_their_column(then: int, now: int) -> None:
     assert len(words.moment(then, now)) <= 15
+    assert len(words.apart(then, now, then)) <= 15
+    assert len(words.beside(then, now)) <= 12
+
+
+def test_rows_of_one_minute_are_told_apart() -> None:
+    day, second = 86_400 * words.SECOND, words.SECOND
+    for ago in (1, 5, 1 / 20):
+        then = fake.NOW - int(ago * day)
+        near = [words.apart(then + n * second, fake.NOW, then + (1 - n) * second) for n in (0, 1)]
+        assert near[0] != near[1]
+        assert [speech.parse_time(text, fake.NOW) // second for text in near] == [
+            (then + n * second) // second for n in (0, 1)
+        ]
+    assert words.apart(then, fake.NOW, then - day) == words.moment(then, fake.NOW)
 
 
 def test_ranges_of_waiting() -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
 
+from globofs.snapshots import NOTIFIED
 from globofs.store import fsio
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Watcher:
     def words(self) -> str:
         """How changes are noticed, in words, with the reason where it is polling."""
         if not self._why:
-            return "change notification"
+            return NOTIFIED
         return f"polling every {self._poll:g} s: {self._why}"
 
     def start(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from globofs.errors import AmbiguousVersion, FormatError, NoSuchVersion
@@ -22,6 +24,8 @@ FEW_BELOW: Final = 20_000
 FOREIGN_OPEN_NS: Final = 600 * SECOND_NS
 """An unclosed operation of another node counts as still running for so long."""
 RENAMES_MOST: Final = 1000
+REVERSED_DEEP: Final = 3
+"""A redo reverses an undo, which reversed something: so far is looked. Strangers may name circles."""
 
 _BELOW: Final = (
     "WITH RECURSIVE below(no) AS (SELECT no FROM path WHERE path = ?"
@@ -135,7 +139,42 @@ def operation(node: Node, key: OperationKey) -> Operation | None:
     return found[0] if found else None
 
 
-def _operations(node: Node, condition: str, args: tuple[Any, ...]) -> list[Operation]:
+def reversed_key(operation: Operation) -> OperationKey | None:
+    """The operation that an `undo` or `redo` says it reversed."""
+    words = operation.args
+    if operation.verb not in ("undo", "redo") or not 1 <= len(words) <= 2:
+        return None
+    if not (words[0].isascii() and words[0].isdigit() and len(words[0]) < 19):
+        return None
+    return OperationKey(words[1] if len(words) == 2 else operation.key.node, int(words[0]))
+
+
+def _with_reversed(node: Node, found: list[Operation], deep: int) -> list[Operation]:
+    """The same, each `undo` and `redo` with what it reversed, as far as this node knows it."""
+    wanted = {op.key: key for op in found if (key := reversed_key(op)) is not None}
+    known = operations_by_key(node, wanted.values(), deep - 1) if wanted and deep else {}
+    return [
+        replace(op, reverses=known[wanted[op.key]]) if wanted.get(op.key) in known else op
+        for op in found
+    ]
+
+
+def operations_by_key(
+    node: Node, keys: Iterable[OperationKey], deep: int = REVERSED_DEEP
+) -> dict[OperationKey, Operation]:
+    """Those of the operations named that this node knows."""
+    known: dict[OperationKey, Operation] = {}
+    for chunk in chunks(dict.fromkeys(keys)):
+        pairs = ", ".join("(?, ?)" for _ in chunk)
+        given = tuple(word for key in chunk for word in key)
+        condition = f"WHERE (node, number) IN (VALUES {pairs})"
+        known |= {op.key: op for op in _operations(node, condition, given, deep)}
+    return known
+
+
+def _operations(
+    node: Node, condition: str, args: tuple[Any, ...], deep: int = REVERSED_DEEP
+) -> list[Operation]:
     rows = node.index.rows(_OPERATION + condition, args)
     unclosed = any(not row[8] for row in rows)
     running = running_operations(node) if unclosed else set()
@@ -161,7 +200,7 @@ def _operations(node: Node, condition: str, args: tuple[Any, ...]) -> list[Opera
                 open=live,
             )
         )
-    return made
+    return _with_reversed(node, made, deep)
 
 
 def _arguments(text: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from globofs.store import history, versions
@@ -249,6 +249,10 @@ class View:
     def operation(self, key: OperationKey) -> Operation | None:
         """One operation by its name."""
         return history.operation(self.node, key)
+
+    def operations_by_key(self, keys: Iterable[OperationKey]) -> dict[OperationKey, Operation]:
+        """Those of the operations named that this node knows."""
+        return history.operations_by_key(self.node, keys)
 
     def versions_of_operation(
         self, key: OperationKey, limit: int = 0, below: bytes = b""

@@ -120,3 +120,4 @@ class Operation:
     bytes: int
     interrupted: bool
     open: bool = False  # still running, as far as known
+    reverses: Operation | None = None  # what an `undo` or `redo` took back, where it is known

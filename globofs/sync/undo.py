@@ -16,7 +16,7 @@ from globofs.format import kinds
 from globofs.limits import BATCH_RECORDS, PARENTS_MAX
 from globofs.store.commit import Draft
 from globofs.store.heads import rank, winner
-from globofs.store.history import operations_of
+from globofs.store.history import operations_of, reversed_key
 from globofs.store.index import HeadInfo
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -90,9 +90,8 @@ def next_redo(newest_first: Iterable[Operation]) -> OperationKey | None:
 
 def target_of(operation: Operation) -> int:
     """The number of the operation of this node that an `undo` or `redo` reversed; else -1."""
-    if len(operation.args) != 1 or not operation.args[0].isdigit():
-        return -1
-    return int(operation.args[0])
+    key = reversed_key(operation)
+    return key.number if key is not None and key.node == operation.key.node else -1
 
 
 def own_operations(node: Node) -> Iterator[Operation]:

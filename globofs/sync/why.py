@@ -181,7 +181,7 @@ class _Judge:
             elif peer.state == "online":
                 detail = f"{peer.name} has not acknowledged {peer.outgoing:,} records yet"
             else:
-                detail = f"{peer.name} is {_state(peer)}: whether it knows this is not known"
+                detail = f"{peer.name} is {_state(peer)}: whether it has heard of this is not known"
             word: ReasonWord = "paused" if peer.state == "paused" else "behind"
             found.append(Reason(path, word, detail))
         return found

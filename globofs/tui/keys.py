@@ -99,7 +99,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("add_again", ("A",), ("files",), "Add again", "Take in what changed in the folder of this machine that this came from", 10, (), "Files"),
     Action("rename", ("f2",), ("files",), "Rename", "Give it another name; its history comes along", 0, (), "Files"),
     Action("delete", ("delete",), ("files",), "Delete", "Delete; the history stays and z brings it back", 18, (), "Files"),
-    Action("fetch", ("b",), ("files", "conflicts"), "Fetch", "Bring the content here now", 11, (), "Files"),
+    Action("fetch", ("b",), ("files", "conflicts", "log"), "Fetch", "Bring the content here now", 11, (), "Files"),
     Action("pin", ("B",), ("files",), "Pin", "Keep it here for good, or no longer", 19, (), "Files"),
     Action("open_copy", ("o",), ("files",), "Open", "Open a read-only copy of this version with the system's program, or $GLOBOFS_OPEN", 0, (), "Files"),
     Action("editor", ("E",), ("files",), "Edit a copy", "Open a copy of this version in $EDITOR, or $PAGER where there is none", 0, (), "Files"),
@@ -113,7 +113,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     Action("faults", ("!",), ("sync",), "Only faults", "Show only what failed or waits for a reason", 6, (), "Sync"),
     Action("show_file", ("enter",), ("sync.moves", "log.files"), "Show file", "Go to this file in Files", 1, (), "Sync"),
     Action("show_peer", ("enter",), ("sync.peers",), "Peer", "Go to this peer", 1, (), "Sync"),
-    Action("why", ("w",), ("files", "sync", "peers", "conflicts"), "Why?", "Why it is not here, not there, or not moving", 5, (), "Sync"),
+    Action("why", ("w",), ("files", "sync", "peers", "conflicts", "log"), "Why?", "Why it is not here, not there, or not moving", 5, (), "Sync"),
     # Peers
     Action("peer_add", ("a",), ("peers",), "Add a peer", "Name another node's volume directory as reached from here", 1, (), "Peers"),
     Action("peer_edit", ("enter", "e"), ("peers",), "Edit", "Change path or direction of the peer", 3, (), "Peers"),

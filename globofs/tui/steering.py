@@ -60,16 +60,21 @@ class Steering(Face):
         volume, engine = self.volume, self.bridge.engine
 
         def find() -> list[list[Span]]:
+            reasons, entry = volume.why(path), volume.view().entry(path)
+            if not reasons:
+                return [[("All of it is here, and every peer knows of it.", "")]]
             lines: list[list[Span]] = []
-            for reason in volume.why(path)[:REASONS_MAX]:
-                where = words.shown_path(reason.path)
-                lines.append([(f"{where}  ", "strong"), (words.safe(reason.reason), "")])
-                if reason.detail:
-                    lines.append([("  " + words.safe(reason.detail), "muted")])
+            if entry is not None and not entry.missing:
+                lines.append([("here      ", "good"), ("all of it", "")])
+            for reason in reasons[:REASONS_MAX]:
+                if reason.path != path:
+                    lines.append([(words.shown_path(reason.path), "strong")])
+                style = "bad" if reason.reason in ("failed", "nobody", "conflict") else "warn"
+                lines.append(
+                    [(f"{reason.reason:<10}", style), (words.safe(reason.detail), "muted")]
+                )
             if engine is not None:
                 lines += [[(words.safe(text), "accent")] for text in engine.why(path)]
-            if not lines:
-                lines = [[("Everything of it is here, and every peer knows of it.", "")]]
             return lines
 
         def got(lines: list[list[Span]]) -> None:

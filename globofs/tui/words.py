@@ -34,7 +34,7 @@ _VERBS: Final = {
 _VALUED: Final = frozenset(("--to", "--at", "--version", "--with", "--exclude", "--from"))
 
 __all__ = [
-    "age_words", "count", "eta", "exact_time", "moment", "operation", "percent", "plural", "rate",
+    "age_words", "apart", "beside", "count", "eta", "exact_time", "moment", "operation", "percent", "plural", "rate",
     "safe", "short_time", "shown_path", "signed_size", "since", "size_words",
 ]  # fmt: skip
 
@@ -67,6 +67,21 @@ def moment(then: int, now: int) -> str:
     if 0 <= now - then < 3600 * SECOND:
         return age_words(then, now)
     return short_time(then, now)
+
+
+def apart(then: int, now: int, *others: int) -> str:
+    """`moment`, but with seconds where one of the `others` is less than a minute away, so that
+    rows can be told apart. At most 15 cells."""
+    near = any(abs(then - other) < 60 * SECOND for other in others)
+    if near and now - then >= 60 * SECOND:
+        return short_time(then, now, seconds=True)
+    return moment(then, now)
+
+
+def beside(then: int, now: int) -> str:
+    """`moment` in at most 12 cells, for a time within other words: days are not named."""
+    text = moment(then, now)
+    return text if len(text) <= 12 else short_time(then, now, seconds=True)[:-3]
 
 
 def _span(seconds: float) -> str:
@@ -116,6 +131,11 @@ def operation(op: Operation, count_too: bool = True, below: str = "") -> str:
     versions`. What was added is named as it is called in the volume; what lies below the
     directory `below` from there on."""
     verb = _VERBS.get(op.verb, op.verb or "changed")
+    about = op.reverses
+    if about is not None:
+        if op.verb == "redo" and about.verb == "undo" and about.reverses is not None:
+            about = about.reverses  # the undo that was taken back was of this
+        return f"{verb}: {operation(about, count_too, below)}"
     names, to = _things(op.args)
     if op.verb in ("add", "watch"):
         names = [_landed(name, to.strip("/")) for name in names]

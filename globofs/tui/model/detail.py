@@ -183,7 +183,7 @@ def absent_page(volume: Volume, version: Version, title: str) -> Page:
             "Not on this node",
             f"{blocks} of the version of {when} to fetch",
             f"{volume.node_name(version.node)} wrote it and should have it",
-            "b fetches it now · B pins it here · w says why",
+            "b fetches it now · w says why",
         ),
     )
 

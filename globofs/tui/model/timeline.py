@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from globofs.store.views import Operation, Version
+from globofs.store.views import Operation, OperationKey, Version
 from globofs.tui import words
 
 if TYPE_CHECKING:
     from globofs.volume import Volume
 
 OPERATIONS_SHOWN = 500
+NOTHING: Final[Mapping[OperationKey, Operation]] = {}
 #: how a list marks what became of a path: sign and style
 SIGNS: Final = {"new": ("+", "good"), "changed": ("~", "accent"), "deleted": ("−", "bad")}
 
@@ -26,7 +27,8 @@ def kind_of(version: Version) -> str:
 class Moment:
     """One row: a version of the file, or an operation below the directory.
 
-    `before` is the version it was made from (None for the first); `change` says what it did.
+    `before` is the version it was made from (None for the first); `change` says what it did, and
+    `like` is the time of the older version whose content it brought back.
     """
 
     key: object
@@ -37,6 +39,7 @@ class Moment:
     version: Version | None = None
     operation: Operation | None = None
     before: Version | None = None
+    like: int | None = None
     shown: bool = False  # the version every node shows at the moment looked at
     rival: bool = False  # a head that is not shown: the other side of a conflict
 
@@ -66,56 +69,75 @@ def read(volume: Volume, path: bytes, is_directory: bool) -> Timeline:
         moments = [_of_operation(op, volume.node_name, below) for op in found[:OPERATIONS_SHOWN]]
         return Timeline(path, True, tuple(moments), len(found) > OPERATIONS_SHOWN)
     versions = volume.history(path)
-    return Timeline(path, False, tuple(of_versions(versions, volume.node_name)))
+    made_by = volume.view().operations_by_key({version.operation for version in versions})
+    return Timeline(path, False, tuple(of_versions(versions, volume.node_name, made_by)))
 
 
-def of_versions(versions: Sequence[Version], name: Callable[[str], str]) -> list[Moment]:
-    """Rows of versions, newest first, each with what changed against its predecessor."""
+def of_versions(
+    versions: Sequence[Version],
+    name: Callable[[str], str],
+    made_by: Mapping[OperationKey, Operation] = NOTHING,
+) -> list[Moment]:
+    """Rows of versions, newest first, each with what changed against its predecessor. `made_by`
+    are the operations that wrote them, as far as they are known."""
     by_id = {version.id: version for version in versions}
     heads = sum(version.head for version in versions)
+    seen: dict[tuple[str, bytes], Version] = {}  # the newest of each content, so far
     rows = []
-    for index, version in enumerate(versions):
+    for version in reversed(versions):
         before = next((by_id[one] for one in version.parents if one in by_id), None)
         if before is None and version.from_id is not None:
             before = by_id.get(version.from_id)
+        like = seen.get((version.kind, version.content))
+        operation = made_by.get(version.operation)
+        verb = operation.verb if operation is not None else ""
+        change, is_like = change_words(version, before, like, verb)
         rows.append(
             Moment(
                 key=version.id,
                 time=version.time,
                 node=name(version.node),
-                change=change_words(version, before, versions[index + 1 :]),
+                change=change,
                 size=None if version.kind == "deleted" else version.size,
                 version=version,
                 before=before,
+                like=like.time if is_like and like is not None else None,
                 shown=version.shown,
                 rival=version.head and not version.shown and heads > 1,
             )
         )
-    return rows
+        seen[version.kind, version.content] = version
+    return rows[::-1]
 
 
-def change_words(version: Version, before: Version | None, older: Sequence[Version]) -> str:
-    """What a version did, in a few words: `+1.2 KiB`, `deleted`, `renamed from x`, `as 14:02`."""
-    if version.kind == "deleted":
-        return "deleted"
+def change_words(
+    version: Version, before: Version | None, like: Version | None, verb: str = ""
+) -> tuple[str, bool]:
+    """What a version did, in a few words: `+1.2 KiB`, `deleted`, `renamed from x`, `undo, as`; and
+    whether the time of `like`, the last one of the same content, belongs behind them. `verb` is
+    that of the operation that wrote it."""
     if version.pruned:
-        return "pruned"
+        return "pruned", False
+    by = f"{verb}, " if verb in ("undo", "redo") else ""
+    if version.kind == "deleted":
+        return f"{by}deleted", False
     if version.from_path is not None and version.from_path != version.path:
-        return f"renamed from {words.safe(version.from_path.rpartition(b'/')[2])}"
-    if len(version.parents) > 1:
-        return "settles a conflict"
+        old, new = version.from_path.rpartition(b"/"), version.path.rpartition(b"/")
+        moved = f"moved from {words.shown_path(old[0])}" if old[2] == new[2] else ""
+        return by + (moved or f"renamed from {words.safe(old[2])}"), False
+    if len(version.parents) > 1 and not by:
+        return "settles a conflict", False
     if before is None:
-        return "first version"
-    for one in older:
-        if one.content == version.content and one.id != before.id and one.kind == version.kind:
-            return f"as {words.exact_time(one.time)[5:16]}"
+        return f"{by}first version", False
+    if before.kind != "deleted" and before.content == version.content:
+        return f"{by}same content", False
+    if like is not None:
+        return ("back to" if verb == "restore" else f"{by}as"), True
     if before.kind == "deleted":
-        return "came back"
-    if before.content == version.content:
-        return "same content"
+        return f"{by}came back", False
     if before.size == version.size and before.mode != version.mode:
-        return f"mode {version.mode & 0o7777:o}"
-    return words.signed_size(version.size - before.size)
+        return f"{by}mode {version.mode & 0o7777:o}", False
+    return by + words.signed_size(version.size - before.size), False
 
 
 def _of_operation(op: Operation, name: Callable[[str], str], below: str) -> Moment:

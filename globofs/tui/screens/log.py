@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -25,7 +26,7 @@ FILES_MAX = 2000
 Named = tuple[list[Operation], dict[str, str]]  # operations; what the nodes of them are called
 COLUMNS = (
     Column("when", "when", 15),
-    Column("what", "operation", 0, minimum=18, middle=True),
+    Column("what", "operation", 0, minimum=28, middle=True),
     Column("node", "by", 8, "left", 2),
     Column("count", "items", 6, "right", 1),
     Column("bytes", "size", 9, "right", 3),
@@ -171,6 +172,11 @@ class LogScreen(Filtering, Rereading):
         shown, at = self.rows.shown, self.op_list.cursor
         return shown[at] if at < len(shown) else None
 
+    def file_here(self) -> Version | None:
+        """What it wrote, under the cursor of the files."""
+        at = self.file_list.cursor
+        return self.files[at] if at < len(self.files) else None
+
     def on_virtual_list_moved(self, message: VirtualList.Moved) -> None:
         """Its files follow; near the end, older operations are read."""
         if message.list.id != "operations":
@@ -257,11 +263,11 @@ class LogScreen(Filtering, Rereading):
 
     def _look(self) -> None:
         """What the version under the cursor changed."""
-        pane = self.query_one("#log-detail", TextPane)
-        if self.file_list.cursor >= len(self.files):
+        pane, version = self.query_one("#log-detail", TextPane), self.file_here()
+        if version is None:
             pane.show(Page())
             return
-        volume, version = self.globofs.volume, self.files[self.file_list.cursor]
+        volume = self.globofs.volume
 
         def show(page: Page) -> None:
             pane.show(page)
@@ -284,6 +290,10 @@ class LogScreen(Filtering, Rereading):
         op = self.here()
         if action in ("go_moment", "revert", "show_file", "copy") and op is None:
             return "there is no operation yet"
+        if action in ("fetch", "why") and self.file_here() is None:
+            return "it wrote no file"
+        if action == "fetch" and (version := self.file_here()) is not None and not version.missing:
+            return "its content is here"
         ours = self.globofs.volume.uuid if self.globofs.is_open else ""
         if action == "revert" and op is not None and op.key.node != ours:
             node = self.names.get(op.key.node, "another node")
@@ -306,8 +316,37 @@ class LogScreen(Filtering, Rereading):
 
     def do_show_file(self) -> None:
         """The file in Files."""
-        if self.file_list.cursor < len(self.files):
-            self.globofs.show_in_files(self.files[self.file_list.cursor].path)
+        version = self.file_here()
+        if version is not None:
+            self.globofs.show_in_files(version.path)
+
+    def do_fetch(self) -> None:
+        """Bring the content of the version under the cursor here."""
+        volume, version = self.globofs.volume, self.file_here()
+        if version is None:
+            return
+
+        def work(emit: Any, cancelled: Any) -> int:
+            return sum(len(piece) for piece in volume.read(version, emit=emit, cancelled=cancelled))
+
+        self.globofs.verb(
+            "mirror",
+            f"fetching {words.shown_path(version.path)}",
+            work,
+            lambda count: f"Fetched {words.size_words(count)}",
+            after=lambda _: self._fetched(version),
+        )
+
+    def _fetched(self, version: Version) -> None:
+        held = replace(version, missing=0)
+        self.files = [held if one.id == version.id else one for one in self.files]
+        self._look()
+
+    def do_why(self) -> None:
+        """Why the file is not here, or not there."""
+        version = self.file_here()
+        if version is not None:
+            self.globofs.tell_why(version.path)
 
     def do_copy(self) -> None:
         """The equivalent command to the clipboard."""

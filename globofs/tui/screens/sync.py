@@ -16,8 +16,10 @@ from globofs.tui.screens.lists import Filtering, FilterRow
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
 from globofs.tui.widgets.sync_rows import (
+    DONE_COLUMNS,
     MOVE_COLUMNS,
     PEER_COLUMNS,
+    done_cells,
     in_step,
     move_cells,
     overall_lines,
@@ -97,8 +99,11 @@ class SyncScreen(Filtering):
         self.queue.update(snapshot.moves)
         moves = self.queue.moves
         order = [peer for peer, _ in snapshot.overall.sources]
+        cells = [move_cells(move, self.glyphs, order) for move in moves]
+        over_all = all(move.state == "done" for move in moves)
+        self.move_rows.columns = DONE_COLUMNS if over_all else MOVE_COLUMNS
         self.move_rows.replace(
-            [move.key for move in moves], [move_cells(move, self.glyphs, order) for move in moves]
+            [move.key for move in moves], [*map(done_cells, cells)] if over_all else cells
         )
         self.moves.words = self._empty_words(snapshot)
         self.moves.dim = bool(snapshot.error)

@@ -75,6 +75,7 @@ class Column:
     priority: int = 0
     minimum: int = 12
     middle: bool = False  # a text too long keeps its end, which tells paths apart
+    share: int = 1  # of what is left, where several columns take it
 
 
 def width_of(text: str) -> int:
@@ -102,12 +103,16 @@ def cut(text: str, width: int, more: str = "…") -> str:
 
 
 def cut_middle(text: str, width: int, more: str = "…") -> str:
-    """`text` in at most `width` cells, keeping its end: what tells paths apart."""
+    """`text` in at most `width` cells, keeping its end, from a name of a path on where it can:
+    what tells paths apart."""
     if width_of(text) <= width or width < 8:
         return cut(text, width, more)
     tail = text[-((width * 2) // 3) :]
     while width_of(tail) > (width * 2) // 3:
         tail = tail[1:]
+    name = tail.find("/", 0, -1)
+    if name > 0:
+        tail = tail[name:]
     return set_cell_size(text, width - width_of(tail) - 1).rstrip() + more + tail
 
 
@@ -186,15 +191,19 @@ def lay_out(columns: Sequence[Column], width: int, gap: int = 2) -> list[tuple[i
             break
         chosen.remove(max(droppable, key=lambda i: (columns[i].priority, i)))
     spare = max(0, width - fixed)
-    share = spare // len(flexible) if flexible else 0
+    shares = sum(columns[i].share for i in flexible)
+    over = spare - sum(columns[i].minimum for i in flexible)
+    given = 0
     sizes: list[tuple[int, int]] = []
     for i in chosen:
         if columns[i].width:
             sizes.append((i, columns[i].width))
         elif i == flexible[-1]:
-            sizes.append((i, max(1, spare - share * (len(flexible) - 1))))
+            sizes.append((i, max(1, spare - given)))
         else:
-            sizes.append((i, max(1, share)))
+            size = max(1, columns[i].minimum + over * columns[i].share // shares)
+            given += size
+            sizes.append((i, size))
     return sizes
 
 

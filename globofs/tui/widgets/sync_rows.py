@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from globofs import speech
+from globofs.snapshots import NOTIFIED
 from globofs.tui import words
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.widgets.bars import GIVERS, parts, sparkline, stacked
@@ -37,12 +38,14 @@ PEER_COLUMNS: Final = (
 )
 MOVE_COLUMNS: Final = (
     Column("state", "", 1),
-    Column("path", "file", 0, minimum=16, middle=True),
+    Column("path", "file", 0, minimum=22, middle=True, share=3),
     Column("bar", "", BAR, "left", 4),
     Column("percent", "", 5, "right", 2),
     Column("bytes", "bytes", 19, "right", 5),
-    Column("what", "", 0, "left", 1, 16),
+    Column("what", "", 0, "left", 1, 22, share=2),
 )
+#: while nothing is on its way, names have the room of the bars
+DONE_COLUMNS: Final = (*MOVE_COLUMNS[:2], Column("bytes", "size", 9, "right", 5), MOVE_COLUMNS[-1])
 
 
 def peer_glyph(peer: PeerStatus, glyphs: Glyphs) -> str:
@@ -86,7 +89,9 @@ def _doing(peer: PeerStatus, glyphs: Glyphs) -> Cell:
     if not _moves(peer):
         if peer.reason:
             # The path has a place of its own in Peers; here it would push out what is wrong.
-            reason = peer.reason.replace(peer.path, "its directory") if peer.path else peer.reason
+            reason = peer.reason
+            if peer.path:
+                reason = reason.removeprefix(f"{peer.path} is ").replace(peer.path, "its directory")
             return ((words.safe(reason), "muted"),)
         return (
             (("up to date", "good"),) if in_step(peer) else (("waiting for its answer", "muted"),)
@@ -157,6 +162,11 @@ def move_cells(move: Move, glyphs: Glyphs, order: Sequence[str] = ()) -> tuple[C
     )
 
 
+def done_cells(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """What `DONE_COLUMNS` show of a row."""
+    return (*cells[:2], *cells[-2:])
+
+
 def _what(move: Move) -> str:
     if move.state == "failed":
         return words.safe(move.reason) or "failed"
@@ -213,7 +223,9 @@ def state_spans(
     elif there:
         state = ((f"{glyphs.part} ", "warn"), (f"up to date {good}/{len(peers)}", "warn"))
     else:
-        state = ((f"{glyphs.offline} ", "muted"), ("all peers offline", "muted"))
+        states = {peer.state for peer in peers}
+        word = f"all peers {states.pop()}" if len(states) == 1 else "no peer in reach"
+        state = ((f"{glyphs.offline} ", "muted"), (word, "muted"))
     down = sum(peer.rate_in for peer in peers)
     up = sum(peer.rate_out for peer in peers)
     rates: list[Span] = []
@@ -321,5 +333,7 @@ def _idle_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[list[Span]]:
     second: list[Span] = [(speech.status_words(status), "muted")]
     third: list[Span] = []
     if snapshot.notification:
-        third.append((f"changes here are noticed through {snapshot.notification}", "faint"))
+        announced = snapshot.notification == NOTIFIED
+        how = "noticed at once" if announced else f"found by {words.safe(snapshot.notification)}"
+        third.append((f"What others write here is {how}", "faint"))
     return [first, second, third + _also(snapshot)]

@@ -36,7 +36,7 @@ TIMELINE_COLUMNS: Final = (
     Column("change", "change", 0, minimum=12),
     Column("node", "by", 9, "left", 2),
     Column("size", "size", 9, "right", 3),
-    Column("held", "content", 10, "left", 1),
+    Column("held", "content", 8, "left", 1),
 )
 OPERATION_COLUMNS: Final = (
     Column("mark", "", 1),
@@ -203,7 +203,7 @@ class TimelineSource:
     def cells(self, index: int) -> tuple[Cell, ...] | None:
         moment = self.timeline.moments[index]
         if moment.version is not None:
-            return self._version(moment, moment.version)
+            return self._version(moment, moment.version, self._when(index))
         op = moment.operation
         here = self.at is not None and op is not None and op.last <= self.at
         first = here and not any(m.time <= (self.at or 0) for m in self.timeline.moments[:index])
@@ -217,7 +217,13 @@ class TimelineSource:
             ((size, "muted"),),
         )
 
-    def _version(self, moment: Moment, version: Version) -> tuple[Cell, ...]:
+    def _when(self, index: int) -> str:
+        moments = self.timeline.moments
+        times = [one.time for one in moments[max(0, index - 1) : index + 2]]
+        times.remove(moments[index].time)
+        return words.apart(moments[index].time, self.now, *times)
+
+    def _version(self, moment: Moment, version: Version, when: str) -> tuple[Cell, ...]:
         glyphs = self.glyphs
         current = version.id == self.shown_id
         mark: Cell = ((glyphs.current, "accent"),) if current else ""
@@ -226,16 +232,19 @@ class TimelineSource:
         elif moment.rival:
             mark = ((glyphs.conflict, "bad"),)
         style = "bad" if moment.rival else ""
-        change: Cell = ((moment.change, _change_style(moment)),)
+        said = moment.change
+        if moment.like is not None:
+            said += f" {words.beside(moment.like, self.now)}"
+        change: Cell = ((said, _change_style(said)),)
         if moment.rival:
-            change = ((f"{moment.change} ", style), ("other side", "bad"))
+            change = ((f"{said} ", style), ("other side", "bad"))
         held: Cell = () if version.kind == "deleted" else state_spans(version, glyphs)
         if version.pruned:
             held = (("pruned", "faint"),)
         size = "" if moment.size is None else words.size_words(moment.size)
         return (
             mark,
-            ((words.moment(moment.time, self.now), "strong" if current else ""),),
+            ((when, "strong" if current else ""),),
             change,
             ((words.safe(moment.node), "muted"),),
             ((size, ""),),
@@ -243,9 +252,9 @@ class TimelineSource:
         )
 
 
-def _change_style(moment: Moment) -> str:
-    if moment.change.startswith("+"):
+def _change_style(change: str) -> str:
+    if change.startswith("+"):
         return "good"
-    if moment.change.startswith(("−", "-")):
+    if change.startswith(("−", "-")):
         return "warn"
-    return "bad" if moment.change == "deleted" else "muted"
+    return "bad" if change == "deleted" else "muted"
