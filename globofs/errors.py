@@ -221,6 +221,10 @@ class PeerOffline(PeerError):
     """{peer} is offline: {reason}"""
 
 
+class NoPeerThere(PeerOffline):
+    """{path}: {reason}"""
+
+
 class PeerStuck(PeerError):
     """{peer} does not answer: {reason}"""
 

@@ -98,6 +98,19 @@ def test_a_volume_is_found_by_environment_and_from_below(
     assert run("ls", "-C", filled.volume / "local/config").lines == ["docs/"]
 
 
+def test_a_peer_that_is_not_there_is_said_to_be_what_it_is(tmp_path: Path, at: Shell) -> None:
+    (tmp_path / "file").write_text("")
+    for place, said in (
+        (tmp_path / "nowhere", "nowhere: is not there; is it mounted?"),
+        (tmp_path / "file", "file: is no directory; name the volume directory"),
+        (tmp_path, f"{tmp_path.name}: no node is there; name the volume directory"),
+    ):
+        error = at("peer", "add", "box", place, expect=1).err
+        assert said in error
+        assert "offline" not in error
+    assert at("peer", "list").lines == []
+
+
 def test_peers_are_added_listed_changed_and_removed(tmp_path: Path, at: Shell) -> None:
     other = make(tmp_path / "w", "nas")
     added = at("peer", "add", "box", other.volume, "--send", "yes", "--json").json

@@ -517,7 +517,10 @@ def test_a_directory_of_conflicts_is_settled_at_once(tmp_path: Path) -> None:
     assert len(at("conflicts").lines) == 6
     assert "4 new versions" in at("resolve", "docs", "--keep-both").err
     assert at("conflicts").lines == []
-    assert "docs: is not in conflict" in at("resolve", "docs", "--keep-both").err
+    said = at("resolve", "docs", "--keep-both").err
+    assert "nothing was settled" in said
+    assert "docs: is not in conflict" in said
+    assert "not in conflict" in at("resolve", "docs/a", "--version", "-1", expect=1).err
 
 
 def test_a_copied_volume_tells_its_peers_what_to_type(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from globofs.speech import plural, safe, shown_path, size_words, where_words
 
 if TYPE_CHECKING:
     from globofs.store.views import Version
-    from globofs.sync.results import AddResult, RestorePlan, RestoreResult
+    from globofs.sync.results import AddResult, EditResult, RestorePlan, RestoreResult
 
 
 # --- in ---------------------------------------------------------------------------------------
@@ -94,7 +94,7 @@ def resolve(context: Context) -> int:
     if args.version is None and args.with_file is None:
         paths = [one for path in paths for one in _in_conflict(context, path)]
         result = context.volume.resolve(paths, keep_both=True, **context.listening)
-        return report_edit(context, result, "settled")
+        return _settled(context, result)
     if len(paths) != 1:
         raise UsageError("--version and --with settle one PATH at a time")
     if args.with_file is not None:
@@ -102,7 +102,14 @@ def resolve(context: Context) -> int:
     else:
         version = context.version(paths[0], args.version)
         result = context.volume.resolve(paths, version=version.id, **context.listening)
-    return report_edit(context, result, "settled")
+    return _settled(context, result)
+
+
+def _settled(context: Context, result: EditResult) -> int:
+    if result.versions or context.out.as_json:
+        return report_edit(context, result, "settled")
+    context.out.say("globofs: nothing was settled")
+    return context.finish(result.problems)
 
 
 def _in_conflict(context: Context, path: bytes) -> list[bytes]:

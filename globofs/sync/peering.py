@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from globofs.errors import (
     FormatError,
     JoinVolumes,
-    PeerOffline,
+    NoPeerThere,
     PeerWrong,
     UsageError,
     printable,
@@ -64,7 +64,7 @@ def peer_add(
 ) -> PeerStatus:
     """Make the node whose volume directory is `path` a peer called `name`.
 
-    Raises PeerOffline (nothing there), PeerStuck, PeerWrong, PeerExists, UsageError (ourselves),
+    Raises NoPeerThere, PeerStuck, PeerWrong, PeerExists, UsageError (ourselves),
     and JoinVolumes when two histories would be joined and `yes` was not said.
     """
     node.writable()
@@ -88,15 +88,17 @@ def _look(pool: PeerPool, name: str, volume: str) -> NodeFacts:
     try:
         facts = pool.call(find_node, volume)
     except OSError as error:
-        reason = f"{volume}: {error.strerror or error}"
+        reason = error.strerror or str(error)
         if isinstance(error, FileNotFoundError):
-            reason = f"{volume} is not there; is it mounted?"
-        raise PeerOffline(peer=name, reason=reason) from error
+            reason = "is not there; is it mounted?"
+        elif isinstance(error, NotADirectoryError):
+            reason = "is no directory; name the volume directory of the other node"
+        raise NoPeerThere(path=os.fsencode(volume), peer=name, reason=reason) from error
     except FormatError as error:
         raise PeerWrong(peer=name, reason=error.message) from error
     if facts is None:
-        reason = f"no node in {volume}; name the volume directory of the other node"
-        raise PeerOffline(peer=name, reason=reason)
+        reason = "no node is there; name the volume directory of the other node"
+        raise NoPeerThere(path=os.fsencode(volume), peer=name, reason=reason)
     if not facts.uuid:
         raise PeerWrong(peer=name, reason=f"the config in {facts.directory} names no uuid")
     return facts

@@ -82,7 +82,8 @@ def resolve(
 
     Exactly one of: `version`, the id of the side that stays (one path), or such an id for each
     path; `with_file`, a file on disk that is the merged content (one path); `keep_both`, where
-    every losing side goes on under the name `name (node, time).ext`. Raises UsageError,
+    every losing side goes on under the name `name (node, time).ext`. A path that is no conflict
+    is left as it is, which is a problem where other content was asked for. Raises UsageError,
     NoSuchPath, NoSuchVersion.
     """
     writable(node)
@@ -104,7 +105,7 @@ def resolve(
         if path in open_paths:
             settled.append(conflict)
         else:
-            problems.append(Problem(path, "is not in conflict", warning=True))
+            problems.append(Problem(path, "is not in conflict", warning=keep_both))
     if not settled:
         return EditResult(skipped=tuple(paths), problems=tuple(problems))
     args = _args(paths, chosen, with_file)
