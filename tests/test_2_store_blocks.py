@@ -16,6 +16,7 @@ import pytest
 from globofs import errors, limits
 from globofs.format import codec
 from globofs.store import staged
+from globofs.store.block_files import Raw, decode
 from globofs.store.blocks import BlockAbsent, BlockStore
 from globofs.store.clock import SYSTEM
 from globofs.store.index import Index
@@ -368,7 +369,12 @@ def test_a_staged_copy_stands_in_for_a_damaged_file(store: BlockStore) -> None:
     add(store, {name: data})
     spoil_flip(store.path_of(name, ".zst"))
     assert store.get(name, len(data)) == data
-    assert store.find(name) is None, "the damaged file is out of the way"
+    found = store.find(name)
+    assert found is not None, "peers read nothing but `hashes/`"
+    assert decode(name, len(data), Raw(Path(found[0]).read_bytes(), found[1], found[0])) == data
+    assert store.index.held([name]) == {name}
+    assert store.index.unsynced() == [name], "nobody relies on it yet"
+    assert len(os.listdir(store.damaged)) == 1
 
 
 def test_a_damaged_staged_block_is_read_from_its_own_file(store: BlockStore) -> None:

@@ -90,6 +90,19 @@ def test_repair_takes_the_staged_copy(full: Bench) -> None:
     assert full.content("docs/d/small") == b"text\n" * 100
 
 
+def test_a_file_whose_staged_copy_alone_is_left_is_gone_and_comes_back(full: Bench) -> None:
+    """Peers read nothing but `hashes/`, and staged files go: seed 1234 of the simulated world."""
+    path = own_file(full, "docs/d/small")
+    path.unlink()
+    first = full.volume.verify()
+    assert (first.damaged, first.remaining) == (1, 1)
+    assert b"docs/d/small" in [problem.path for problem in first.problems]
+    assert full.volume.verify(repair=True).repaired == 1
+    assert path.exists()
+    again = full.volume.verify()
+    assert (again.damaged, again.missing, again.problems) == (0, 0, ())
+
+
 def test_repair_pulls_from_a_peer(full: Bench, tmp_path: Path) -> None:
     other = Volume.init(str(tmp_path / "other"), name="other")
     other.peer_add("home", full.volume.directory, yes=True)

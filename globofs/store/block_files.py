@@ -178,15 +178,20 @@ class BlockFiles:
         the block, and only whoever asks for it is wrong about its size.
         """
         damage: errors.Damaged | None = None
+        vacant = False
         for raw in self._copies(block):
             try:
-                return decode(block, size, raw)
+                plain = decode(block, size, raw)
             except errors.Damaged as error:
                 damage = error
                 true = size_of(block, raw)
                 if true is not None and true != size:
                     raise errors.WrongSize(block.hex()[:16], true, size) from error
-                self._condemn(block, raw)
+                vacant |= self._condemn(raw)
+                continue
+            if vacant and not raw.path:
+                self._put_back(block, size, raw)
+            return plain
         if damage is not None:
             self.index.mark_missing([block])
             raise damage
@@ -351,11 +356,25 @@ class BlockFiles:
                 return True
         return False
 
-    def _condemn(self, block: bytes, raw: Raw) -> None:
+    def _put_back(self, block: bytes, size: int, raw: Raw) -> None:
+        """A staged copy takes the place of a damaged file: peers read nothing but `hashes/`.
+
+        It is not yet durable there. Without room the block counts as missing.
+        """
+        self.index.mark_missing([block])
+        with suppress(OSError):
+            self.put(block, raw.data, raw.suffix, size)
+            self.flush()
+
+    def _condemn(self, raw: Raw) -> bool:
         """Set a damaged file aside; where that is not possible it stays, and stays useless."""
-        if raw.path:
-            with suppress(OSError):
-                self._set_aside_path(raw.path)
+        if not raw.path:
+            return False
+        try:
+            self._set_aside_path(raw.path)
+        except OSError:
+            return False
+        return True
 
     def _set_aside_path(self, path: str) -> None:
         name = os.path.relpath(path, self.hashes).replace("/", "")

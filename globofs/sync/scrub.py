@@ -22,7 +22,7 @@ from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
 from globofs.format import codec
 from globofs.format.manifest import manifest_id
 from globofs.limits import BLOCK_SIZE_MAX
-from globofs.store import fsio
+from globofs.store import fsio, staged
 from globofs.store.node import Node
 from globofs.store.portions import chunks
 from globofs.store.query import View
@@ -187,12 +187,17 @@ def _examine(block: bytes, data: bytes, suffix: str) -> None:
 
 
 def _check_vanished(scrub: _Scrub) -> None:
-    """Blocks that should be here and whose files are gone."""
+    """Blocks that should be here and whose files are gone. A staged copy that was put into its
+    place is no file: peers do not read it, and it goes one day."""
     node = scrub.node
+    placed = {file.base for file in staged.files(node.blocks.staged) if file.state}
     for group in chunks(node.index.held_blocks(), 5000):
         if scrub.cancelled():
             return
-        gone = [block for block in group if not node.blocks.has(block)]
+        gone = [block for block in group if node.blocks.find(block) is None]
+        copies = node.index.staged_locate(gone)
+        waiting = {block for block, at in copies.items() if at.file not in placed}
+        gone = [block for block in gone if block not in waiting or not node.blocks.has(block)]
         gone = sorted(node.index.held(gone))  # but for what another client let go of just now
         for block in gone:
             where = _user_of(node, block)
