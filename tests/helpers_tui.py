@@ -208,9 +208,9 @@ class FakeVolume:
             parents = older[-1].parents
         for index, version in enumerate(self.versions):
             if version.path == name and version.head and not rival:
-                self.versions[index] = replace(version, head=False, shown=False)
+                self.versions[index] = version._replace(head=False, shown=False)
             elif version.path == name and rival:
-                self.versions[index] = replace(version, shown=False)
+                self.versions[index] = version._replace(shown=False)
         version = Version(
             len(self.versions) + 1, identity, name, time, key.node, kind, length, 0o644, time,  # type: ignore[arg-type]
             target, parents, from_path, source[-1].id if source else None, blocks, min(missing, blocks),
@@ -285,7 +285,7 @@ class FakeVolume:
         yield self.contents[version.id]
 
     def _held(self, version: Version) -> None:
-        self.versions = [replace(v, missing=0) if v.id == version.id else v for v in self.versions]
+        self.versions = [v._replace(missing=0) if v.id == version.id else v for v in self.versions]
 
     def find(self, pattern: str, *, limit: int = 0) -> list[Entry]:
         shell = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
@@ -421,7 +421,7 @@ class FakeVolume:
             older = [v for v in self.versions if v.path == version.path]
             if older:
                 at = self.versions.index(older[-1])
-                self.versions[at] = replace(older[-1], head=True, shown=True)
+                self.versions[at] = older[-1]._replace(head=True, shown=True)
         self.ops = [op for op in self.ops if op.key != target.key]
         self.done.append(("undo", operation))
         return EditResult(len(gone), target.key, tuple(v.path for v in gone))
@@ -460,7 +460,7 @@ class FakeVolume:
             for index, one in enumerate(self.versions):
                 if one.path == path and one.head:
                     keep = one.id == kept if kept else one.shown
-                    self.versions[index] = replace(one, head=keep, shown=keep)
+                    self.versions[index] = one._replace(head=keep, shown=keep)
         return EditResult(len(paths), key, tuple(paths))
 
     def common_version(self, sides: Any) -> Version | None:

@@ -38,6 +38,13 @@ _ENTRY: Final = (
     " CASE WHEN d_live > 0 THEN d_files ELSE 0 END, d_conflicts,"
     " CASE WHEN d_live > 0 THEN d_lacking ELSE lacking END, d_versions FROM path "
 )
+_SHOWN: Final = (
+    f"SELECT {versions.VERSION_COLUMNS} FROM path p CROSS JOIN version v ON v.row = p.shown"
+    " CROSS JOIN op o ON o.no = v.op WHERE p.path > ? AND p.path < ?"
+    " AND (p.d_live = 0 OR p.kind = 'directory') AND p.kind NOT IN ('', 'deleted')"
+    " ORDER BY p.path LIMIT ?"
+)
+_SHOWN_AT_ONCE: Final = 5000
 _LIVE: Final = "(d_live > 0 OR kind NOT IN ('', 'deleted'))"
 _THERE: Final = "(nversions > 0 OR d_versions > 0)"
 
@@ -169,6 +176,20 @@ class View:
             yield entry
             if entry.below:
                 stack.append(iter(self.children(entry.path, deleted)))
+
+    def shown_below(self, path: bytes) -> list[Version]:
+        """The versions that the things below a path show now, in the order of `walk`: a third of
+        what it costs to walk and to ask for each version."""
+        after, end = (path + b"/", path + b"0") if path else (b"", b"\xff" * 256)
+        found: list[Version] = []
+        while True:
+            rows = self.index.rows(_SHOWN, (after, end, _SHOWN_AT_ONCE))
+            found += map(versions.to_version, rows)
+            if len(rows) < _SHOWN_AT_ONCE:
+                break
+            after = found[-1].path
+        found.sort(key=lambda version: version.path.split(b"/"))
+        return found
 
     def newest_below(self, path: bytes) -> int:
         """When something at or below a path last changed, deletions too; 0 when nothing did.

@@ -31,10 +31,10 @@ def split_ids(packed: bytes) -> tuple[bytes, ...]:
 
 def to_version(row: Sequence[Any]) -> Version:
     """A row of `VERSION_COLUMNS` as a `Version`."""
-    values: list[Any] = [*row[:16], OperationKey(row[16], row[17])]
-    values[10] = split_ids(row[10])
-    values += [bool(row[18]), bool(row[19]), bool(row[20])]
-    return Version(*values)
+    parents = split_ids(row[10])
+    flags = (row[18] != 0, row[19] != 0, row[20] != 0)
+    operation = OperationKey(row[16], row[17])
+    return Version._make((*row[:10], parents, *row[11:16], operation, *flags))
 
 
 def select(index: Index, condition: str, args: Sequence[Any] = ()) -> list[Version]:

@@ -38,9 +38,8 @@ def held_word(blocks: int, missing: int) -> Held:
     return "none" if missing >= blocks else "part"
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
-    """One version of one path."""
+class Version(NamedTuple):
+    """One version of one path. A named tuple: a restore holds one of each file."""
 
     row: int  # the index's own number, only valid until the index is rebuilt
     id: bytes

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from globofs.errors import NoSuchPath, NotAFile, UnsafeTarget, UsageError, printable
 from globofs.events import Problem
 from globofs.format import names
+from globofs.store.garbage import no_collection
 from globofs.store.heads import winner
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -44,6 +45,13 @@ def plan_restore(
     if to is not None and _within(to, node.volume):
         raise UsageError(f"{printable(to)}: lies in the volume itself; restore without --to")
     asked = _Asked(node, View(node), version, at, to is not None)
+    with no_collection():
+        return _plan(asked, paths, to, delete, force)
+
+
+def _plan(
+    asked: _Asked, paths: Sequence[bytes], to: str | None, delete: bool, force: bool
+) -> RestorePlan:
     problems: list[Problem] = []
     found: list[tuple[bytes, list[Wanted]]] = []
     for path in _outermost(paths):
@@ -59,7 +67,8 @@ def plan_restore(
         base, placed = _places(to, found)
         items = list(_outside(base, placed, delete, force))
         to = base
-    return _total(asked, items, to, force, _words(paths, version, at, delete), problems)
+    words = _words(paths, asked.version, asked.at, delete)
+    return _total(asked, items, to, force, words, problems)
 
 
 def plan_back(
@@ -110,7 +119,7 @@ def _unless_same(item: PlanItem) -> PlanItem:
         return item
     info = os.lstat(item.target)
     as_version = (version.size, version.mtime) == (info.st_size, info.st_mtime_ns)
-    return replace(item, action="same") if version.kind == "file" and as_version else item
+    return item._replace(action="same") if version.kind == "file" and as_version else item
 
 
 def plan_here(node: Node, back: RestorePlan) -> RestorePlan:
@@ -136,14 +145,14 @@ def safe_to_replace(node: Node, back: RestorePlan) -> RestorePlan:
         there = item.target if item.action == "replace" and item.version is not None else None
         if there and os.path.lexists(there) and not still_as_added(node, item.path, there):
             reason = "what lies there could not be added first; it is left alone"
-            items.append(replace(item, action="skip", reason=reason))
+            items.append(item._replace(action="skip", reason=reason))
             continue
         entry = view.entry(item.path)
         now = view.version_by_id(entry.version) if entry is not None and entry.version else None
         current = (
             now is not None and item.version is not None and now.content == item.version.content
         )
-        items.append(replace(item, version=now) if current else item)
+        items.append(item._replace(version=now) if current else item)
     lost = [i for i in items if i.action == "skip" and i not in back.items]
     problems = (*back.problems, *(Problem(item.path, item.reason) for item in lost))
     return replace(back, items=tuple(items), problems=problems)
@@ -173,6 +182,10 @@ class _Asked:
                 raise NotAFile(text, path=printable(path))
             # As it is now: it may have been pruned since it was looked at.
             return [(path, self.now.version_by_id(self.version.id) or self.version)]
+        if self.at is None:
+            shown = self._shown(path)
+            if shown:
+                return shown
         try:
             entries = live_at(self.then, path)
         except NoSuchPath:
@@ -182,6 +195,16 @@ class _Asked:
         known = by_ids(self.node.index, (entry.version for entry in entries if entry.version))
         found = ((entry.path, known.get(entry.version or b"")) for entry in entries)
         return [(where, version) for where, version in found if version is not None]
+
+    def _shown(self, path: bytes) -> list[Wanted]:
+        """What is now at `path` and below, as far as a version names it."""
+        top = self.now.entry(path) if path else None
+        own = [top.version] if top is not None and top.version else []
+        known = by_ids(self.node.index, own)
+        found = [(path, known[version]) for version in own if version in known]
+        if top is None or top.kind == "directory":
+            found += [(one.path, one) for one in self.now.shown_below(path)]
+        return found
 
     def _last_life(self, path: bytes) -> list[Wanted]:
         """What was at `path` and below before the operation that deleted it."""

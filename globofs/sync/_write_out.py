@@ -1,4 +1,9 @@
-"""Carrying out a restore that leaves the volume: blocks in, files out, two at a time."""
+"""Carrying out a restore that leaves the volume: blocks in, files out.
+
+Large files are written two at a time; what they cost lies in unpacking and hashing, where threads
+do not wait for each other. Small ones are written by the caller's thread alone: two threads took
+a quarter more processor time for them, and no less time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -33,7 +38,7 @@ FATAL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 
 @dataclass(slots=True)
 class Written:
-    """What was done so far; both workers add to it under `guard`, a group of files at a time."""
+    """What was done so far; all threads add to it under `guard`, a group of files at a time."""
 
     files: int = 0
     bytes: int = 0
@@ -86,7 +91,7 @@ class _WriteOut:
             with ThreadPoolExecutor(WORKERS, thread_name_prefix="restore") as pool:
                 for portion in _portions(active):
                     self._fetch(portion)
-                    list(pool.map(self._group, _groups(portion)))
+                    self._write_portion(pool, portion)
                     if self._over():
                         break
             for item in reversed(directories):
@@ -99,6 +104,19 @@ class _WriteOut:
             for outside in self._open:
                 outside.close()
         return self.written
+
+    def _write_portion(self, pool: ThreadPoolExecutor, portion: list[PlanItem]) -> None:
+        large: list[Future[None]] = []
+        try:
+            for group in _groups(portion):
+                if len(group) == 1:
+                    large.append(pool.submit(self._group, group))
+                else:
+                    self._group(group)
+        finally:
+            wait(large)
+        for one in large:
+            one.result()
 
     def _over(self) -> bool:
         if not self._stop.is_set() and self._cancelled():
@@ -134,7 +152,7 @@ class _WriteOut:
             result = self._puller.fetch(wanted, cancelled=self._over, emit=self._emit)
             self.written.fetched_bytes += result.bytes
 
-    # --- by the workers -----------------------------------------------------------------------
+    # --- a group of files ---------------------------------------------------------------------
 
     def _group(self, items: list[PlanItem]) -> None:
         if self._over():

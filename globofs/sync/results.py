@@ -8,7 +8,7 @@ done everything else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from globofs.events import Problem
 from globofs.store.views import Kind, OperationKey, Version
@@ -61,8 +61,7 @@ class EditResult:
 Action = Literal["create", "replace", "same", "delete", "skip"]
 
 
-@dataclass(frozen=True, slots=True)
-class PlanItem:
+class PlanItem(NamedTuple):
     """One path of a restore: what would happen to it, from which version, and where."""
 
     path: bytes

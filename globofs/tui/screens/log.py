@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -338,7 +337,7 @@ class LogScreen(Filtering, Rereading):
         )
 
     def _fetched(self, version: Version) -> None:
-        held = replace(version, missing=0)
+        held = version._replace(missing=0)
         self.files = [held if one.id == version.id else one for one in self.files]
         self._look()
 
