@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -53,6 +53,23 @@ class Bench:
     def conflicts(self) -> list[str]:
         """Paths in conflict."""
         return [os.fsdecode(one.path) for one in self.volume.conflicts()]
+
+
+def meanwhile(bench: Bench, name: str, data: str) -> Callable[[], bool]:
+    """A `cancelled` that never is, but under which another client adds `name` before the first
+    record is written."""
+    done: list[bool] = []
+
+    def asked() -> bool:
+        if not done:
+            done.append(True)
+            bench.put(name, data)
+            other = Volume.open(bench.volume.node.volume)
+            other.add([str(bench.folder)])
+            other.close()
+        return False
+
+    return asked
 
 
 @pytest.fixture

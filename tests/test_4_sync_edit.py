@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from globofs.errors import NoSuchPath, TargetExists, UsageError
-from globofs.volume import Volume
-from tests.helpers_verbs import Bench, bench
+from tests.helpers_verbs import Bench, bench, meanwhile
 
 __all__ = ["bench"]
 
@@ -72,23 +69,6 @@ def test_a_deleted_name_may_be_taken_again(full: Bench) -> None:
     full.volume.mv(b"docs/d/f0", b"docs/x")
     assert full.content("docs/x") == b"0"
     assert full.conflicts() == []
-
-
-def meanwhile(full: Bench, name: str, data: str) -> Callable[[], bool]:
-    """A `cancelled` that never is, but under which another client adds `name` before the first
-    record is written."""
-    done: list[bool] = []
-
-    def asked() -> bool:
-        if not done:
-            done.append(True)
-            full.put(name, data)
-            other = Volume.open(full.volume.node.volume)
-            other.add([str(full.folder)])
-            other.close()
-        return False
-
-    return asked
 
 
 def test_what_another_client_edits_while_rm_runs_is_not_deleted(full: Bench) -> None:

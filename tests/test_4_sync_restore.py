@@ -17,7 +17,7 @@ from globofs.errors import (
     UsageError,
 )
 from globofs.store import fsio
-from tests.helpers_verbs import Bench, bench
+from tests.helpers_verbs import Bench, bench, meanwhile
 
 __all__ = ["bench"]
 
@@ -62,6 +62,46 @@ def test_a_directory_at_a_moment_keeps_what_came_later_unless_told(
     result = bench.volume.restore([b"docs"], at=first, delete=True)
     assert (result.files, result.deleted) == (0, 1)
     assert "docs/later" not in bench.tree()
+
+
+@pytest.mark.parametrize("planned", [False, True], ids=["at once", "a plan made before"])
+@pytest.mark.parametrize("name", ["a/x.txt", "later"], ids=["replaced", "deleted"])
+def test_what_another_client_edits_meanwhile_is_not_superseded(
+    edited: tuple[Bench, int], name: str, planned: bool
+) -> None:
+    bench, first = edited
+    edit = meanwhile(bench, name, "newer")
+    if planned:
+        plan = bench.volume.restore([b"docs"], at=first, delete=True, dry_run=True).plan
+        edit()
+        bench.volume.restore([b"docs"], plan=plan)
+    else:
+        bench.volume.restore([b"docs"], at=first, delete=True, cancelled=edit)
+    assert bench.conflicts() == [f"docs/{name}"]
+    assert b"newer" in [
+        b"".join(bench.volume.read(one))
+        for one in bench.volume.view().heads(b"docs/" + name.encode())
+        if one.kind == "file"
+    ]
+
+
+def test_what_appears_meanwhile_where_something_comes_back_is_not_superseded(
+    edited: tuple[Bench, int],
+) -> None:
+    bench, first = edited
+    bench.volume.rm([b"docs/b.txt"])
+    (bench.folder / "b.txt").unlink()
+    bench.volume.restore([b"docs/b.txt"], at=first, cancelled=meanwhile(bench, "b.txt", "theirs"))
+    assert bench.conflicts() == ["docs/b.txt"]
+
+
+def test_restoring_a_conflict_joins_its_sides(edited: tuple[Bench, int]) -> None:
+    bench, first = edited
+    bench.volume.rm([b"docs/b.txt"], cancelled=meanwhile(bench, "b.txt", "newer"))
+    assert bench.conflicts() == ["docs/b.txt"]
+    bench.volume.restore([b"docs/b.txt"], at=first)
+    assert bench.conflicts() == []
+    assert bench.content("docs/b.txt") == b"b"
 
 
 def test_by_version(edited: tuple[Bench, int]) -> None:

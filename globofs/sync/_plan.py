@@ -19,7 +19,7 @@ from globofs.store.versions import by_ids
 from globofs.store.views import Block, Version
 from globofs.sync._meant import no_such_path
 from globofs.sync._sources import came_from, still_as_added
-from globofs.sync._versions import live_at
+from globofs.sync._versions import heads_at, live_at, parents_of
 from globofs.sync.results import Action, PlanItem, RestorePlan
 
 Wanted = tuple[bytes, Version]
@@ -126,12 +126,13 @@ def plan_here(node: Node, back: RestorePlan) -> RestorePlan:
     """The same versions as a plan of `plan_back` has, made current in the volume."""
     view = View(node)
     items: list[PlanItem] = []
+    standing = heads_at(view, [item.path for item in back.items])
     for item in back.items:
         if item.version is None or item.action == "skip":
             continue
         entry = view.entry(item.path)
         there = view.version_by_id(entry.version) if entry is not None and entry.version else None
-        items.append(_inside_item(item.path, item.version, there))
+        items.append(_inside_item(item.path, item.version, there, standing[item.path]))
     asked = _Asked(node, view, None, None, False)
     return _total(asked, items, None, False, back.args[: back.args.index("--to")], [])
 
@@ -258,6 +259,8 @@ def _number(ns: int) -> str:
 
 def _inside(asked: _Asked, path: bytes, wanted: list[Wanted], delete: bool) -> Iterator[PlanItem]:
     now = asked.now
+    # Looked at first: what comes between the two looks is then none of the parents.
+    standing = heads_at(now, [where for where, _ in wanted])
     own = now.entry(path) if path else None
     current = {entry.path: entry for entry in now.walk(path)}
     if own is not None:
@@ -267,24 +270,29 @@ def _inside(asked: _Asked, path: bytes, wanted: list[Wanted], delete: bool) -> I
     for where, version in wanted:
         entry = current.get(where)
         there = known.get(entry.version) if entry is not None and entry.version else None
-        yield _inside_item(where, version, there)
+        yield _inside_item(where, version, there, standing[where])
     if not delete:
         return
     kept = {where for where, _ in wanted}
-    for where in sorted(current, key=lambda one: one.split(b"/"), reverse=True):
-        if where not in kept and current[where].version and current[where].kind != "deleted":
-            yield PlanItem(where, "delete", reason="was made later")
+    later = [one for where, one in current.items() if where not in kept and one.version]
+    seen = parents_of(now, later)
+    for entry in sorted(later, key=lambda one: one.path.split(b"/"), reverse=True):
+        if entry.kind != "deleted":
+            parents = seen[entry.path]
+            yield PlanItem(entry.path, "delete", reason="was made later", parents=parents)
 
 
-def _inside_item(path: bytes, version: Version, there: Version | None) -> PlanItem:
+def _inside_item(
+    path: bytes, version: Version, there: Version | None, standing: tuple[bytes, ...]
+) -> PlanItem:
     if version.pruned:
         return PlanItem(path, "skip", version, reason="that version was pruned")
     absent = there is None or there.kind == "deleted"
     if version.kind == "deleted":
-        return PlanItem(path, "same" if absent else "delete", version)
+        return PlanItem(path, "same" if absent else "delete", version, parents=standing)
     if there is not None and there.content == version.content:
         return PlanItem(path, "same", version)
-    return PlanItem(path, "create" if absent else "replace", version)
+    return PlanItem(path, "create" if absent else "replace", version, parents=standing)
 
 
 # --- out of the volume ------------------------------------------------------------------------

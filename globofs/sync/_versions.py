@@ -80,6 +80,13 @@ def live_at(view: View, path: bytes) -> list[Entry]:
     return [entry for entry in found if entry.version]
 
 
+def heads_at(view: View, paths: Sequence[bytes]) -> dict[bytes, tuple[bytes, ...]]:
+    """By path, what stands there now, deletions too: the parents of what is written over it."""
+    infos = view.index.path_infos(paths)
+    known = {path: tuple(head.id for head in info.heads) for path, info in infos.items()}
+    return {path: known.get(path, ())[-PARENTS_MAX:] for path in paths}
+
+
 def parents_of(view: View, entries: Iterable[Entry]) -> dict[bytes, tuple[bytes, ...]]:
     """By path, what who saw `entries` just now has in hand: the parents of what it writes next.
 
@@ -91,6 +98,4 @@ def parents_of(view: View, entries: Iterable[Entry]) -> dict[bytes, tuple[bytes,
         found[entry.path] = (entry.version,) if entry.version else ()
         if entry.conflict:
             differing.append(entry.path)
-    for path, info in view.index.path_infos(differing).items():
-        found[path] = tuple(head.id for head in info.heads[-PARENTS_MAX:])
-    return found
+    return found | heads_at(view, differing)

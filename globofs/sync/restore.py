@@ -92,14 +92,16 @@ def _inside(node: Node, plan: RestorePlan, emit: Emit, cancelled: Cancelled) -> 
 
 
 def _drafts(node: Node, items: Sequence[PlanItem]) -> Iterator[Draft]:
+    """What came since the plan was made is nothing it had in hand: it stays, a conflict."""
     for some in chunks(item for item in items if item.action in ("create", "replace", "delete")):
         rows = [item.version.row for item in some if item.version and item.version.blocks]
         blocks = blocks_of_many(node.index, rows)
         for item in some:
             if item.action == "delete":
-                yield deletion(item.path)
+                yield deletion(item.path, item.parents)
             elif item.version is not None:
-                yield draft_of(item.version, blocks.get(item.version.row, ()), item.path)
+                listed = blocks.get(item.version.row, ())
+                yield draft_of(item.version, listed, item.path, parents=item.parents)
 
 
 def _refuse_lone(plan: RestorePlan) -> None:

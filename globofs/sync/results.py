@@ -69,6 +69,7 @@ class PlanItem(NamedTuple):
     version: Version | None = None
     target: str | None = None  # on disk, when restoring out of the volume
     reason: str = ""  # why it is skipped, or what is worth knowing
+    parents: tuple[bytes, ...] | None = None  # in the volume: what stood there when planned
 
 
 @dataclass(frozen=True, slots=True)
