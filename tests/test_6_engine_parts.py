@@ -241,13 +241,18 @@ def test_rows_are_bounded_and_the_rest_is_counted() -> None:
     assert len(queue.paths_failed()) == FAILED_KEPT
 
 
-def test_offering_five_thousand_and_showing_them_is_quick() -> None:
-    queue = Queue()
-    queue.offer(items(*(f"{n:05}" for n in range(5000))), 1)
-    begun = time.perf_counter()
-    for _ in range(10):
-        queue.moves()
-    assert (time.perf_counter() - begun) / 10 < 0.02
+def test_showing_ten_times_as_many_costs_little_more() -> None:
+    def cost(count: int) -> float:
+        queue = Queue()
+        queue.offer(items(*(f"{n:05}" for n in range(count))), 1)
+        found = []
+        for _ in range(10):
+            begun = time.perf_counter()
+            queue.moves()
+            found.append(time.perf_counter() - begun)
+        return min(found)
+
+    assert cost(5000) < 5 * cost(500)
 
 
 # --- when rounds are due --------------------------------------------------------------------------
