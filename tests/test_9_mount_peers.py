@@ -15,7 +15,7 @@ import pytest
 from tests.helpers_cli import make
 from tests.helpers_hostile import Hostile
 from tests.helpers_mount import Mounted, mounted, needs_fuse
-from tests.helpers_story import At
+from tests.helpers_story import At, until
 
 pytestmark = needs_fuse
 
@@ -66,8 +66,11 @@ def test_what_a_hanging_peer_alone_holds_ends_in_time_and_holds_up_nobody(among:
     place = among.mount.place
     among.far_mount.be(hang="*")
 
+    under_way: list[int] = []
+
     def read(number: int) -> tuple[int, float]:
         begun = time.monotonic()
+        under_way.append(number)
         try:
             (place / f"of-far{number}").read_bytes()
         except OSError as error:
@@ -76,7 +79,7 @@ def test_what_a_hanging_peer_alone_holds_ends_in_time_and_holds_up_nobody(among:
 
     with ThreadPoolExecutor(FILES) as pool:
         reads = [pool.submit(read, number) for number in range(FILES)]
-        time.sleep(0.3)
+        until(lambda: len(under_way) == FILES, 10)
         begun = time.monotonic()
         assert (place / "of-here").read_bytes() == among.contents["here"]
         assert (place / "of-both").read_bytes() == among.contents["both"]
