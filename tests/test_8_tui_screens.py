@@ -13,9 +13,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from globofs.errors import NoVolume
+from globofs.errors import GlobofsError, NoVolume
 from globofs.tui import words
 from globofs.tui.app import GlobofsApp
+from globofs.tui.screens.dialogs import PickDialog
 from globofs.tui.settings import Settings
 from globofs.tui.widgets.paint import Column
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -263,6 +264,38 @@ async def test_sync_shows_moves_and_steers() -> None:
         await b.until(lambda: ("retry",) in b.engine.asked)
 
 
+async def test_names_of_what_is_done_have_the_room_of_the_bars() -> None:
+    async with bench((80, 24)) as b:
+        await b.keys("2")
+        path = b"2026/alps/hut/IMG_4711.raw"
+        b.engine.moves = (fake.replace(fake.MOVES[-1], path=path),)
+        b.engine.changed()
+        await b.until(lambda: any(path.decode() in row for row in b.rows("moves")))
+
+
+async def test_the_log_fetches_and_asks_why() -> None:
+    async with bench() as b:
+        await b.keys("5")
+        await b.until(lambda: b.screen.files)
+        assert b.screen.why_not("fetch") == "its content is here"
+        row = next(i for i, op in enumerate(b.screen.found) if op.args[0].endswith("media"))
+        b.screen.op_list.go_to(row)
+        await b.until(lambda: b.screen.files and b.screen.files[0].missing)
+        await b.keys("b")
+        await b.until(lambda: not b.screen.files[0].missing)
+        await b.keys("w")
+        await b.until(lambda: type(b.screen).__name__ == "SayDialog")
+
+
+async def test_why_nothing_can_be_found_is_said() -> None:
+    def find(text: str) -> Any:
+        raise GlobofsError("the index is gone")
+
+    async with bench() as b:
+        await b.app.push_screen(PickDialog("Find", (Column("path", "path"),), find, slow=True))
+        await b.until(lambda: any("the index is gone" in row for row in b.rows("pick-list")))
+
+
 async def test_rows_move_while_it_happens() -> None:
     async with bench() as b:
         await b.keys("2")
@@ -280,6 +313,8 @@ async def test_peers_explain_themselves_and_can_be_added(tmp_path: Any) -> None:
         b.screen.query_one("#peer-path", Input).value = str(tmp_path)
         await b.settle()
         assert b.screen._verdict.good is False
+        await b.keys("enter")
+        assert any("Not added: " in toast.message for toast in b.app._notifications)
         await b.keys("escape")
         assert type(b.screen).__name__ == "PeersScreen"
 

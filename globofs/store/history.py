@@ -167,7 +167,8 @@ def operations_by_key(
     for chunk in chunks(dict.fromkeys(keys)):
         pairs = ", ".join("(?, ?)" for _ in chunk)
         given = tuple(word for key in chunk for word in key)
-        condition = f"WHERE (node, number) IN (VALUES {pairs})"
+        # Not `(node, number) IN ..`: that would look at every operation there is.
+        condition = f"JOIN (VALUES {pairs}) w ON o.node = w.column1 AND o.number = w.column2"
         known |= {op.key: op for op in _operations(node, condition, given, deep)}
     return known
 

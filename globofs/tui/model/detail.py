@@ -177,12 +177,15 @@ def absent_page(volume: Volume, version: Version, title: str) -> Page:
     """Not here: how much, who should have it, and the key that fetches it."""
     blocks = words.plural(version.missing, "block")
     when = words.exact_time(version.time)[:16]
+    whose = f"{volume.node_name(version.node)} wrote it and should have it"
+    if version.node == volume.uuid:  # restored without a look, or let go of since
+        whose = "it was made here of what others hold"
     return Page(
         title,
         words=(
             "Not on this node",
             f"{blocks} of the version of {when} to fetch",
-            f"{volume.node_name(version.node)} wrote it and should have it",
+            whose,
             "b fetches it now · w says why",
         ),
     )
@@ -237,7 +240,7 @@ def facts_page(volume: Volume, version: Version, now: int) -> Page:
         for block, here in blocks[:BLOCK_ROWS]:
             mark = ("here    ", "good") if here else ("remote  ", "primary")
             lines.append(
-                (mark, (f"{block.id.hex()}  ", "muted"), (words.size_words(block.size), ""))
+                (mark, (f"{words.size_words(block.size):>9}  ", ""), (block.id.hex(), "muted"))
             )
     note = "" if len(blocks) <= BLOCK_ROWS else f"the first {BLOCK_ROWS} blocks"
     return Page("Details", tuple(lines), note=note)

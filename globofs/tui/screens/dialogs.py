@@ -138,11 +138,9 @@ class PickDialog(Modal):
             self._got(text, self._find(text))
 
     def _failed(self, text: str, error: Exception) -> None:
-        for rows in self.query("#pick-list").results(VirtualList):
-            rows.words = (str(error),)
-        self._got(text, [])
+        self._got(text, [], str(error))
 
-    def _got(self, text: str, choices: Sequence[Choice]) -> None:
+    def _got(self, text: str, choices: Sequence[Choice], said: str = "") -> None:
         if not self.query("#pick-list"):
             return  # left meanwhile
         self._choices, self._shown = list(choices), text
@@ -154,7 +152,7 @@ class PickDialog(Modal):
             [choice.cells for choice in choices],
             [choice.base for choice in choices],
         )
-        rows.words = (self._empty if self.query_one(Input).value else self._begin,)
+        rows.words = (said or (self._empty if self.query_one(Input).value else self._begin),)
         rows.reload(keep=False)
         rows.go_to(next((i for i, c in enumerate(choices) if c.value not in ("", None)), 0))
 

@@ -149,7 +149,7 @@ class FilesView(FilesPanes):
     def _ask_changed(self) -> None:
         """When the directories on the screen last changed, where there is a column for it."""
         builder, at, source = self.builder, self.wish.at, self.tree_source
-        shown = lay_out(source.columns, self.tree_list.size.width - 2)
+        shown = lay_out(source.columns, self.tree_list.room)
         if builder is None or not any(source.columns[index].key == "when" for index, _ in shown):
             return
         rows = (source.row(index) for index in self.tree_list.seen())

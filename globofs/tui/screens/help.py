@@ -12,8 +12,8 @@ from globofs.tui.screens.dialogs import Choice, PickDialog
 from globofs.tui.widgets.paint import Column
 
 COLUMNS: Final = (
-    Column("label", "", 15),
-    Column("key", "", 12),
+    Column("label", "", 14),
+    Column("key", "", 10),
     Column("help", "", 0, minimum=20),
 )
 GAPS_EACH: Final = 3  # letters that may be left out for each letter typed

@@ -17,7 +17,7 @@ from globofs.tui.model.text import Page
 from globofs.tui.screens.base import ListPane, TextPane
 from globofs.tui.screens.lists import Filtering, FilterRow, Rereading
 from globofs.tui.screens.pace import Debounce
-from globofs.tui.widgets.paint import Cell, Column
+from globofs.tui.widgets.paint import Cell, Column, cut_middle
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 PAGE = 500
@@ -249,9 +249,8 @@ class LogScreen(Filtering, Rereading):
         self.file_list.border_title = self.caption(
             f" {capped}{words.plural(op.versions, 'version')} "
         )
-        self.file_list.border_subtitle = self.caption(
-            f" {speech.equivalent(op)[:60]} " if op.verb else ""
-        )
+        line = cut_middle(speech.equivalent(op), max(12, self.file_list.size.width - 4))
+        self.file_list.border_subtitle = self.caption(line if op.verb else "")
         self.file_list.reload(keep=False)
         self.file_list.go_to(0)
 

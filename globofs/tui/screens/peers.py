@@ -21,7 +21,7 @@ from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, SayDialog, complet
 from globofs.tui.screens.pace import Debounce
 from globofs.tui.widgets.bars import sparkline
 from globofs.tui.widgets.chrome import Lines
-from globofs.tui.widgets.paint import Span
+from globofs.tui.widgets.paint import Span, wrapped
 from globofs.tui.widgets.sync_rows import PEER_COLUMNS, STATE_STYLE, in_step, peer_cells
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
@@ -335,7 +335,6 @@ class PeerDialog(Modal):
         super().on_mount()
         for id in ("peer-l1", "peer-l2"):
             self.query_one(f"#{id}").styles.height = 1
-        self.query_one("#peer-rest").styles.height = 5
         self._soon = Debounce(self, CHECK_SECONDS, self._judge)
         self.query_one("#peer-path" if self._peer is not None else "#peer-name", Input).focus()
         self._judge()
@@ -356,7 +355,8 @@ class PeerDialog(Modal):
             ("also write our blocks there", ""),
             ("  for a machine that cannot reach back", "muted"),
         ]
-        return [[], [(f"{mark} ", style), (verdict.words, style)], [], send, []]
+        said: list[Span] = [(f"{mark} ", style), (verdict.words, style)]
+        return [[], *wrapped(said, width), [], *wrapped(send, width), []]
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look again, soon."""
@@ -377,7 +377,13 @@ class PeerDialog(Modal):
 
     def _got(self, path: str, verdict: Check) -> None:
         self._verdict, self._judged = verdict, path
-        self.query_one("#peer-rest").refresh()
+        self._fit_rest()
+
+    def _fit_rest(self) -> None:
+        """As high as what is said there needs it."""
+        rest = self.query_one("#peer-rest")
+        rest.styles.height = max(5, len(self._rest(rest.size.width or 50)))
+        rest.refresh()
 
     def input_key(self, key: str) -> bool:
         """Tab between inputs, the switch, Enter."""
@@ -403,6 +409,9 @@ class PeerDialog(Modal):
         if self._verdict.good or (self._peer is not None and self._judged is not None):
             path = self._verdict.value or self.query_one("#peer-path", Input).value
             self.dismiss((name, path, self._send, self._peer is None))
+            return
+        undone = "added" if self._peer is None else "changed"
+        self.globofs.say(f"Not {undone}: {self._verdict.words}", "warning", 4)
 
 
 SCREEN = PeersScreen

@@ -12,7 +12,7 @@ from globofs.tui import words
 from globofs.tui.screens.base import ListPane
 from globofs.tui.screens.dialogs import Modal
 from globofs.tui.widgets.chrome import Lines
-from globofs.tui.widgets.paint import Column, Span
+from globofs.tui.widgets.paint import Column, Span, wrapped
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ COLUMNS = (
     Column("action", "", 10),
     Column("path", "path", 0, minimum=20, middle=True),
     Column("size", "size", 9, "right", 2),
-    Column("version", "to the version of", 19, "left", 3),
+    Column("version", "version of", 15, "left", 3),
     Column("note", "", 0, "left", 4, 14),
 )
 STYLES = {
@@ -49,6 +49,7 @@ class PlanDialog(Modal):
         plan = self._plan
         told = any(item.reason for item in plan.items)
         source = Rows(COLUMNS if told else COLUMNS[:-1])
+        now = self.globofs.now()
         items = sorted(plan.items, key=lambda item: (item.action == "same", item.path))
         source.replace(
             [item.path for item in items],
@@ -57,7 +58,7 @@ class PlanDialog(Modal):
                     ((ACTION_WORDS[item.action], STYLES[item.action]),),
                     words.shown_path(item.path),
                     words.size_words(item.version.size) if item.version is not None else "",
-                    ((words.exact_time(item.version.time) if item.version else "", "muted"),),
+                    ((words.moment(item.version.time, now) if item.version else "", "muted"),),
                     ((words.safe(item.reason), "warn" if item.action == "skip" else "muted"),),
                 )[: len(source.columns)]
                 for item in items
@@ -67,7 +68,7 @@ class PlanDialog(Modal):
         with Vertical(classes=f"dialog -wide{danger}") as box:
             box.border_title = self.caption(f" {self._title} ")
             box.border_subtitle = self.caption(f" {self._foot()} ")
-            yield Lines(lambda width: self._head(), id="plan-head")
+            yield Lines(self._head, id="plan-head")
             yield ListPane(source, "menu", id="plan-list")
 
     def on_mount(self) -> None:
@@ -77,13 +78,17 @@ class PlanDialog(Modal):
         rows.remove_class("pane")
         rows.styles.height = min(ROWS_MAX, len(self._plan.items)) + 1
         self.set_focus(rows)
-        self.query_one("#plan-head").styles.height = len(self._head()) + 1
+        width = min(110, int(self.app.size.width * 0.94)) - 4
+        self.query_one("#plan-head").styles.height = len(self._head(width)) + 1
 
     def _foot(self) -> str:
         also = "" if self._plan.outside_overwrites else " or Enter"
         return f"{self._key}{also} does it · Esc leaves all as it is"
 
-    def _head(self) -> Sequence[Sequence[Span]]:
+    def _head(self, width: int) -> Sequence[Sequence[Span]]:
+        return [part for line in self._said() for part in wrapped(line, width)]
+
+    def _said(self) -> Sequence[Sequence[Span]]:
         plan, glyphs = self._plan, self.glyphs
         same = sum(item.action == "same" for item in plan.items)
         gone = sum(item.action == "delete" for item in plan.items)

@@ -13,7 +13,7 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
-from globofs.tui.widgets.paint import Painted, Span, cut, spans_width, width_of
+from globofs.tui.widgets.paint import Painted, Span, cut, fit, spans_width, width_of
 
 
 class OneLine(Painted):
@@ -234,5 +234,6 @@ class Lines(Painted):
 
     def render_line(self, y: int) -> Strip:
         """One of them."""
-        lines = self._make(self.size.width)
-        return self.strip(lines[y] if y < len(lines) else (), self.size.width)
+        width = self.size.width
+        lines = self._make(width)
+        return self.strip(fit(tuple(lines[y]), width) if y < len(lines) else (), width)

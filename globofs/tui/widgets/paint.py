@@ -103,16 +103,15 @@ def cut(text: str, width: int, more: str = "…") -> str:
 
 
 def cut_middle(text: str, width: int, more: str = "…") -> str:
-    """`text` in at most `width` cells, keeping its end, from a name of a path on where it can:
+    """`text` in at most `width` cells, keeping its end, from a name or a word on where it can:
     what tells paths apart."""
     if width_of(text) <= width or width < 8:
         return cut(text, width, more)
     tail = text[-((width * 2) // 3) :]
     while width_of(tail) > (width * 2) // 3:
         tail = tail[1:]
-    name = tail.find("/", 0, -1)
-    if name > 0:
-        tail = tail[name:]
+    name = max(0, tail.find("/" if "/" in text else " ", 0, -1))
+    tail = tail[name:]
     return set_cell_size(text, width - width_of(tail) - 1).rstrip() + more + tail
 
 

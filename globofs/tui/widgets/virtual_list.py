@@ -19,7 +19,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 
 from globofs.tui.widgets.by_line import ByLine
-from globofs.tui.widgets.paint import Cell, Column, Span, fit, lay_out, spans_of
+from globofs.tui.widgets.paint import Cell, Column, Span, fit, lay_out, spans_of, wrapped
 
 CACHE_ROWS: Final = 2000
 GAP: Final = 2
@@ -252,8 +252,13 @@ class VirtualList(ByLine, can_focus=True, inherit_bindings=False):
 
     # --- drawing --------------------------------------------------------------------------
 
+    @property
+    def room(self) -> int:
+        """Cells for columns: without a blank on both sides, and the scroll bar where there is one."""
+        return self.size.width - 2 - self.show_vertical_scrollbar
+
     def _columns(self) -> list[tuple[int, int]]:
-        width = self.size.width - 2
+        width = self.room
         state = (width, id(self.source), tuple(self.source.columns))
         if state != self._layout_for:
             self._layout_for = state
@@ -283,12 +288,15 @@ class VirtualList(ByLine, can_focus=True, inherit_bindings=False):
         return Strip.join([self.strip([(label, "chip")], len(label)), row.crop(len(label), width)])
 
     def _words_line(self, y: int, width: int) -> Strip:
-        top = max(0, (self.size.height - len(self.words)) // 3)
-        if not top <= y < top + len(self.words):
+        lines = [
+            ("".join(text for text, _ in part).strip(), "muted" if number else "strong")
+            for number, sentence in enumerate(self.words)
+            for part in wrapped([(sentence, "")], width)
+        ]
+        top = max(0, (self.size.height - len(lines)) // 3)
+        if not top <= y < top + len(lines):
             return self._blank(width)
-        text = self.words[y - top]
-        style = "strong" if y == top else "muted"
-        return self.strip(fit(((text, style),), width, "center"), width)
+        return self.strip(fit((lines[y - top],), width, "center"), width)
 
     def _blank(self, width: int) -> Strip:
         strip = self._strips.get((width,))
