@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -60,10 +61,18 @@ def write_out(
     """
     work = _WriteOut(node, puller, plan, emit, cancelled)
     try:
-        return work.run()
-    finally:
-        if not node.readonly:
-            remember_restored(node, work.written.done)
+        written = work.run()
+    except BaseException:
+        with suppress(OSError):  # the volume may lie on the full disk, too: the first error is told
+            _remember(node, work.written)
+        raise
+    _remember(node, written)
+    return written
+
+
+def _remember(node: Node, written: Written) -> None:
+    if not node.readonly:
+        remember_restored(node, written.done)
 
 
 class _WriteOut:
