@@ -242,13 +242,29 @@ def everybody_syncs(world: World) -> None:
 
 
 def quiet_week(world: World, machine: Machine) -> None:
-    """All hear of all, a grace period ends, and what waited for that may go."""
+    """All hear of all, a grace period ends, and what waited for that may go; often one was away,
+    has heard nothing of what was pruned, and takes old versions back."""
+    away = world.chance.choice([None, *world.machines])
+    if away is not None:
+        away.offline = True
+    if away is not machine and world.chance.random() < 0.7:
+        world.do(machine, "prune", let_versions_go)
     for _ in range(2):
         everybody_syncs(world)
     world.advance(8 * DAY)
-    if world.chance.random() < 0.3:
-        world.do(world.chance.choice(world.machines), "late", restore_version)
+    for _ in range(2):
+        if away is not None and away in world.machines:
+            world.do(away, "late", restore_old)
     prune.collect(machine.node)
+
+
+def restore_old(world: World, machine: Machine) -> None:
+    """A version that is no longer shown, becomes current again."""
+    history = View(machine.node).history(some_path(world))
+    old = [version for version in history if not version.head]
+    if old:
+        version = world.chance.choice(old)
+        restore.restore(machine.node, machine.puller, [version.path], version=version)
 
 
 def kept_by_pins(machine: Machine) -> set[bytes]:
