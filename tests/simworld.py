@@ -578,11 +578,11 @@ class World:
     def judge(self) -> None:
         """Raise `Broken` unless everybody agrees, nothing promised is lost, and disks are clean."""
         for _ in self.machines:  # one may get a block from another that has just got it again
-            left = [self._repair(machine) for machine in self.machines]
-            if not any(left):
+            left = sum(self._repair(machine) for machine in self.machines)
+            while sum(self._pull(machine) for machine in self.machines):
+                left += 1  # what was repaired is there for others, too, and by them for yet others
+            if not left:
                 break
-        while sum(self._pull(machine) for machine in self.machines):
-            pass  # what was repaired is there for others, too
         self._agree()
         self._kept()
         for machine in self.machines:

@@ -129,6 +129,35 @@ def test_restored_and_used_before_it_could_ask_it_becomes_another_node(
     reopened.close()
 
 
+def test_restored_and_used_while_the_peer_slept_it_finds_its_other_life_there(
+    pair: tuple[Site, Site],
+) -> None:
+    """What it had written before lies at the peer, acknowledged by nobody: the peer's clients
+    sleep. Without `Sent.another` in `_outbox` it wrote its new records behind the old ones; the
+    peer had both when it woke, acknowledged the new end, and the node never heard of the rest
+    where the peer cannot write to it. Seed 2359 of the simulated world told it."""
+    a, b = pair
+    a.write("shared", b"1")
+    settle(a, b)
+    copy = backup(a)
+    lost = a.write("lost", b"2")
+    a.round("b")  # and b sleeps
+    again = restore(a, copy)
+    old = again.uuid
+    for number in range(3):
+        again.write(f"new-{number}", b"3")
+    again.round("b")
+    assert again.uuid != old
+    b.node.catch_up()
+    for _ in range(6):
+        again.round("b")
+        again.node.catch_up()
+        b.node.catch_up()
+    assert lost in versions(again)
+    assert versions(again) == versions(b)
+    again.close()
+
+
 @pytest.fixture
 def about_to_fork(pair: tuple[Site, Site]) -> Iterator[tuple[Site, Site, Site]]:
     """A restored node that has gone its own way, a second client of it, and the peer that knows."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from globofs import limits
 from globofs.errors import FormatError
@@ -45,6 +46,8 @@ class Sent:
     buffer: int = _BUFFER_LEAST  # bytes of one append
     look_at: float = 0.0
     wait: float = _LOOK_FIRST_SECONDS
+    another: Position | None = None
+    """A record of our own journal that lies there and is not ours: written in another life."""
 
     def took(self, size: int, seconds: float) -> None:
         """An append of `size` bytes took that long. The next one is of what takes about a second:
@@ -77,7 +80,8 @@ def deliver(
 ) -> Delivered:
     """Append to our file of `origin`'s journal at `peer` what it lacks and does not lie there.
 
-    Raises `PeerError`; whatever was appended until then is remembered.
+    Nothing, where another life of this node has written there (`Sent.another`). Raises `PeerError`;
+    whatever was appended until then is remembered.
     """
     own = node.uuid
     via = None if origin == own else own
@@ -86,6 +90,8 @@ def deliver(
         return Delivered()
     sent.spans = sent.spans.both(lacking)
     _look(node, peer, RemoteJournal(peer, origin, via), theirs, lacking, sent)
+    if sent.another is not None:
+        return Delivered(waiting=lacking.count())
     missing = lacking.minus(sent.spans)
     records = total = 0
     if missing:
@@ -133,8 +139,9 @@ def _look(
         if sent.end and _ends_as_left(peer, journal, sent):
             _wait_longer(sent, now)
             return
-    there = lying(node, [journal], lacking)
+    there, others = lying(node, [journal], lacking)
     sent.spans, sent.looked, sent.gaps, sent.known = there, True, gaps, known
+    sent.another = others[-1] if others and journal.via is None else None
     sent.end = peer.read_end(journal.origin, journal.via, _END_BYTES) if there else b""
     _wait_longer(sent, now)
 
@@ -145,20 +152,28 @@ def _count(node: Node, origin: str, numbers: Spans) -> int:
     return sum(node.index.rows(sql, (origin, low, high))[0][0] for low, high in numbers)
 
 
-def lying(node: Node, journals: Sequence[RemoteJournal], numbers: Spans) -> Spans:
-    """The numbers of which all that we have stands in these files, all of one origin: of a fork
-    there are two records."""
+class Lying(NamedTuple):
+    """What stands in files at a peer under some numbers of one journal."""
+
+    whole: Spans  # the numbers of which all that we have is there: of a fork there are two records
+    others: list[Position]  # records that we have not under numbers that we have
+
+
+def lying(node: Node, journals: Sequence[RemoteJournal], numbers: Spans) -> Lying:
+    """Look for the records of `numbers` in these files, all of one origin. Raises `PeerError`."""
     there: dict[int, set[bytes]] = {}
     for journal in journals:
         for found in journal.find(numbers):
             there.setdefault(found.record.seq, set()).add(found.id)
     whole = Spans()
+    others: list[Position] = []
     sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
     for seq, ids in sorted(there.items()):
         ours = {row[0] for row in node.index.rows(sql, (journals[0].origin, seq))}
         if ours and ours <= ids:
             whole.add(seq)
-    return whole
+        others += [Position(seq, id_) for id_ in ids - ours if ours]
+    return Lying(whole, others)
 
 
 def _wait_longer(sent: Sent, now: float) -> None:

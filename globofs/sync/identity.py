@@ -77,6 +77,20 @@ def settle(
         return done or changed
 
 
+def another_life(node: Node, peer: Peer, position: Position, *, emit: Emit = ignore) -> bool:
+    """A record of our own name was found at `peer`, unacknowledged, that is another than ours: this
+    node was restored from a backup and went on, while that peer's clients slept. It becomes another
+    node; whether that was needed. Raises `PeerError`."""
+    with _guard:
+        node.reload()
+        if node.readonly or _mark_of(node) is not None or _is_ours(node, position):
+            return False
+        if not _proven(node, peer, position):
+            return False
+        _fork(node, peer, position, emit)
+        return True
+
+
 def _undoubted(node: Node, theirs: Applied) -> bool:
     """The usual case, without a lock: nothing was begun or passed on, the record is ours."""
     own = node.config.uuid

@@ -107,7 +107,7 @@ def _branches(node: Node, peer: Peer, origin: str, memory: Relayed) -> Spans:
     else:
         writers = [None, *peer.list_writers(origin)] if twice else []
         journals = [RemoteJournal(peer, origin, via) for via in writers]
-        lacking = twice.minus(lying(node, journals, twice))
+        lacking = twice.minus(lying(node, journals, twice).whole) if twice else twice
     memory.branches[origin] = Branches(mark, count, lacking)
     return lacking
 

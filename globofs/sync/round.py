@@ -182,6 +182,10 @@ class _Round:
                 cancelled=self.cancelled,
             )
             self._write()
+            another, memory.sent.another = memory.sent.another, None
+            if another and identity.another_life(self.node, peer, another, emit=self._tell):
+                memory.sent = Sent()
+                return self._result(True, True)
         except PeerReadOnly as error:
             memory.write_at = self.node.clock.monotonic() + memory.write_wait
             memory.write_wait = min(memory.write_wait * 2, _WRITE_RETRY_MOST_SECONDS)
