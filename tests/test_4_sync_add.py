@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -391,6 +393,7 @@ def test_interrupting_keeps_what_is_committed(
 
     compress = _ingest.compress
     monkeypatch.setattr(_ingest, "compress", slowly)
+    monkeypatch.setattr(_ingest, "worth_it", lambda: False)
 
     def cancelled() -> bool:
         return stop.is_set()
@@ -412,6 +415,100 @@ def test_interrupting_keeps_what_is_committed(
     again = bench.add()
     assert again.added + result.added == 1000
     assert bench.conflicts() == []
+
+
+def seconds(monkeypatch: pytest.MonkeyPatch, answers: list[int]) -> None:
+    """Have a second process from the first file on, and count what it says of files."""
+    from globofs.sync import _ingest, _second
+
+    class Waited(_second.Second):
+        def __init__(self, method: str, level: int) -> None:
+            super().__init__(method, level)
+            looking = select.poll()
+            looking.register(self._answers, select.POLLIN)
+            looking.poll(20_000)
+
+        def read(self, asked: list[_second.Asked]) -> list[_second.Told | None] | None:
+            told = super().read(asked)
+            answers.append(sum(one is not None for one in told or []))
+            return told
+
+    monkeypatch.setattr(_ingest, "worth_it", lambda: True)
+    monkeypatch.setattr(_ingest, "Second", Waited)
+    monkeypatch.setattr(_ingest, "SMALL_FILES", 20)
+    monkeypatch.setattr(_ingest, "SECOND_AFTER_FILES", 1)
+    monkeypatch.setattr(_ingest, "QUEUE_TASKS", 1)
+
+
+def test_a_second_process_reads_small_files(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[int] = []
+    seconds(monkeypatch, answers)
+    for n in range(200):
+        bench.put(f"f{n:03}", f"{n % 50} ".encode() * n)
+    bench.put(os.fsdecode(b"x\xff"), b"of a name that is no text")
+    (bench.folder / "f151").unlink()
+    (bench.folder / "f151").symlink_to("f001")
+    assert bench.add().added == 201
+    assert sum(answers) > 100
+    for path in sorted(bench.folder.iterdir()):
+        if not path.is_symlink():
+            assert bench.content(f"docs/{path.name}") == path.read_bytes()
+    assert bench.volume.verify().damaged == 0
+    answers.clear()
+    for n in range(150):
+        bench.put(f"f{n:03}", f"{n % 50} ".encode() * n)  # as it was, written again
+    again = bench.add()
+    assert (again.changed, again.unchanged, again.new_bytes) == (0, 201, 0)
+    assert sum(answers) > 100
+
+
+@pytest.mark.parametrize("program", ["raise SystemExit", "print('nonsense', flush=True)"])
+def test_a_second_process_that_is_of_no_use_is_done_without(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, program: str
+) -> None:
+    seconds(monkeypatch, [])
+    monkeypatch.setattr("globofs.sync._second._PROGRAM", program)
+    for n in range(100):
+        bench.put(f"f{n:03}", f"{n}")
+    assert bench.add().added == 100
+    assert bench.content("docs/f099") == b"99"
+
+
+def test_a_second_process_that_dies_leaves_the_rest_to_us(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from globofs.sync import _ingest, _second
+
+    seconds(monkeypatch, answers := [])
+    usual = _ingest.Second
+
+    class Dying(usual):  # type: ignore[misc, valid-type]
+        def read(self, asked: list[_second.Asked]) -> list[_second.Told | None] | None:
+            told = super().read(asked)
+            self._process.kill()
+            return told
+
+    monkeypatch.setattr(_ingest, "Second", Dying)
+    for n in range(100):
+        bench.put(f"f{n:03}", f"{n}")
+    assert bench.add().added == 100
+    assert 0 < sum(answers) < 100
+    assert bench.volume.verify().damaged == 0
+
+
+def test_what_the_second_process_says_is_of_the_file_that_was_found(tmp_path: Path) -> None:
+    from globofs.sync._reading import look
+
+    path = tmp_path / "f"
+    path.write_bytes(b"data")
+    info = path.stat()
+    asked = (str(path), 4, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, True)
+    assert look([asked], "none", 0) == [(sha256(b"data").digest(), 4, b"data", "")]
+    assert look([(*asked[:5], False)], "zstd", 1) == [(sha256(b"data").digest(), 4, b"data", None)]
+    for changed in ((str(path), 3), (str(path), 4, 7), (str(path), 4, asked[2], 7), ("/none",)):
+        assert look([changed + asked[len(changed) :]], "none", 0) == [None]  # type: ignore[list-item]
+    (tmp_path / "link").symlink_to("f")
+    assert look([(str(tmp_path / "link"), *asked[1:])], "none", 0) == [None]
 
 
 def test_memory_of_a_run_is_bounded_by_the_queue(bench: Bench) -> None:

@@ -12,7 +12,7 @@ import os
 import queue
 import stat
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -27,13 +27,17 @@ from globofs.store.batch import BlockBatch
 from globofs.store.garbage import no_collection
 from globofs.store.node import Node
 from globofs.store.views import Block
+from globofs.sync._reading import Told
 from globofs.sync._scan import Item
+from globofs.sync._second import Second, worth_it
 
 WORKERS: Final = 2
 QUEUE_TASKS: Final = 8
 SMALL_BYTES: Final = 256 * KIB
 SMALL_FILES: Final = 64
 SMALL_TASK_BYTES: Final = 2 * MIB
+SECOND_AFTER_FILES: Final = 128
+"""So many small files are read before a second process is worth its start."""
 GROWN_BYTES: Final = 64 * MIB
 """A small file that grew beyond this while it was queued is read as large the next time."""
 ATTEMPTS: Final = 3
@@ -80,6 +84,14 @@ class _Stored(NamedTuple):
     stored: int
 
 
+class _Found(NamedTuple):
+    """A block of a small file, as it was read: plain where `suffix` is None, else to be stored so."""
+
+    block: Block
+    data: bytes
+    suffix: str | None = None
+
+
 class _End(NamedTuple):
     job: _Job
     pieces: int
@@ -119,6 +131,7 @@ class Ingest:
         self._epoch: _Epoch
         self._ready: list[tuple[int, Done]] = []
         self._working = WORKERS
+        self._second: Second | None = None
         self.interrupted = False
         self.found_bytes = 0  # of what is to be read, as far as it is known yet
         self.read_bytes = 0  # of that, read and stored, durable or not
@@ -135,7 +148,7 @@ class Ingest:
             self._run(items, take)
 
     def _run(self, items: Iterable[Item], take: Callable[[list[Done]], None]) -> None:
-        self._epoch = _Epoch(self._node.blocks.batch(), 1)
+        self._epoch = _Epoch(self._node.blocks.batch(late=True), 1)
         threads = [
             threading.Thread(target=self._work, name=f"add-{n}", daemon=True)
             for n in range(WORKERS)
@@ -150,6 +163,8 @@ class Ingest:
         finally:
             self._stop.set()
             self._release(threads)
+            if self._second is not None:
+                self._second.close()
             self._epoch.batch.close()
         if self._error is not None:
             raise self._error
@@ -198,7 +213,7 @@ class Ingest:
         go on into a new batch. What has a block in that new one waits for the next time."""
         old = self._epoch
         with self._guard:
-            self._epoch = _Epoch(self._node.blocks.batch(), old.number + 1)
+            self._epoch = _Epoch(self._node.blocks.batch(late=True), old.number + 1)
             while old.users:
                 self._guard.wait(TICK_SECONDS)
         try:
@@ -234,7 +249,8 @@ class Ingest:
 
     def _read(self, items: Iterable[Item]) -> None:
         small: list[Item] = []
-        size = 0
+        size = count = 0
+        tried = False
         try:
             for item in items:
                 if self._stop.is_set():
@@ -247,13 +263,23 @@ class Ingest:
                 size += item.stat.st_size if item.kind == "file" else 0
                 if len(small) >= SMALL_FILES or size >= SMALL_TASK_BYTES:
                     self._put(small)
+                    count += len(small)
                     small, size = [], 0
+                    if count >= SECOND_AFTER_FILES and not tried:
+                        tried = True
+                        self._start_second()
             if small:
                 self._put(small)
         except BaseException as error:
             self._fail(error)
         for _ in range(WORKERS):
             self._put(None)
+
+    def _start_second(self) -> None:
+        """Have small files read by a second process, where one of them is one block."""
+        if worth_it() and self._small <= self._chunker.smallest:
+            with suppress(OSError):
+                self._second = Second(self._method, self._level)
 
     def _put(self, task: _Task) -> bool:
         while not self._stop.is_set():
@@ -335,16 +361,18 @@ class Ingest:
         digest = sha256(task.data).digest()
         block = Block(digest, len(task.data))
         held = batch.held((digest,))
-        new, stored = self._store(task.job.item, block, task.data, batch, held)
+        new, stored = self._store(task.job.item, _Found(block, task.data), batch, held)
         return _Stored(task.job, task.number, block, new, stored)
 
     def _store(
-        self, item: Item, block: Block, data: bytes, batch: BlockBatch, held: set[bytes]
+        self, item: Item, found: _Found, batch: BlockBatch, held: set[bytes]
     ) -> tuple[int, int]:
         """Store a block unless it is held; its plain and stored size where it was new."""
+        block, encoded, suffix = found
         if block.id in held:
             return 0, 0
-        encoded, suffix = compress(data, self._method, self._level)
+        if suffix is None:
+            encoded, suffix = compress(encoded, self._method, self._level)
         try:
             added = batch.add(block.id, block.size, encoded, suffix)
         except OSError as error:
@@ -354,26 +382,50 @@ class Ingest:
 
     def _small_files(self, items: list[Item], batch: BlockBatch) -> list[Done]:
         results: list[Done] = []
-        found: list[tuple[Done, list[tuple[Block, bytes]]]] = []
+        files: list[Item] = []
         for item in items:
             if item.kind == "file":
-                try:
-                    found.append(self._read_small(item))
-                except OSError as error:
-                    results.append(_failed(item, error))
+                files.append(item)
             else:
                 results.append(_bare(item))
-        held = batch.held([block.id for _, blocks in found for block, _ in blocks])
-        for done, blocks in found:
+        found: list[tuple[Item, Done | None, list[_Found]]] = []
+        for item, told in zip(files, self._by_second(files), strict=True):
+            if told is not None:
+                digest, size, data, suffix = told
+                blocks = [_Found(Block(digest, size), data, suffix)] if size else []
+                found.append((item, None, blocks))
+                continue
+            try:
+                found.append((item, *self._read_small(item)))
+            except OSError as error:
+                results.append(_failed(item, error))
+        held = batch.held([one.block.id for _, _, blocks in found for one in blocks])
+        for item, done, blocks in found:
             new = stored = 0
-            for block, data in blocks:
-                one = self._store(done.item, block, data, batch, held)
-                new, stored = new + one[0], stored + one[1]
-            listed = tuple(block for block, _ in blocks)
-            results.append(done._replace(blocks=listed, new=new, stored=stored))
+            for one in blocks:
+                sizes = self._store(item, one, batch, held)
+                new, stored = new + sizes[0], stored + sizes[1]
+            listed = tuple([one.block for one in blocks])
+            if done is None:
+                results.append(Done(item, item.stat, listed, b"", new, stored))
+            else:
+                results.append(done._replace(blocks=listed, new=new, stored=stored))
         return results
 
-    def _read_small(self, item: Item) -> tuple[Done, list[tuple[Block, bytes]]]:
+    def _by_second(self, files: list[Item]) -> Sequence[Told | None]:
+        """What the second process says of files, None for those that are to be read here.
+
+        It compresses what is new; what merely looks changed may well be held.
+        """
+        asked = [
+            (i.disk, s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino, not i.known)
+            for i in files
+            for s in (i.stat,)
+        ]
+        told = self._second.read(asked) if self._second is not None else None
+        return told or [None] * len(files)
+
+    def _read_small(self, item: Item) -> tuple[Done, list[_Found]]:
         info = item.stat
         for _ in range(ATTEMPTS):
             fd = os.open(item.disk, fsio.READ_FLAGS)
@@ -397,7 +449,7 @@ class Ingest:
             pieces = [data] if data else []
         else:
             pieces = list(_split(data, self._chunker.cut(data)))
-        blocks = [(Block(sha256(piece).digest(), len(piece)), piece) for piece in pieces]
+        blocks = [_Found(Block(sha256(piece).digest(), len(piece)), piece) for piece in pieces]
         return Done(item, after, unsteady=not steady), blocks
 
 

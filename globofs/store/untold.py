@@ -1,0 +1,67 @@
+"""Blocks that are durable here and of which the index has not heard yet.
+
+A long `add` tells the index of its blocks with its records (`unapplied`), not before it reports
+them as safe: nobody asks for a block before a version names it. Should the process be killed
+until then, the staged files say what it stored: who reads its records looks there (`unheard`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from globofs import limits
+
+if TYPE_CHECKING:
+    from globofs.store.index_blocks import BlockTable
+
+
+class Sealed(NamedTuple):
+    """What one seal made durable: staged files (base name, rows for the index), and ids and plain
+    sizes of all blocks, also of those that stand in `hashes/`."""
+
+    files: list[tuple[str, list[tuple[bytes, int, int, str]]]]
+    sizes: list[tuple[bytes, int]]
+
+    def tell(self, index: BlockTable) -> None:
+        """Tell the index; twice changes nothing."""
+        for base, rows in self.files:
+            index.staged_add(base, rows)
+        if self.sizes:
+            index.mark_held(self.sizes, synced=True)
+
+
+class Untold:
+    """What this process has sealed and not told. Every method may be called from any thread."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self._guard = threading.Lock()
+        self._sealed: list[Sealed] = []
+        self._ids: set[bytes] = set()
+
+    def take(self, sealed: Sealed) -> bool:
+        """Remember it; True when it is time to tell, lest it takes too much memory."""
+        with self._guard:
+            self._sealed.append(sealed)
+            self._ids.update([block for block, _ in sealed.sizes])
+            return len(self._ids) >= limits.UNAPPLIED_RECORDS
+
+    def those(self, blocks: Iterable[bytes]) -> set[bytes]:
+        """Those of `blocks` that are among them."""
+        with self._guard:
+            return self._ids.intersection(blocks) if self._ids else set()
+
+    def tell(self, index: BlockTable) -> Sequence[bytes]:
+        """Tell the index of all; the ids of the blocks. They are known here until it knows them."""
+        with self._guard:
+            telling = list(self._sealed)
+        for sealed in telling:
+            sealed.tell(index)
+        told = [block for sealed in telling for block, _ in sealed.sizes]
+        with self._guard:
+            # Another thread may have told the same, and forgotten it already.
+            self._sealed = [one for one in self._sealed if all(one is not t for t in telling)]
+            self._ids = {block for sealed in self._sealed for block, _ in sealed.sizes}
+        return told
