@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,11 @@ import pytest
 from globofs import limits
 from globofs.store import catchup, fsio, unapplied
 from globofs.store.apply_records import Item
-from globofs.store.commit import Operation
+from globofs.store.commit import Draft, Operation
 from globofs.store.index import Index
 from globofs.store.node import Node, open_node
 from globofs.store.query import View
+from globofs.store.views import Block
 from tests.helpers_node import file_draft, new_node, put
 
 
@@ -64,6 +66,54 @@ def test_another_client_sees_it_at_once_and_nothing_is_said_twice(node: Node) ->
     assert [version.size for version in View(node).history(b"a")] == [1, 1]
     assert len(View(node).heads(b"a")) == 1, "the other client's version descends from ours"
     assert node.index.one("SELECT gaps, forked FROM seen") == ("", 0)
+
+
+def seal_late(node: Node, data: bytes) -> Block:
+    node.catch_up()  # or the first commit would: a new index asks the disk
+    block = Block(sha256(data).digest(), len(data))
+    with node.blocks.batch(late=True) as batch:
+        assert batch.held([block.id]) == set()
+        batch.add(block.id, block.size, data, "")
+        batch.seal()
+    with node.blocks.batch(late=True) as batch:
+        assert batch.held([block.id]) == {block.id}, "stored once, whoever knows of it"
+    return block
+
+
+def test_blocks_of_a_killed_add_are_held_for_whoever_comes_next(node: Node) -> None:
+    data = b"of a file that was reported as safe"
+    block = seal_late(node, data)
+    operation = late(node)
+    operation.commit([Draft(b"a", "file", len(data), 0o644, blocks=(block,))])
+    assert not node.index.is_held(block.id), "the index hears of it with the record"
+    with open_node(node.volume, clock=node.clock) as other:
+        other.catch_up()
+        entry = View(other).entry(b"a")
+        assert entry is not None
+        assert entry.missing == 0
+        assert other.blocks.get(*block) == data
+
+
+def test_blocks_of_a_killed_add_are_held_when_only_a_commit_follows(node: Node) -> None:
+    block = seal_late(node, b"data")
+    late(node).commit([Draft(b"a", "file", 4, 0o644, blocks=(block,))])
+    with open_node(node.volume, clock=node.clock) as other:
+        other.operation("add", ["y"]).commit([file_draft(b"b")])
+        entry = View(other).entry(b"a")
+        assert entry is not None
+        assert entry.missing == 0
+
+
+def test_the_index_hears_of_blocks_before_their_records(node: Node) -> None:
+    block = seal_late(node, b"data")
+    with late(node) as operation:
+        operation.commit([Draft(b"a", "file", 4, 0o644, blocks=(block,))])
+        operation.settle()
+        assert node.index.synced([block.id]) == {block.id}
+        entry = View(node).entry(b"a")
+        assert entry is not None
+        assert entry.missing == 0
+    assert not node.blocks.untold.those([block.id])
 
 
 def test_a_path_that_comes_again_descends_from_what_was_not_applied_yet(node: Node) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from globofs import limits
 from globofs.store import fsio
 from globofs.store.staged import StagedWriter
+from globofs.store.untold import Sealed
 
 if TYPE_CHECKING:
     from globofs.store.block_files import BlockFiles
@@ -46,9 +47,14 @@ class BlockBatch:
     explode(store)
     """
 
-    def __init__(self, store: BlockFiles) -> None:
-        """Takes its share of `locks.adders`, so that nothing is evicted that it relies on."""
+    def __init__(self, store: BlockFiles, *, late: bool = False) -> None:
+        """Takes its share of `locks.adders`, so that nothing is evicted that it relies on.
+
+        With `late` the index hears of the blocks when the store is flushed: before the records
+        that name them are applied, which is the caller's business.
+        """
         self.store = store
+        self._late = late
         self._let_go = store.locks.adders.hold_shared()
         self._guard = threading.Lock()
         self._staged: StagedWriter | None = None
@@ -66,6 +72,7 @@ class BlockBatch:
         """
         with self._guard:
             found = {block for block in blocks if block in self._seen or block in self._skipped}
+        found |= self.store.untold.those(blocks)  # durable for sure
         left = [block for block in blocks if block not in found]
         if left:
             here = self.store.holding(left)
@@ -191,14 +198,13 @@ class BlockBatch:
             index.mark_synced(unsure)
 
     def _tell_index(self, writers: list[StagedWriter]) -> None:
-        index = self.store.index
-        rows = [(large.block, large.size) for large in self._large]
+        sizes = [(large.block, large.size) for large in self._large]
         for writer in writers:
-            index.staged_add(writer.base, writer.rows)
-            rows += writer.sizes
-        if rows:
-            index.mark_held(rows, synced=True)
-            self.store.uses.note([block for block, _ in rows])
+            sizes += writer.sizes
+        if sizes:
+            sealed = Sealed([(writer.base, writer.rows) for writer in writers], sizes)
+            if self.store.untold.take(sealed) or not self._late:
+                self.store.flush()
 
     def close(self) -> None:
         """Delete what was not sealed, let go of the lock. May be called twice."""

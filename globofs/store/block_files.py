@@ -22,6 +22,7 @@ from globofs.store.clock import Clock
 from globofs.store.locks import Locks
 from globofs.store.portions import chunks
 from globofs.store.staged import STORED_MAX, StagedReader
+from globofs.store.untold import Untold
 from globofs.store.uses import Uses
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class BlockFiles:
         self._flushed = clock.monotonic()
         self._unsynced_puts = False  # blocks put that no `sync_pending` has covered yet
         self.uses = Uses(index, clock)
+        self.untold = Untold()
 
     @property
     def own_suffix(self) -> str:
@@ -316,10 +318,11 @@ class BlockFiles:
             raise
 
     def flush(self) -> None:
-        """Tell the index of the blocks put since the last time."""
+        """Tell the index of the blocks put and sealed since the last time."""
         with self._guard:
             rows, self._pending = self._pending, []
             self._flushed = self.clock.monotonic()
+        self.uses.note(self.untold.tell(self.index))
         if rows:
             self.index.mark_held(rows)
             self.uses.note([block for block, _ in rows])

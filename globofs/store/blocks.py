@@ -57,11 +57,14 @@ class BlockStore(BlockFiles):
                 batch.add(manifest, len(text), stored, suffix)
             batch.seal()
 
-    def batch(self) -> BlockBatch:
-        """New blocks of one commit. Shares the lock `adders` until it is closed, by this thread."""
+    def batch(self, *, late: bool = False) -> BlockBatch:
+        """New blocks of one commit. Shares the lock `adders` until it is closed, by this thread.
+
+        `late`: see `BlockBatch`; an operation that is `late` flushes before it applies.
+        """
         from globofs.store.batch import BlockBatch
 
-        return BlockBatch(self)
+        return BlockBatch(self, late=late)
 
     def explode(self) -> int:
         """Put all staged blocks into `hashes/`, also what killed clients left; how many it were."""

@@ -27,6 +27,7 @@ from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
 from globofs.store.given import take_given
+from globofs.store.unheard import learn
 
 if TYPE_CHECKING:
     from globofs.store.parts import NodeParts
@@ -69,7 +70,10 @@ def catch_up_own(node: NodeParts, *, emit: Emit = ignore) -> None:
     known = load_seen(index.db, node.uuid)
     if node.journal.last()[0] > known.received:
         with node.locks.apply.exclusive():
-            _Reader(node, emit).origin(node.uuid)
+            learn(node.blocks)
+            if _Reader(node, emit).origin(node.uuid):
+                learn(node.blocks)
+                take_given(node)
 
 
 def _rebuild(node: NodeParts) -> None:
@@ -103,15 +107,21 @@ def _catch_up(node: NodeParts, emit: Emit) -> int:
     if news and node.readonly:
         index.to_memory()
         reader = _Reader(node, emit)
+        if node.uuid in news:
+            learn(node.blocks)
         count = sum(reader.origin(origin) for origin in news)
     elif news:
         with node.locks.apply.exclusive(say=lambda text: emit(Note(text))):
+            if node.uuid in news:
+                learn(node.blocks)
             reader = _Reader(node, emit)
             for origin in news:
                 count += reader.origin(origin)
         write_applied(node)
     complete_pending(index)
     if count:
+        if node.uuid in news:
+            learn(node.blocks)  # what was written beside us after the first time
         take_given(node)
     return count
 

@@ -194,8 +194,10 @@ class Operation:
         finish(self.node, told=self._unapplied.told, emit=self._emit)
 
     def settle(self) -> None:
-        """Bring into the index what a `late` operation has committed so far."""
-        self._unapplied.apply()
+        """Bring into the index what a `late` operation has committed so far, its blocks first."""
+        if self._unapplied.some:
+            self.node.blocks.flush()
+            self._unapplied.apply()
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -399,6 +401,7 @@ def finish(
     if node.readonly:
         return
     seq = load_seen(node.index.db, node.uuid).received
+    node.blocks.flush()
     node.blocks.explode()
     if (node.index.meta("own_ready") or 0) < seq:
         node.index.set_meta("own_ready", seq)

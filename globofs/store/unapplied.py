@@ -45,6 +45,11 @@ class Unapplied:
         """The paths that have a version among them."""
 
     @property
+    def some(self) -> bool:
+        """Whether there are any."""
+        return bool(self._items)
+
+    @property
     def enough(self) -> bool:
         """Whether more of them would take too much memory."""
         return len(self._items) >= limits.UNAPPLIED_RECORDS or self._bytes >= limits.UNAPPLIED_BYTES
