@@ -37,16 +37,8 @@ class Pair:
 
     def __init__(self, top: Path) -> None:
         self.top = top
-        self.here, self.there = make(top / "here", "here"), make(top / "there", "there")
-        self.here("peer", "add", "there", self.there.volume)
-        self.there("peer", "add", "here", self.here.volume)
+        self.here, self.there = Shell(top / "here"), Shell(top / "there")
         self.uuid = uuid_of(self.there)
-        (top / "good").write_bytes(GOOD)
-        (top / "mine").write_bytes(b"mine " * 1000)
-        self.there("add", top / "good")
-        self.here("add", top / "mine")
-        for node in (self.there, self.here, self.there):
-            node("sync")
         self.node = self.there.volume / "local"  # what lies there is read by `here`
         self.journal = self.here.volume / "local/upstream" / self.uuid / "updates/latest"
 
@@ -92,8 +84,28 @@ def hex_of(data: bytes) -> bytes:
     return sha256(data).hexdigest().encode()
 
 
+@pytest.fixture(scope="module")
+def met(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two volumes that have added a file each and synced."""
+    top = tmp_path_factory.mktemp("met")
+    here, there = make(top / "here", "here"), make(top / "there", "there")
+    here("peer", "add", "there", there.volume)
+    there("peer", "add", "here", here.volume)
+    (top / "good").write_bytes(GOOD)
+    (top / "mine").write_bytes(b"mine " * 1000)
+    there("add", top / "good")
+    here("add", top / "mine")
+    for node in (there, here, there):
+        node("sync")
+    return top
+
+
 @pytest.fixture
-def pair(tmp_path: Path) -> Pair:
+def pair(met: Path, tmp_path: Path) -> Pair:
+    """A copy of them, to be spoiled; of `mine` a source that nobody has added yet."""
+    shutil.copytree(met, tmp_path, symlinks=True, dirs_exist_ok=True)
+    for config in tmp_path.glob("*/*/config"):
+        config.write_text(config.read_text().replace(str(met), str(tmp_path)))
     return Pair(tmp_path)
 
 
