@@ -139,3 +139,16 @@ def test_what_tests_are_told_by_the_environment_reaches_them() -> None:
         if name
     }
     assert names <= OF_THE_TESTS
+
+
+def test_every_numbered_scenario_is_told_by_some_test() -> None:
+    """The forty scenarios of reliability, from a SIGKILL at every step to FIFOs in a source: a test
+    names those it tells at the beginning of its name or as `Scenario 8` in its docstring."""
+    told: set[int] = set()
+    for path in (HOUSE / "tests").glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                begins = re.match(r"test_((?:\d+_(?:and_)?)+)", node.name)
+                words = re.findall(r"Scenarios? ([\d, ]+)", ast.get_docstring(node) or "")
+                told.update(map(int, re.findall(r"\d+", f"{begins[1] if begins else ''} {words}")))
+    assert told >= set(range(1, 41)), sorted(set(range(1, 41)) - told)

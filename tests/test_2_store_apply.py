@@ -95,6 +95,7 @@ def test_byte_by_byte_a_growing_file_is_never_wrong(node: Node, other: Node) -> 
 
 
 def test_zeros_at_the_end_are_not_yet(node: Node, other: Node) -> None:
+    """Scenario 3."""
     put(other, b"a", b"1")
     put(other, b"b", b"2")
     data = latest_of(other, other.uuid).read_bytes()
@@ -193,6 +194,7 @@ def test_own_commits_are_not_read_again(node: Node, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("loss", ["deleted", "truncated", "foreign", "journal shrunk"])
 def test_a_lost_index_is_filled_again(node: Node, other: Node, loss: str) -> None:
+    """Scenario 4."""
     for number in range(20):
         put(node, b"d/f%d" % number, b"%d" % number)
     put(other, b"theirs", b"x" * 9)

@@ -316,6 +316,7 @@ def test_a_torn_tail_harms_neither_what_was_before_nor_what_follows(
 
 
 def test_torn_at_every_byte(tmp_path: Path) -> None:
+    """Scenario 3."""
     frames, _ = chain(3)
     data = b"\n" + b"".join(frames)
     ends = [1 + len(b"".join(frames[:count])) for count in range(4)]
@@ -332,6 +333,7 @@ def test_torn_at_every_byte(tmp_path: Path) -> None:
 
 
 def test_repeated_reordered_and_overlapping_pieces_are_read_once_in_order(tmp_path: Path) -> None:
+    """Scenario 3."""
     journal = open_journal(tmp_path)
     frames, _ = chain(12, OTHER)
     mixed = frames[6:9] + frames[:4] + frames[2:7]

@@ -123,6 +123,7 @@ def test_a_killed_client_blocks_nobody(tmp_path: Path) -> None:
 def test_a_stopped_holder_is_named_and_waited_for_in_vain(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Scenario 12."""
     monkeypatch.setattr(limits, "LOCK_SAY_AFTER_SECONDS", 0.05)
     said: list[str] = []
     with holder(tmp_path) as process:

@@ -313,6 +313,7 @@ def test_a_new_identity_has_a_journal_of_its_own(volume: Path) -> None:
 
 
 def test_temporary_files_nobody_writes_are_deleted(volume: Path) -> None:
+    """Scenario 5."""
     with open_node(str(volume)) as node:
         old, new = Path(node.tmp(), "old"), Path(node.tmp(), "new")
         old.touch()

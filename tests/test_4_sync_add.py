@@ -233,6 +233,7 @@ def test_a_changed_ignore_list_never_deletes(bench: Bench) -> None:
 def test_an_unlistable_directory_is_not_deleted(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
+    """Scenario 40."""
     bench.put("shut/x", "1")
     bench.put("y", "1")
     bench.add()
@@ -278,6 +279,7 @@ def test_overwriting_most_asks_touching_most_does_not(bench: Bench) -> None:
 
 
 def test_special_files_are_skipped_with_a_warning(bench: Bench) -> None:
+    """Scenario 40."""
     os.mkfifo(bench.folder / "pipe")
     bench.put("x", "1")
     result = bench.add()
@@ -296,6 +298,7 @@ def test_the_volume_is_refused_and_left_out(bench: Bench) -> None:
 
 
 def test_symlinks_are_not_followed(bench: Bench) -> None:
+    """Scenario 40."""
     outside = bench.top / "outside"
     outside.mkdir()
     (outside / "secret").write_text("1")
@@ -314,7 +317,29 @@ def test_a_rename_is_seen_and_its_history_followed(bench: Bench) -> None:
     assert [v.path for v in bench.volume.history(b"docs/new")] == [b"docs/new", b"docs/old"]
 
 
+def test_a_file_that_becomes_a_directory_and_back(bench: Bench) -> None:
+    """Each time the history stays, and what was below the directory is gone. (Scenario 39.)"""
+    bench.put("x", "a file")
+    bench.add()
+    (bench.folder / "x").unlink()
+    bench.put("x/inner", "below")
+    bench.add(delete=True)
+    assert bench.tree() == {"docs": "directory", "docs/x": "directory", "docs/x/inner": "file"}
+    assert bench.content("docs/x/inner") == b"below"
+    (bench.folder / "x/inner").unlink()
+    (bench.folder / "x").rmdir()
+    bench.put("x", "a file again")
+    bench.add(delete=True)
+    assert bench.tree() == {"docs": "directory", "docs/x": "file"}
+    assert bench.content("docs/x") == b"a file again"
+    first = bench.volume.history(b"docs/x")[-1]
+    assert b"".join(bench.volume.read(first)) == b"a file"
+    assert bench.conflicts() == []
+    assert bench.volume.verify().damaged == 0
+
+
 def test_odd_names_survive(bench: Bench) -> None:
+    """Scenario 38."""
     odd = [b"\xff\xfe", b"versions", b"hashes", b"=x", b"a b%", b"new\nline"]
     for name in odd:
         with open(os.path.join(os.fsencode(bench.folder), name), "wb") as file:
@@ -336,6 +361,7 @@ def test_equal_content_is_stored_once(bench: Bench) -> None:
 def test_a_file_that_changes_while_it_is_read_is_read_again_and_reported(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Scenario 40."""
     path = bench.put("x", "0" * 1000)
     real, count = os.read, 0
 

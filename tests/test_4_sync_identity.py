@@ -56,6 +56,7 @@ def restore(site: Site, copy: str) -> Site:
 
 
 def test_restored_from_yesterday_it_takes_its_records_back(pair: tuple[Site, Site]) -> None:
+    """Scenario 17."""
     a, b = pair
     a.write("old", b"1")
     settle(a, b)
@@ -100,6 +101,7 @@ def test_restored_and_unable_to_read_the_peer_it_is_given_its_records(tmp_path: 
 def test_restored_and_used_before_it_could_ask_it_becomes_another_node(
     pair: tuple[Site, Site],
 ) -> None:
+    """Scenario 17."""
     a, b = pair
     a.write("shared", b"1")
     settle(a, b)
@@ -281,7 +283,7 @@ def test_a_change_of_identity_takes_the_adders_lock_before_the_journal_lock(
 
 
 def test_both_copies_of_a_volume_are_used(tmp_path: Path) -> None:
-    """`cp -a` of a whole volume; both go on; a third node hears of both."""
+    """`cp -a` of a whole volume; both go on; a third node hears of both. (Scenario 16.)"""
     with sites(tmp_path, "a", "hub") as (a, hub):
         a.knows(hub)
         hub.knows(a)

@@ -160,6 +160,7 @@ def test_endless_garbage_at_a_peer_costs_bounded_memory_and_time() -> None:
 
 
 def test_a_b_c_then_c_hears_of_a(chain: tuple[Site, Site, Site]) -> None:
+    """Scenario 18."""
     a, b, c = chain
     a.write("from-a", b"1")
     a.round("b")
@@ -199,6 +200,7 @@ def test_one_command_on_each_node_carries_news_along_the_chain(
 
 
 def test_then_c_and_a_meet_and_nothing_moves(chain: tuple[Site, Site, Site]) -> None:
+    """Scenario 18."""
     a, b, c = chain
     a.write("one", b"1")
     c.write("two", b"2")

@@ -112,6 +112,7 @@ def test_an_offline_peer_is_narrated_and_none_at_all_is_a_failure(tmp_path: Path
 
 
 def test_a_peer_that_is_another_volume_is_a_failure(pair: tuple[Site, Site]) -> None:
+    """Scenario 20."""
     a, b = pair
     config = b.directory / "config"
     config.write_text(config.read_text().replace(b.uuid, "ea8192ee-593f-437f-af60-90d213995480"))
@@ -122,6 +123,7 @@ def test_a_peer_that_is_another_volume_is_a_failure(pair: tuple[Site, Site]) -> 
 
 
 def test_a_read_only_peer_still_gives(pair: tuple[Site, Site]) -> None:
+    """Scenario 19."""
     a, b = pair
     b.write("from-b", b"2")
     a.write("from-a", b"1")

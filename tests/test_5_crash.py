@@ -142,6 +142,7 @@ def content(volume: Volume, path: bytes) -> bytes:
 
 
 def test_add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenarios 1, 2."""
     volume, folder = make(tmp_path)
     with recorded(volume.directory, monkeypatch) as promises, volume:
         volume.add([str(folder)])
@@ -176,7 +177,8 @@ def test_rm_mv_undo_and_restore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_restoring_out_of_the_volume(tmp_path: Path) -> None:
-    """Killed anywhere, no torn file stands under a real name; running it again completes it."""
+    """Killed anywhere, no torn file stands under a real name; running it again completes it.
+    (Scenario 1.)"""
     volume, folder = make(tmp_path)
     with volume:
         volume.add([str(folder)])
@@ -197,6 +199,7 @@ def test_restoring_out_of_the_volume(tmp_path: Path) -> None:
 
 
 def test_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenarios 1, 2."""
     volume, folder = make(tmp_path)
     with volume:
         old = set()
@@ -218,7 +221,8 @@ def test_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_recovering_what_a_mount_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mount died with a file that was closed; whoever recovers it dies as well, anywhere."""
+    """A mount died with a file that was closed; whoever recovers it dies as well, anywhere.
+    (Scenarios 1, 2.)"""
     volume, folder = make(tmp_path)
     data = b"saved through a mount " * 20
     with volume:
@@ -297,6 +301,7 @@ START = 1_700_000_000 * 10**9
 
 @pytest.mark.parametrize("send", [False, True])
 def test_push_receive_and_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, send: bool) -> None:
+    """Scenarios 1, 2, 21."""
     top = tmp_path / "both"
     with sites(top, "a", "b") as (a, b):
         a.knows(b, send=send)
@@ -315,7 +320,8 @@ def test_push_receive_and_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_evict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache stops anywhere while it lets go, the keeper with it: the content stays."""
+    """The cache stops anywhere while it lets go, the keeper with it: the content stays.
+    (Scenarios 1, 2.)"""
     from globofs.sync.evict import evict
 
     top = tmp_path / "both"
@@ -669,7 +675,8 @@ def test_a_failed_commit_that_cannot_be_taken_back_says_so(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("name", ["write", "create", "fsync", "rename", "mkdir", "syncfs"])
 def test_a_full_or_failing_disk_at_every_operation(tmp_path: Path, name: str) -> None:
-    """Fails whole and says so; the volume stays readable; the same command succeeds later."""
+    """Fails whole and says so; the volume stays readable; the same command succeeds later.
+    (Scenario 6.)"""
     volume, folder = make(tmp_path)
     with volume:
         volume.add([str(folder)])

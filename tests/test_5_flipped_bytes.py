@@ -95,6 +95,7 @@ def beats(at: Path, found_at_least: int, everything: dict[bytes, bytes]) -> None
 def test_a_bit_of_every_block_manifest_and_journal(
     at: Path, sound: tuple[Path, dict[bytes, bytes]], seed: int
 ) -> None:
+    """Scenario 26."""
     chance = random.Random(seed)
     spoiled = files(at, "hashes/*/*/*", "root/**/versions/*")
     for path in spoiled:
@@ -110,7 +111,8 @@ def test_a_bit_of_every_block_manifest_and_journal(
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_bits_of_the_index(at: Path, sound: tuple[Path, dict[bytes, bytes]], seed: int) -> None:
-    """It is a cache: whatever is wrong with it, `verify --repair` ends with the truth."""
+    """It is a cache: whatever is wrong with it, `verify --repair` ends with the truth.
+    (Scenario 26.)"""
     chance = random.Random(seed)
     (path,) = files(at, "index.sqlite")
     for _ in range(20):

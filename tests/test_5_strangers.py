@@ -254,6 +254,7 @@ def test_34_a_record_that_claims_another_nodes_identity(pair: Pair) -> None:
 
 def test_33_a_version_at_the_end_of_time(pair: Pair) -> None:
     """It bears the last time there is. Who goes on from it can: his bear it, too."""
+    pair.here("add", pair.top / "mine")  # what is edited later was made from this
     last = f"{limits.TIME_MAX_NS // 10**9}.{limits.TIME_MAX_NS % 10**9:09d}"
     kind, fields, manifest = version("mine", node=pair.uuid)
     late = manifest.replace(f"version={NOW}".encode(), f"version={last}".encode())

@@ -135,11 +135,26 @@ def test_an_unmounted_folder_is_not_a_deleted_one(watched: Watched, monkeypatch)
     assert until(lambda: not watched.watch.waiting)
 
 
-def test_polling_where_events_are_absent(tmp_path: Path) -> None:
+def test_polling_where_events_are_absent(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(module, "RECHECK_SECONDS", 0.1)
     watched = Watched(tmp_path, force_polling=True, poll_seconds=0.2).start()
     assert "polling every 0.2 s: asked for" in watched.notes()[0]
     (watched.folder / "new").write_text("1")
     assert until(lambda: watched.paths() == [b"folder/new"])
+    watched.close()
+
+
+def test_what_was_announced_in_vain_is_found_by_the_next_look(tmp_path: Path, monkeypatch) -> None:
+    """The kernel's queue of notifications was full, and what is lost of it nobody hears of: the
+    watch goes on believing in notifications, and looks itself all the same now and then."""
+    monkeypatch.setattr(module, "RECHECK_SECONDS", 0.1)
+    watched = Watched(tmp_path, rescan_seconds=0.4).start()
+    assert until(lambda: watched.watch._watcher.notified)
+    watched.watch._watcher._ignored = lambda path: True
+    (watched.folder / "lost").mkdir()
+    (watched.folder / "lost/new").write_text("1")
+    assert until(lambda: watched.paths() == [b"folder/lost/new"])
+    assert "change notification" in watched.watch.words
     watched.close()
 
 

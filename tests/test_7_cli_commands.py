@@ -562,6 +562,7 @@ def test_pin_unpin_copies_why(pair: tuple[Shell, Shell]) -> None:
 
 
 def test_why_says_who_is_away(pair: tuple[Shell, Shell], tmp_path: Path) -> None:
+    """Scenario 23."""
     here, there = pair
     here.volume.rename(tmp_path / "gone")
     there("pin", "docs/a.txt", expect=3)

@@ -234,6 +234,7 @@ def test_killed_adds_lose_nothing_that_was_reported(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(110)
 def test_killed_syncs_lose_nothing(tmp_path: Path) -> None:
+    """Scenario 21."""
     left, right = make_nodes(tmp_path, "left", "right")
     source = tmp_path / "many"
     source.mkdir()

@@ -355,6 +355,7 @@ async def test_help_lists_and_runs() -> None:
 
 
 async def test_names_are_data() -> None:
+    """Scenario 36."""
     async with bench() as b:
         await b.keys("down", "down", "enter")
         rows = "\n".join(b.rows("tree"))

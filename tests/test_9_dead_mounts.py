@@ -180,6 +180,7 @@ def test_ctrl_c_gives_the_shell_back(three: Three, words: str) -> None:
 
 
 def test_a_live_sync_goes_on_with_the_others_and_heals(three: Three) -> None:
+    """Scenario 22."""
     with three.here.running("sync", "--watch", "--json") as process:
         three.sleep()
         three.add(three.here, "during", 1000)

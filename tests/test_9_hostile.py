@@ -196,6 +196,7 @@ BOTH_WAYS = [
     ids=lambda value: value.name.replace(" ", "-") if isinstance(value, Fault) else "",
 )
 def test_a_peer_on_a_hostile_file_system(tmp_path: Path, fault: Fault, one_way: bool) -> None:
+    """Scenarios 6, 8, 19, 22."""
     with story(tmp_path, one_way) as told:
         a, b, mount = told.a, told.b, told.mount
         mount.be(**fault.faults)
@@ -270,6 +271,7 @@ def test_init_says_what_the_file_system_cannot_do(tmp_path: Path) -> None:
 def test_own_blocks_that_cannot_be_read_for_a_while_stay_and_come_from_others(
     tmp_path: Path,
 ) -> None:
+    """Scenario 8."""
     other = make(tmp_path / "other", "other")
     with own(tmp_path) as (at, mount, _):
         paths = [content(tmp_path, name) for name in ("shared", "alone")]

@@ -65,7 +65,7 @@ def evict(context: Context) -> int:
     """Let go what others safely hold."""
     args = context.args
     result = context.volume.evict(
-        context.path(args.path), dry_run=args.dry_run, **context.listening
+        context.path(args.path), dry_run=args.dry_run, patient=True, **context.listening
     )
     if context.out.as_json:
         counts = plain(result)

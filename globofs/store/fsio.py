@@ -58,6 +58,11 @@ def temporary_name(prefix: str = "") -> str:
     return f"{prefix}{os.getpid():x}-{_token}-{next(_serial):x}"
 
 
+def is_full(error: OSError) -> bool:
+    """Whether there was no room, on the disk or in somebody's quota."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 # --- reading ------------------------------------------------------------------------------------
 
 

@@ -349,6 +349,13 @@ class Index(BlockTable):
         else:
             raise error
 
+    def drop_outdated(self) -> None:
+        """Where this process goes on in memory, for the file could not even be opened (no room, no
+        inode for its log), remove the file: it would say that blocks are here which are not."""
+        if self._memory is not None and not self.readonly and self.path != MEMORY:
+            with contextlib.suppress(OSError):
+                self._remove()
+
     def change_mark(self) -> tuple[int, int, int]:
         """A value that differs after any process changed the index (for caches)."""
         thread = self.db

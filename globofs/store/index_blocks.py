@@ -40,6 +40,7 @@ class BlockTable:
         @property
         def db(self) -> sqlite3.Connection: ...
         def write(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
+        def drop_outdated(self) -> None: ...
 
     # --- held -------------------------------------------------------------------------------
 
@@ -79,6 +80,7 @@ class BlockTable:
         """Blocks are no longer on this node; the counts follow."""
         for batch in chunks(blocks, BATCH):
             self.write(partial(_now_missing, blocks=batch))
+        self.drop_outdated()
 
     def mark_synced(self, blocks: Iterable[bytes] | None = None) -> None:
         """Held blocks (all of them by default) are known to be on the disk itself."""

@@ -220,6 +220,8 @@ class State:
         self._wanted = LineFile(os.path.join(directory, "wanted"), self.lock)
         self._pins = LineFile(os.path.join(directory, "pins"), self.lock)
         self._pauses = LineFile(os.path.join(directory, "pauses"), self.lock)
+        self.unsaved: dict[str, str | None] = {}
+        """Changes of `seen` that a full disk did not take: this process remembers them."""
 
     # --- wanted -----------------------------------------------------------------------------
 

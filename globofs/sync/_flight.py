@@ -47,6 +47,7 @@ class Flight:
         self.lock = threading.Lock()
         self.done = False
         self.plain: bytes | None = None
+        self.unkept: OSError | None = None  # why it could not be kept here, though it came
         self.reasons: list[str] = []
         self.hedge_at = 0.0
 
@@ -132,6 +133,9 @@ class Driver:
         plain = flight.plain
         self._release(flight)
         for text in flight.reasons:
+            self.puller.emit(Problem(flight.wanted.path, text, warning=True))
+        if flight.unkept is not None:
+            text = f"was read and not kept here: {flight.unkept.strerror}"
             self.puller.emit(Problem(flight.wanted.path, text, warning=True))
         if plain is None:
             raise self.puller.missing(flight.wanted, reasons=reasons)

@@ -122,6 +122,7 @@ class Sightings:
         path = os.path.join(self.node.state.directory, "seen")
         self._file = LineFile(path, self.node.state.lock)
         self._lines = self._file.load()
+        self._changes.update(self.node.state.unsaved)
 
     def look(self, keeper: Keeper, needs: Needs) -> int | None:
         """Look at a block at a keeper now.
@@ -181,11 +182,20 @@ class Sightings:
         for keeper in keepers:
             self._changes[f"{block.hex()}:{keeper.peer.uuid}"] = None
 
-    def save(self) -> None:
-        """Keep what was seen for the next time."""
+    def save(self) -> bool:
+        """Keep what was seen for the next time; False where the disk is full, and only this
+        process remembers it. Letting go must be possible just then."""
         changes = {k: v for k, v in self._changes.items() if self._lines.get(k) != v}
+        self.node.state.unsaved = changes
         if changes:
-            fsio.mkdirs(self.node.state.directory)
-            self._file.change(changes, durable=False)
+            try:
+                fsio.mkdirs(self.node.state.directory)
+                self._file.change(changes, durable=False)
+            except OSError as error:
+                if not fsio.is_full(error):
+                    raise
+                return False
+        self.node.state.unsaved = {}
         self._lines.update({k: v for k, v in changes.items() if v is not None})
         self._changes.clear()
+        return True

@@ -24,6 +24,7 @@ from globofs.sync._versions import live_at, writable
 from globofs.sync.results import CopyCount, EvictResult
 
 BATCH: Final = 500
+_NAP_SECONDS: Final = 0.2
 
 
 def evict(
@@ -32,13 +33,15 @@ def evict(
     path: bytes = b"",
     *,
     dry_run: bool = False,
+    patient: bool = False,
     emit: Emit = ignore,
     cancelled: Cancelled = never,
 ) -> EvictResult:
     """Let go of blocks of files at and below `path` that keepers hold, and say what stays and why.
 
     A first run only looks; a second one, at least a minute later, deletes what it finds there
-    again. Raises Unsupported on a keeper, NoSuchPath.
+    again. On a full disk the first look can only be remembered by this process: `patient` waits
+    here for the second. Raises Unsupported on a keeper, NoSuchPath.
     """
     writable(node)
     node.reload()
@@ -53,11 +56,13 @@ def evict(
     problems = tuple(Problem(b"", reason, warning=True) for _, reason in others)
     copies_needed = node.config.copies or COPIES_DEFAULT
     run = _Evicting(node, found, copies_needed, dry_run, emit)
-    for batch in chunks(_candidates(node, path), BATCH):
-        if cancelled():
-            break
-        run.batch(batch)
-    run.sightings.save()
+    run.look(path, cancelled)
+    if not run.sightings.save() and patient and run.next_at is not None and not dry_run:
+        emit(Note("the disk is full, so that nothing can be noted: the second look is in a minute"))
+        while node.clock.now_ns() < run.next_at and not cancelled():
+            node.clock.sleep(_NAP_SECONDS)
+        run.look(path, cancelled)
+        run.sightings.save()
     return EvictResult(
         blocks=run.blocks,
         bytes=run.bytes,
@@ -107,6 +112,15 @@ class _Evicting:
         self._unused_before = node.clock.now_ns() - int(
             (node.config.cachetime_seconds or 0) * SECOND_NS
         )
+
+    def look(self, path: bytes, cancelled: Cancelled) -> None:
+        """Look at all candidates at and below `path`; what is kept is counted anew."""
+        self.waiting, self.next_at = 0, None
+        self.kept.clear()
+        for batch in chunks(_candidates(self.node, path), BATCH):
+            if cancelled():
+                break
+            self.batch(batch)
 
     def batch(self, blocks: Sequence[bytes]) -> None:
         """Look at some candidates, delete those that may go."""

@@ -75,10 +75,18 @@ def prune(
         return PruneResult(len(doomed), keeping, blocks, size, dry_run=True)
     args = tuple(f"--{key.replace('_', '-')}={value}" for key, value in _policy.fields(policy))
     operation = Operation(node, "prune", args, emit=emit)
-    with operation:
-        for ids in chunks([old.id for old in doomed], RECORD_IDS):
-            seq = operation.record(kinds.PruneRecord(_policy.fields(policy), tuple(ids)))
-            operation.record(kinds.PruneOkRecord(node.uuid, seq))
+    recorded = False
+    try:
+        with operation:
+            for ids in chunks([old.id for old in doomed], RECORD_IDS):
+                seq = operation.record(kinds.PruneRecord(_policy.fields(policy), tuple(ids)))
+                operation.record(kinds.PruneOkRecord(node.uuid, seq))
+            recorded = True
+    except OSError as error:
+        # On a full disk it must be possible to let go: what was recorded may be built later.
+        if not recorded or not fsio.is_full(error):
+            raise
+        emit(Problem(b"", f"not all is built in root/: {error.strerror}", warning=True))
     gathered = collect(node, emit=emit, cancelled=cancelled)
     return PruneResult(
         versions=len(doomed),

@@ -36,6 +36,7 @@ from globofs.events import BlockMoved, Cancelled, Emit, Problem, ignore, never
 from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
 from globofs.peerio.pool import Call
+from globofs.store import fsio
 from globofs.store.node import Node
 from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
@@ -152,6 +153,8 @@ class Puller:
                     break
                 for flight in driver.wait(active):
                     active.remove(flight)
+                    if flight.unkept is not None:
+                        raise flight.unkept
                     if flight.plain is not None:
                         blocks += 1
                         total += flight.wanted.size
@@ -311,7 +314,12 @@ class Puller:
             return False
         data, suffix, plain = pulled
         self._answered = peer.uuid
-        self._keep(flight.wanted, data, suffix)
+        try:
+            self._keep(flight.wanted, data, suffix)
+        except OSError as error:
+            if not fsio.is_full(error):
+                raise
+            flight.unkept = error  # who reads has what was asked for all the same
         self.emit(BlockMoved(peer.name, "pull", flight.wanted.size, flight.wanted.path))
         flight.plain, flight.done = plain, True
         return True

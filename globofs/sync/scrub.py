@@ -84,10 +84,9 @@ def verify(
 
     With `repair` (which needs `puller`), what is damaged is mended where that is possible.
     """
-    if not node.readonly:
-        node.finish()
     choose = (lambda: True) if sample is None else (lambda: random.random() < sample)
     scrub = _Scrub(node, emit, cancelled, choose)
+    _finish(scrub)
     index = check_index(node, scrub.tell) if sample is None else 0
     if index and repair and not node.readonly:
         rebuild_index(node, emit)
@@ -116,6 +115,18 @@ def verify(
         interrupted=cancelled(),
         problems=tuple(scrub.problems),
     )
+
+
+def _finish(scrub: _Scrub) -> None:
+    """Build what was not built yet; a full disk keeps nobody from reading what there is."""
+    if scrub.node.readonly:
+        return
+    try:
+        scrub.node.finish()
+    except OSError as error:
+        if not fsio.is_full(error):
+            raise
+        scrub.tell(b"", f"not all is built in root/: {error.strerror}", warning=True)
 
 
 # --- blocks -----------------------------------------------------------------------------------

@@ -87,13 +87,20 @@ class MovingVerbs(Verbs):
         path: bytes = b"",
         *,
         dry_run: bool = False,
+        patient: bool = False,
         emit: Emit = ignore,
         cancelled: Cancelled = never,
     ) -> EvictResult:
-        """Let go of blocks that others safely hold."""
+        """Let go of blocks that others safely hold; `patient` waits a minute where it must."""
         from globofs.sync.evict import evict
 
-        return evict(self.node, self.peers, path, dry_run=dry_run, emit=emit, cancelled=cancelled)
+        return evict(
+            *(self.node, self.peers, path),
+            dry_run=dry_run,
+            patient=patient,
+            emit=emit,
+            cancelled=cancelled,
+        )
 
     def copies(
         self, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
