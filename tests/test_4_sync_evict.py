@@ -107,6 +107,16 @@ def test_nothing_goes_without_a_keeper(pair: Pair) -> None:
     assert pair.light.evict().blocks > 0
 
 
+def test_nothing_goes_for_the_sake_of_a_retired_keeper(pair: Pair) -> None:
+    pair.announced()
+    pair.light.evict()
+    pair.clock.sleep(61)
+    pair.light.peer_retire("keeper")
+    result = pair.light.evict()
+    assert dict(result.kept) == {"too few keepers reachable": pair.held()}
+    assert [p.reason for p in result.problems] == ["keeper is retired: it counts as gone for good"]
+
+
 def test_nothing_goes_that_the_keeper_lost_meanwhile(pair: Pair) -> None:
     pair.announced()
     pair.light.evict()

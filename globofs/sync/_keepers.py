@@ -67,7 +67,9 @@ def keepers(node: Node, peers: Peers) -> tuple[list[Keeper], list[tuple[str, str
             continue
         if facts.cacheonly or (info is not None and info.cacheonly):
             others.append((peer.name, f"{peer.name} is no keeper"))
-        elif info is None or info.retired:
+        elif info is not None and info.retired:
+            others.append((peer.name, f"{peer.name} is retired: it counts as gone for good"))
+        elif info is None:
             others.append((peer.name, f"{peer.name} has not announced that it keeps everything"))
         elif applied is None:
             others.append((peer.name, f"{peer.name} has acknowledged nothing yet"))
