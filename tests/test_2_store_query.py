@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from globofs.errors import AmbiguousVersion, NoSuchVersion
 from globofs.format.kinds import NoteRecord
 from globofs.format.text import format_time
+from globofs.store import overlay
 from globofs.store.apply import apply_items
 from globofs.store.commit import Draft
 from globofs.store.index import Index
@@ -199,6 +200,23 @@ def test_an_undo_of_itself_is_listed_as_any_other(node: Node) -> None:
     about = found[circle]
     assert about is not None
     assert about.key.number == circle
+
+
+@pytest.mark.parametrize("rows", [100, 7], ids=["few rows", "many rows"])
+def test_moments_that_are_kept_take_bounded_memory(
+    node: Node, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    monkeypatch.setattr(overlay, "KEPT_ROWS", rows)
+    for number in range(6):
+        put(node, b"f%d" % number, b"x")
+    moments = [operation.last for operation in View(node).operations()]
+    assert len(moments) == 6
+    for moment in moments:
+        View(node, moment).children()
+    kept = [len(found) for found in node.index.overlays.values()]
+    assert len(kept) == (overlay.KEPT if rows == 100 else 2)
+    assert sum(kept[:-1]) <= rows
+    assert kept[-1] > 0, "the last one is always there"
 
 
 def test_operations_are_moments(node: Node) -> None:

@@ -6,6 +6,7 @@ paths that have a later version are looked at; the work is that of the change si
 
 from __future__ import annotations
 
+from sys import intern
 from typing import TYPE_CHECKING, Final
 
 from globofs.store.apply_paths import Candidate, show
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Overlay = dict[bytes, PathRow]
 KEPT: Final = 4
 """Overlays kept for stepping to and fro."""
+KEPT_ROWS: Final = 100_000
+"""Rows of all those that are kept while another is worked out: each takes 0.7 KB."""
 
 
 def overlay_at(index: Index, at: int) -> Overlay:
@@ -28,11 +31,11 @@ def overlay_at(index: Index, at: int) -> Overlay:
     kept = index.overlays
     found = kept.get((at, mark))
     if found is None:
-        found = _work_out(index, at)
-        for key in [key for key in kept if key[1] != mark] or list(kept)[: -(KEPT - 1) or None]:
-            if len(kept) >= KEPT or key[1] != mark:
+        for key in list(kept):
+            rows = sum(map(len, list(kept.values())))
+            if key[1] != mark or len(kept) >= KEPT or rows > KEPT_ROWS:
                 kept.pop(key, None)
-        kept[at, mark] = found
+        found = kept[at, mark] = _work_out(index, at)
     return found
 
 
@@ -51,11 +54,12 @@ def _work_out(index: Index, at: int) -> Overlay:
         )
         for no, *values in db.execute(query, (*chunk, at)):
             values[-1] = split_ids(values[-1])
+            values[2:4] = map(intern, values[2:4])  # a few texts that 200,000 rows share
             versions[no].append(Candidate(*values))
         for no, known in versions.items():
             _set(rows, rows.by_number[no], known)
     rows.settle()
-    return {row.path: row for row in rows.by_number.values()}
+    return rows.by_path
 
 
 def _set(rows: PathRows, path: PathRow, known: list[Candidate]) -> None:

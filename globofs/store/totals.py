@@ -71,7 +71,8 @@ class PathRow:
         self.shown, self.version, self.kind, self.size, self.mode, self.mtime = values[4:10]
         self.time, self.node, self.target, self.newest, self.nversions = values[10:15]
         self.heads, self.conflict, self.blocks, self.missing, self.lacking = values[15:20]
-        self.below = tuple(values[20:])
+        below = tuple(values[20:])
+        self.below = NOTHING if below == NOTHING else below  # one for all files
         self.before = None
         self.added = None
         self.new = new
