@@ -15,6 +15,8 @@ faults come and go while the file system is mounted:
     lose    pattern: what is written there is gone after fsync, which says all is well
     mtime   "constant" or "coarse" (two seconds)
     rename  "new": renaming over an existing file fails
+    fold    true: names that differ by case, or in how an accent is written, are one; a file keeps
+            the name that it was made under
     append  "seek": appends go to where the file ended two opens ago
 """
 
@@ -28,6 +30,7 @@ import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -162,6 +165,25 @@ class Faults:
             time.sleep(0.05)
 
 
+def folded(name: str) -> str:
+    """What is left of a name where case and the way of writing accents are nothing."""
+    return unicodedata.normalize("NFD", name).casefold()
+
+
+def as_made(source: str, path: str) -> str:
+    """The path as it stands on the disk of a name that folds to one that is there."""
+    place = ""
+    for part in path.split("/")[1:]:
+        if part and not os.path.lexists(f"{source}{place}/{part}"):
+            try:
+                names = os.listdir(f"{source}{place}")
+            except OSError:
+                names = []
+            part = next((name for name in names if folded(name) == folded(part)), part)
+        place += "/" + part
+    return place or "/"
+
+
 FACTS = ("mode", "nlink", "size", "uid", "gid", "ino", "mtime", "atime", "ctime")
 
 
@@ -174,6 +196,8 @@ def serve(source: str, mountpoint: str, control: str) -> None:
     def here(op: str, path: str) -> str:
         faults.wait(path)
         faults.fail(op, path)
+        if faults.get("fold"):
+            path = as_made(source, path)
         new = source + path not in faults.known and path != "/" and op != "create"
         if new and faults.hits("late", path):
             raise OSError(errno.ENOENT, path)
@@ -262,7 +286,7 @@ def serve(source: str, mountpoint: str, control: str) -> None:
             place = here("rename", old)
             if faults.get("rename") == "new" and os.path.lexists(source + new):
                 raise OSError(errno.EEXIST, new)
-            os.rename(place, source + new)
+            os.rename(place, here("rename", new))
 
         def symlink(self, new, target):  # type: ignore[no-untyped-def]
             os.symlink(target, here("symlink", new))

@@ -294,3 +294,53 @@ def test_own_blocks_that_cannot_be_read_for_a_while_stay_and_come_from_others(
         for path in paths:
             assert at("cat", path.name).raw == path.read_bytes()
         assert at("verify", "--json").json["damaged"] == 0
+
+
+ALIKE = {
+    "Letter.txt": b"large\n",
+    "letter.txt": b"small\n",
+    "caf\u00e9": b"one\n",
+    "cafe\u0301": b"two\n",
+}
+
+
+def alike(directory: Path) -> Path:
+    """A folder of names that some disks do not tell apart."""
+    folder = directory / "folder"
+    folder.mkdir()
+    for name, data in ALIKE.items():
+        (folder / name).write_bytes(data)
+    (folder / "other").write_bytes(b"other\n")
+    return folder
+
+
+def test_names_that_a_disk_does_not_tell_apart_are_not_written_over_each_other(
+    tmp_path: Path,
+) -> None:
+    """The first of them is there, the second is told, and with `--force` as well."""
+    at = make(tmp_path / "volume", "own")
+    at("add", alike(tmp_path))
+    (tmp_path / "disk").mkdir()
+    with Hostile(tmp_path / "disk", tmp_path / "mnt") as mount:
+        for place, fold, force in (
+            ("tells", False, ()),
+            ("not", True, ()),
+            ("not", True, ("--force",)),
+        ):
+            mount.be(fold=fold)
+            to = mount.mountpoint / place
+            to.mkdir(exist_ok=True)
+            said = at("restore", "folder", "--to", to, *force, expect=1 if fold else 0)
+            found = {path.name: path.read_bytes() for path in to.rglob("*") if path.is_file()}
+            assert found.items() <= {**ALIKE, "other": b"other\n"}.items()
+            assert len(found) == (3 if fold else 5)
+            assert said.err.count("this disk does not tell its name from") == (2 if fold else 0)
+
+
+def test_a_volume_on_a_disk_that_folds_names_keeps_both_versions(tmp_path: Path) -> None:
+    folder = alike(tmp_path)
+    with own(tmp_path, fold=True) as (at, _, _):
+        at("add", folder)
+        for name, data in ALIKE.items():
+            assert at("cat", f"folder/{name}").raw == data
+            assert at("cat", f"folder/{name}", "--version", "1").raw == data

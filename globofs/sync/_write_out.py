@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -96,6 +97,7 @@ class _WriteOut:
     def run(self) -> Written:
         active = [item for item in self._plan.items if item.action in ("create", "replace")]
         directories = [i for i in active if i.version is not None and i.version.kind == "directory"]
+        active, twins = _apart(active)
         try:
             with ThreadPoolExecutor(WORKERS, thread_name_prefix="restore") as pool:
                 for portion in _portions(active):
@@ -103,6 +105,7 @@ class _WriteOut:
                     self._write_portion(pool, portion)
                     if self._over():
                         break
+            self._write_twins(twins)
             for item in reversed(directories):
                 if not self._over():
                     self._one(item, self._finish_directory)
@@ -126,6 +129,23 @@ class _WriteOut:
             wait(large)
         for one in large:
             one.result()
+
+    def _write_twins(self, twins: list[tuple[PlanItem, PlanItem]]) -> None:
+        """Write what another name may stand for on this disk, if the disk tells them apart."""
+        for twin, item in twins:
+            if self._over():
+                return
+            try:
+                one = _are_one(twin, item)
+            except OSError as error:
+                self._problem(item, error.strerror or str(error))
+                continue
+            if one:
+                name = os.path.basename(twin.target or "")
+                self._problem(item, f"this disk does not tell its name from {name}: not written")
+                continue
+            self._fetch([item])
+            self._group([item])
 
     def _over(self) -> bool:
         if not self._stop.is_set() and self._cancelled():
@@ -271,6 +291,41 @@ class _WriteOut:
     def _delete(self, item: PlanItem) -> None:
         self._outside().delete(self._relative(item))
         self.written.deleted += 1
+
+
+def _apart(items: list[PlanItem]) -> tuple[list[PlanItem], list[tuple[PlanItem, PlanItem]]]:
+    """Items whose names every disk tells apart, and those (each behind the first that it may be
+    taken for) that differ only by case or in how an accent is written: some disks do not."""
+    first: dict[str, PlanItem] = {}
+    apart: list[PlanItem] = []
+    twins: list[tuple[PlanItem, PlanItem]] = []
+    for item in items:
+        before = first.setdefault(_folded(item.target or ""), item)
+        directory = item.version is not None and item.version.kind == "directory"
+        if before is item or directory:
+            apart.append(item)
+        else:
+            twins.append((before, item))
+    return apart, twins
+
+
+def _folded(name: str) -> str:
+    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
+
+
+def _are_one(one: PlanItem, other: PlanItem) -> bool:
+    """Whether two names that are both to be written lead to one thing on the disk: where they
+    part, only one of them is listed, and yet both are there. Inode numbers do not tell everywhere.
+    Raises `OSError`.
+    """
+    above = "/"
+    for name, twin in zip(*((i.target or "").split("/") for i in (one, other)), strict=True):
+        if name != twin:
+            alike = [there for there in os.listdir(above) if _folded(there) == _folded(name)]
+            if len(alike) != 1 or not os.path.lexists(os.path.join(above, twin)):
+                return False
+        above = os.path.join(above, name)
+    return True
 
 
 def _portions(items: Iterable[PlanItem]) -> Iterator[list[PlanItem]]:
