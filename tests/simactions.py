@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -244,7 +245,10 @@ def everybody_syncs(world: World) -> None:
 def quiet_week(world: World, machine: Machine) -> None:
     """All hear of all, a grace period ends, and what waited for that may go; often one was away,
     has heard nothing of what was pruned, and takes old versions back."""
-    away = world.chance.choice([None, *world.machines])
+    # A copy that nobody has told from its original yet agrees to a prune in the name of both.
+    names = Counter(other.node.uuid for other in world.machines)
+    apart = [other for other in world.machines if names[other.node.uuid] == 1]
+    away = world.chance.choice([None, *apart])
     if away is not None:
         away.offline = True
     if away is not machine and world.chance.random() < 0.7:
