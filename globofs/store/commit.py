@@ -178,6 +178,7 @@ class Operation:
             return
         self._closed = True
         if not self.number:
+            self.node.blocks.flush()  # no new version, yet a block that was lost may be here again
             return
         entries: list[kinds.Entry] = [
             kinds.CloseRecord(self.verb, self.args, self.versions, self.bytes)
