@@ -253,6 +253,7 @@ class LogScreen(Filtering, Rereading):
         self.file_list.border_subtitle = self.caption(line if op.verb else "")
         self.file_list.reload(keep=False)
         self.file_list.go_to(0)
+        self.refresh_chrome()  # what can be done with a file was pale until there were some
 
     def _no_files(self, op: Operation, error: errors.GlobofsError) -> None:
         self._got_files(op, [])
