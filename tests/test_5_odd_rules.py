@@ -366,6 +366,24 @@ def test_two_that_have_one_half_each_of_a_fork_give_it_to_each_other(tmp_path: P
         assert not positions(y.node)[a.uuid].gaps
 
 
+def restored_and_used(a: Site, witness: Site) -> tuple[Site, bytes]:
+    """`a`, back from a backup and with a longer life than it lost; the version that it lost, which
+    `witness` has."""
+    copy = a.node.volume + "-backup"
+    a.node.index.close()
+    shutil.copytree(a.node.volume, copy, symlinks=True)
+    lost = a.write("lost", b"2")
+    settle(witness)
+    a.close()
+    shutil.rmtree(a.node.volume)
+    shutil.move(copy, a.node.volume)
+    again = Site(open_node(a.node.volume))
+    again.node.catch_up()
+    for number in range(3):
+        again.write(f"new-{number}", b"3")
+    return again, lost
+
+
 def test_restored_used_and_overtaken_it_hears_of_the_life_it_lost(tmp_path: Path) -> None:
     """A node is restored from yesterday's backup and writes more than it had lost, before it asks
     anybody: its newest number is known to all, so nothing seems to be lacking. Peers that have
@@ -374,18 +392,7 @@ def test_restored_used_and_overtaken_it_hears_of_the_life_it_lost(tmp_path: Path
         a.write("old", b"1")
         b.knows(a)
         settle(b)
-        copy = a.node.volume + "-backup"
-        a.node.index.close()
-        shutil.copytree(a.node.volume, copy, symlinks=True)
-        lost = a.write("lost", b"2")
-        settle(b)
-        a.close()
-        shutil.rmtree(a.node.volume)
-        shutil.move(copy, a.node.volume)
-        again = Site(open_node(a.node.volume))
-        again.node.catch_up()
-        for number in range(3):
-            again.write(f"new-{number}", b"3")
+        again, lost = restored_and_used(a, b)
         settle(b, rounds=8)
         again.node.catch_up()
         assert lost in versions(again)
@@ -404,18 +411,7 @@ def test_a_branch_that_ended_comes_to_whoever_has_only_the_other(tmp_path: Path)
         hub.knows(a)
         third.knows(a)
         settle(hub, third)
-        copy = a.node.volume + "-backup"
-        a.node.index.close()
-        shutil.copytree(a.node.volume, copy, symlinks=True)
-        lost = a.write("lost", b"2")
-        settle(hub)
-        a.close()
-        shutil.rmtree(a.node.volume)
-        shutil.move(copy, a.node.volume)
-        again = Site(open_node(a.node.volume))
-        again.node.catch_up()
-        for number in range(3):
-            again.write(f"new-{number}", b"3")
+        again, lost = restored_and_used(a, hub)
         settle(third)
         assert lost in versions(hub) - versions(third)
         hub.knows(third)
