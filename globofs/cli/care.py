@@ -25,19 +25,26 @@ def verify(context: Context) -> int:
     """Read and check; 1 while damage remains. Blocks that are merely not held are no damage."""
     args = context.args
     result = context.volume.verify(
-        repair=args.repair, sample=parse_share(args.sample), **context.listening
+        repair=args.repair,
+        sample=parse_share(args.sample),
+        restart=args.restart,
+        **context.listening,
     )
     if context.out.as_json:
         context.out.document(plain(result))
     else:
         context.out.problems(result.problems)
         read = f"{result.checked:,} blocks and manifests read, {size_words(result.bytes)}"
+        if result.earlier:
+            read += f" ({result.earlier:,} of them before the check was stopped)"
         found = "no damage"
         if result.damaged:
             found = f"{result.damaged:,} damaged, {result.repaired:,} of them repaired"
         here = f"{result.missing:,} not here" if result.missing else "none missing"
         context.out.say(f"globofs: {read}; {found}; {here}")
     if result.interrupted or context.cancelled():
+        if not result.sampled:
+            context.out.say("globofs: the next `globofs verify` goes on from here")
         raise Interrupted()
     return FAILED if result.remaining else DONE
 

@@ -142,7 +142,8 @@ PAGES: Final = {
     ),
     "verify": Page(
         "What is damaged is named, and with --repair set aside and pulled again. Ends with 1 while"
-        " damage remains; what is merely not here is none.",
+        " damage remains; what is merely not here is none. One that was stopped is gone on with by"
+        " the next, within seven days.",
         ("globofs verify --repair", "globofs verify --sample 5%"),
     ),
     "prune": Page(

@@ -259,6 +259,9 @@ def _verify(parser: Parser) -> None:
     parser.add_argument(
         "--sample", metavar="SHARE", help="read only so many, chosen at random: 5%%"
     )
+    parser.add_argument(
+        "--restart", action="store_true", help="read all again where an earlier one was stopped"
+    )
 
 
 def _prune(parser: Parser) -> None:

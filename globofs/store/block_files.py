@@ -137,19 +137,27 @@ class BlockFiles:
                     here.add(block)
         return here
 
-    def iter_held(self) -> Iterator[tuple[bytes, str]]:
-        """Id and suffix of every block file in `hashes/`, by name, for rebuilding the index."""
+    def iter_directories(self) -> Iterator[tuple[str, list[tuple[bytes, str]]]]:
+        """The directories of `hashes/` by their four digits, each with id and suffix of every
+        block file in it, by name."""
         for first in _directory_names(self.hashes, 2):
             for second in _directory_names(f"{self.hashes}/{first}", 2):
                 try:
                     names = os.listdir(f"{self.hashes}/{first}/{second}")
                 except OSError:
                     continue
+                found: list[tuple[bytes, str]] = []
                 for name in sorted(names):
                     rest, dot, ending = name.partition(".")
                     if len(rest) == 60 and (dot + ending) in SUFFIXES:
                         with suppress(ValueError):
-                            yield bytes.fromhex(first + second + rest), dot + ending
+                            found.append((bytes.fromhex(first + second + rest), dot + ending))
+                yield first + second, found
+
+    def iter_held(self) -> Iterator[tuple[bytes, str]]:
+        """Id and suffix of every block file in `hashes/`, by name, for rebuilding the index."""
+        for _, found in self.iter_directories():
+            yield from found
 
     def rescan(self) -> int:
         """Tell an empty index what is held and staged; returns the number of blocks."""

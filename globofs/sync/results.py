@@ -146,7 +146,8 @@ class VerifyResult:
     """`missing`: blocks that current versions name and this node does not hold; no damage."""
 
     checked: int = 0
-    bytes: int = 0
+    earlier: int = 0  # of them, found sound by a check that was stopped and that this one ended
+    bytes: int = 0  # of the blocks, also of those
     damaged: int = 0
     repaired: int = 0
     missing: int = 0

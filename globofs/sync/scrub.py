@@ -8,25 +8,19 @@ and views (`root/`, the index) are built again.
 
 from __future__ import annotations
 
-import errno
 import os
 import random
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Final
 
-from globofs.errors import Damaged, FormatError
-from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
-from globofs.format import codec
-from globofs.format.manifest import manifest_id
-from globofs.limits import BLOCK_SIZE_MAX
-from globofs.store import fsio, staged
+from globofs.errors import Damaged
+from globofs.events import Cancelled, Emit, Note, Problem, ignore, never
+from globofs.limits import SECOND_NS
+from globofs.store import fsio
 from globofs.store.node import Node
-from globofs.store.portions import chunks
 from globofs.store.query import View
-from globofs.store.staged import STORED_MAX
+from globofs.sync._scrub_blocks import Scrub, check_blocks, check_vanished, user_of
+from globofs.sync._scrub_notes import Notes
 from globofs.sync._scrub_views import (
     check_index,
     check_journals,
@@ -38,38 +32,6 @@ from globofs.sync._scrub_views import (
 from globofs.sync.pull import Puller, Wanted
 from globofs.sync.results import VerifyResult
 
-WORKERS: Final = 2
-GROUP: Final = 64
-GONE_SUFFIX: Final = ".gone"
-"""Of an empty file in `damaged/` that stands for a block whose file vanished."""
-_NO_FILE: Final = (errno.ELOOP, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.ENXIO)
-
-Held = tuple[bytes, str]
-Bad = tuple[bytes, str, bool]  # a block, what is the matter, whether it only cannot be read
-VolumePath = bytes
-BlockId = bytes  # `bytes` is also a count below
-
-
-@dataclass
-class _Scrub:
-    """One run."""
-
-    node: Node
-    emit: Emit
-    cancelled: Cancelled
-    choose: Callable[[], bool]
-    checked: int = 0
-    bytes: int = 0
-    damaged: int = 0
-    unreadable: list[BlockId] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
-
-    def tell(self, path: VolumePath, reason: str, *, warning: bool = False) -> None:
-        """Note and announce a problem."""
-        problem = Problem(path, reason, warning)
-        self.problems.append(problem)
-        self.emit(problem)
-
 
 def verify(
     node: Node,
@@ -77,22 +39,28 @@ def verify(
     *,
     repair: bool = False,
     sample: float | None = None,
+    restart: bool = False,
     emit: Emit = ignore,
     cancelled: Cancelled = never,
 ) -> VerifyResult:
     """Check blocks, manifests in `root/`, journals and the index; `sample` is the share to read.
 
-    With `repair` (which needs `puller`), what is damaged is mended where that is possible.
+    With `repair` (which needs `puller`), what is damaged is mended where that is possible. Where
+    an earlier check of all blocks was stopped, this one goes on, but with `restart`.
     """
     choose = (lambda: True) if sample is None else (lambda: random.random() < sample)
-    scrub = _Scrub(node, emit, cancelled, choose)
+    notes = Notes(node) if sample is None else None
+    scrub = Scrub(node, emit, cancelled, choose, notes)
+    if notes is not None:
+        _go_on(notes, restart, emit)
     _finish(scrub)
     index = check_index(node, scrub.tell) if sample is None else 0
     if index and repair and not node.readonly:
         rebuild_index(node, emit)
-    _check_blocks(scrub)
-    _check_vanished(scrub)
-    lost = _lost(node)
+    check_blocks(scrub)
+    check_vanished(scrub)
+    lost = _lost(scrub)
+    bad = {*lost, *scrub.unreadable, *(scrub.told if node.readonly else ())}
     tree = check_tree(node, choose, scrub.tell, cancelled)
     journals = check_journals(node, scrub.tell, cancelled)
     scrub.checked += tree.checked + journals.checked
@@ -104,20 +72,41 @@ def verify(
             repaired += rebuild_tree(node, tree, emit)
         if journals.lost and puller is not None:
             repaired += refetch_records(node, puller.peers, journals, emit, cancelled)
+    interrupted = cancelled()
+    if notes is not None and not interrupted:
+        notes.forget()
     root = View(node).entry(b"")
     return VerifyResult(
         checked=scrub.checked,
+        earlier=scrub.earlier,
         bytes=scrub.bytes,
-        damaged=len(lost) + len(scrub.unreadable) + len(tree.bad) + journals.count + index,
+        damaged=len(bad) + len(tree.bad) + journals.count + index,
         repaired=repaired,
         missing=root.missing if root is not None else 0,
         sampled=sample is not None,
-        interrupted=cancelled(),
+        interrupted=interrupted,
         problems=tuple(scrub.problems),
     )
 
 
-def _finish(scrub: _Scrub) -> None:
+def _go_on(notes: Notes, restart: bool, emit: Emit) -> None:
+    """Take in what a stopped check left, and say what becomes of it."""
+    notes.load()
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(notes.begun // SECOND_NS))
+    if restart or notes.outdated:
+        if notes.outdated and not restart:
+            emit(Note("the check that was stopped began too long ago: this one begins anew"))
+        notes.forget()
+    elif notes.known:
+        emit(
+            Note(
+                f"going on with the check begun on {when}, which was stopped: what it read and"
+                " nobody touched since is not read again (--restart begins anew)"
+            )
+        )
+
+
+def _finish(scrub: Scrub) -> None:
     """Build what was not built yet; a full disk keeps nobody from reading what there is."""
     if scrub.node.readonly:
         return
@@ -129,116 +118,9 @@ def _finish(scrub: _Scrub) -> None:
         scrub.tell(b"", f"not all is built in root/: {error.strerror}", warning=True)
 
 
-# --- blocks -----------------------------------------------------------------------------------
-
-
-def _check_blocks(scrub: _Scrub) -> None:
-    """Read every block file (or a sample), two at a time."""
-    node = scrub.node
-
-    def groups() -> Iterator[list[Held]]:
-        for group in chunks(node.blocks.iter_held(), GROUP):
-            if scrub.cancelled():
-                return
-            unknown = {block for block, _ in group} - node.index.held([b for b, _ in group])
-            if unknown and not node.readonly:
-                node.index.mark_held(unknown)
-            chosen = [held for held in group if scrub.choose()]
-            if chosen:
-                yield chosen
-
-    with ThreadPoolExecutor(WORKERS, thread_name_prefix="verify") as pool:
-        waiting = []
-        for group in groups():
-            waiting.append(pool.submit(_read_group, node, group))
-            if len(waiting) >= 2 * WORKERS:
-                _count(scrub, *waiting.pop(0).result())
-        for one in waiting:
-            _count(scrub, *one.result())
-
-
-def _count(scrub: _Scrub, checked: int, size: int, bad: list[Bad]) -> None:
-    scrub.checked += checked
-    scrub.bytes += size
-    for block, reason, unreadable in bad:
-        where = _user_of(scrub.node, block)
-        if unreadable:
-            scrub.tell(where, f"block {block.hex()[:16]} cannot be read: {reason}")
-            scrub.unreadable.append(block)
-            continue
-        scrub.tell(where, f"block {block.hex()[:16]} is damaged: {reason}; set aside")
-        if not scrub.node.readonly:
-            scrub.node.blocks.set_aside(block, scrub.node.blocks.damaged)
-        scrub.damaged += 1
-    scrub.emit(Progress("verify", "blocks", files=scrub.checked, bytes=scrub.bytes))
-
-
-def _read_group(node: Node, group: list[Held]) -> tuple[int, int, list[Bad]]:
-    size = 0
-    bad: list[Bad] = []
-    for block, suffix in group:
-        try:
-            data = fsio.read_file(node.blocks.path_of(block, suffix), STORED_MAX)
-            size += len(data)
-            _examine(block, data, suffix)
-        except FileNotFoundError:
-            continue  # evicted meanwhile
-        except (Damaged, FormatError) as error:
-            bad.append((block, str(error.fields.get("reason", error.message)), False))
-        except OSError as error:
-            bad.append((block, error.strerror or str(error), error.errno not in _NO_FILE))
-    return len(group), size, bad
-
-
-def _examine(block: bytes, data: bytes, suffix: str) -> None:
-    """Its content alone decides: what versions say of its size may be a stranger's lie."""
-    plain = codec.decompress(data, suffix, BLOCK_SIZE_MAX)
-    if manifest_id(plain) != block:
-        raise Damaged(path=block.hex(), reason="its SHA-256 is another")
-
-
-def _check_vanished(scrub: _Scrub) -> None:
-    """Blocks that should be here and whose files are gone. A staged copy that was put into its
-    place is no file: peers do not read it, and it goes one day."""
-    node = scrub.node
-    placed = {file.base for file in staged.files(node.blocks.staged) if file.state}
-    for group in chunks(node.index.held_blocks(), 5000):
-        if scrub.cancelled():
-            return
-        gone = [block for block in group if node.blocks.find(block) is None]
-        copies = node.index.staged_locate(gone)
-        waiting = {block for block, at in copies.items() if at.file not in placed}
-        gone = [block for block in gone if block not in waiting or not node.blocks.has(block)]
-        gone = sorted(node.index.held(gone))  # but for what another client let go of just now
-        for block in gone:
-            where = _user_of(node, block)
-            scrub.tell(where, f"block {block.hex()[:16]} is gone, though nobody let go of it")
-            if not node.readonly:
-                _mark_gone(node, block)
-        if gone and not node.readonly:
-            node.index.mark_missing(gone)
-        elif gone:
-            scrub.damaged += len(gone)
-
-
-def _mark_gone(node: Node, block: bytes) -> None:
-    fsio.mkdirs(node.blocks.damaged)
-    with suppress(FileExistsError):
-        fsio.write_new(os.path.join(node.blocks.damaged, block.hex() + GONE_SUFFIX), b"")
-
-
-def _user_of(node: Node, block: bytes) -> bytes:
-    """A path that uses a block, preferably one that shows it."""
-    found = node.index.one(
-        "SELECT p.path FROM use u JOIN version v ON v.row = u.version JOIN path p ON p.no = v.path"
-        " WHERE u.block = (SELECT no FROM block WHERE id = ?) ORDER BY p.shown = v.row DESC LIMIT 1",
-        (block,),
-    )
-    return bytes(found[0]) if found else b""
-
-
-def _lost(node: Node) -> list[bytes]:
+def _lost(scrub: Scrub) -> list[bytes]:
     """Blocks that were found damaged, now or before, are needed, and are not here again."""
+    node = scrub.node
     try:
         names = os.listdir(node.blocks.damaged)
     except FileNotFoundError:
@@ -251,7 +133,11 @@ def _lost(node: Node) -> list[bytes]:
                 blocks.add(block)
     here = node.blocks.holding(sorted(blocks))
     _forget(node, here)
-    return [block for block in sorted(blocks - here) if _is_needed(node, block)]
+    lost = [block for block in sorted(blocks - here) if _is_needed(node, block)]
+    for block in lost:
+        if block not in scrub.told:
+            scrub.tell_block(block, "was found damaged before, and is not here again")
+    return lost
 
 
 def _is_needed(node: Node, block: bytes) -> bool:
@@ -275,7 +161,7 @@ def _forget(node: Node, blocks: set[bytes]) -> None:
                 fsio.remove(os.path.join(node.blocks.damaged, name))
 
 
-def _repair_blocks(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
+def _repair_blocks(scrub: Scrub, puller: Puller | None, lost: list[bytes]) -> int:
     """Get damaged and unreadable blocks again; how many came. Of the unreadable ones nobody else
     has, our own copy stays: it may be read another day."""
     blocks = scrub.node.blocks
@@ -289,7 +175,7 @@ def _repair_blocks(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> i
                 blocks.bring_back(block, blocks.damaged)
 
 
-def _bring_back(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
+def _bring_back(scrub: Scrub, puller: Puller | None, lost: list[bytes]) -> int:
     """Get damaged blocks again, from a staged copy or from peers; how many came."""
     node = scrub.node
     wanted: list[Wanted] = []
@@ -310,7 +196,7 @@ def _bring_back(scrub: _Scrub, puller: Puller | None, lost: list[bytes]) -> int:
     here = node.blocks.holding(lost)
     _forget(node, here)
     for block in here:
-        where = _user_of(node, block)
+        where = user_of(node, block)
         scrub.emit(Problem(where, f"block {block.hex()[:16]} repaired", warning=True))
     return len(here)
 
@@ -325,5 +211,5 @@ def _said_of(node: Node, block: bytes) -> list[Wanted]:
     known = node.index.block_size(block)
     if known is not None:
         sizes.setdefault(known, "")  # of a large manifest nobody says it but its record
-    where = _user_of(node, block)
+    where = user_of(node, block)
     return [Wanted(block, size, where, writer) for size, writer in sizes.items()]

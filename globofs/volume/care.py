@@ -20,10 +20,14 @@ class CareVerbs(Verbs):
         *,
         repair: bool = False,
         sample: float | None = None,
+        restart: bool = False,
         emit: Emit = ignore,
         cancelled: Cancelled = never,
     ) -> VerifyResult:
-        """Read blocks and manifests and check them; `sample` is the share to read, 0 to 1."""
+        """Read blocks and manifests and check them; `sample` is the share to read, 0 to 1.
+
+        Goes on where an earlier one was stopped, but with `restart`.
+        """
         from globofs.sync.scrub import verify
 
         return verify(
@@ -31,6 +35,7 @@ class CareVerbs(Verbs):
             self.puller if repair else None,
             repair=repair,
             sample=sample,
+            restart=restart,
             emit=emit,
             cancelled=cancelled,
         )
