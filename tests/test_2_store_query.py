@@ -39,9 +39,18 @@ class _Stub:
         self.index = index
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize("many", [1, 10**6], ids=["much later", "little later"])
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 2**32), count=st.integers(1, 40))
-def test_every_moment_is_the_rule_applied_to_what_was_known(seed: int, count: int) -> None:
+def test_every_moment_is_the_rule_applied_to_what_was_known(
+    many: int, seed: int, count: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(overlay, "_MANY", many)
+        _compare_moments(seed, count)
+
+
+def _compare_moments(seed: int, count: int) -> None:
     rng = random.Random(seed)
     history = make_history(rng, count)
     held = {block(number).id for number in range(6) if rng.random() < 0.5}
@@ -50,10 +59,10 @@ def test_every_moment_is_the_rule_applied_to_what_was_known(seed: int, count: in
     apply_items(index, history.items)
     now = found_paths(index)
     for at in {version.time for version in history.versions} | {0}:
-        overlay = overlay_at(index, at)
+        moment = overlay_at(index, at)
         rows = dict(now)
-        for path, row in overlay.items():
-            rows[path] = (row.version, int(row.conflict > 0), row.nversions, *row.below)
+        for row in moment.rows(index.db, index.rows("SELECT no, path FROM path")):
+            rows[row.path] = (row.version, int(row.conflict > 0), row.nversions, *row.below)
         rows = {path: row for path, row in rows.items() if row[2] or row[5]}
         expected = expected_paths(history.versions, held, at)
         assert rows == {path: row for path, row in expected.items() if row[2] or row[5]}
@@ -202,20 +211,20 @@ def test_an_undo_of_itself_is_listed_as_any_other(node: Node) -> None:
     assert about.key.number == circle
 
 
-@pytest.mark.parametrize("rows", [100, 7], ids=["few rows", "many rows"])
+@pytest.mark.parametrize("most", [10**6, 1500], ids=["few paths", "many paths"])
 def test_moments_that_are_kept_take_bounded_memory(
-    node: Node, monkeypatch: pytest.MonkeyPatch, rows: int
+    node: Node, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(overlay, "KEPT_ROWS", rows)
+    monkeypatch.setattr(overlay, "KEPT_BYTES", most)
     for number in range(6):
         put(node, b"f%d" % number, b"x")
     moments = [operation.last for operation in View(node).operations()]
     assert len(moments) == 6
     for moment in moments:
         View(node, moment).children()
-    kept = [len(found) for found in node.index.overlays.values()]
-    assert len(kept) == (overlay.KEPT if rows == 100 else 2)
-    assert sum(kept[:-1]) <= rows
+    kept = [found.memory for found in node.index.overlays.values()]
+    assert len(kept) == (overlay.KEPT if most == 10**6 else 3)
+    assert sum(kept[:-1]) <= most
     assert kept[-1] > 0, "the last one is always there"
 
 

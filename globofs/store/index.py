@@ -277,8 +277,13 @@ class Index(BlockTable):
 
     def rows(self, sql: str, args: Sequence[Any] = ()) -> list[Any]:
         """All rows of a query. A damaged index is rebuilt once and asked again."""
+        return self.answer(sql, args, list)
+
+    def answer(self, sql: str, args: Sequence[Any], take: Callable[[Iterable[Any]], T]) -> T:
+        """What `take` makes of the rows of a query, which need not be in memory all at once.
+        A damaged index is rebuilt once and asked again: `take` may be called twice."""
         try:
-            return self.db.execute(sql, args).fetchall()
+            return take(self.db.execute(sql, args))
         except sqlite3.OperationalError:
             raise
         except sqlite3.DatabaseError:
@@ -286,7 +291,7 @@ class Index(BlockTable):
                 raise
         self.reset()
         self.on_damage()
-        return self.db.execute(sql, args).fetchall()
+        return take(self.db.execute(sql, args))
 
     def one(self, sql: str, args: Sequence[Any] = ()) -> Any:
         """The first row of a query, or `None`."""

@@ -9,11 +9,13 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from globofs.store import history, versions
+from globofs.store.index_schema import TOTALS
 from globofs.store.overlay import Overlay, overlay_at
+from globofs.store.portions import chunks
 from globofs.store.totals import PathRow
 from globofs.store.views import Block, Entry, Kind, Operation, OperationKey, Version
 
@@ -38,6 +40,7 @@ _ENTRY: Final = (
     " CASE WHEN d_live > 0 THEN d_files ELSE 0 END, d_conflicts,"
     " CASE WHEN d_live > 0 THEN d_lacking ELSE lacking END, d_versions FROM path "
 )
+_NUMBERED: Final = "SELECT no, " + _ENTRY.removeprefix("SELECT ")
 _SHOWN: Final = (
     f"SELECT {versions.VERSION_COLUMNS} FROM path p CROSS JOIN version v ON v.row = p.shown"
     " CROSS JOIN op o ON o.no = v.op WHERE p.path > ? AND p.path < ?"
@@ -46,12 +49,21 @@ _SHOWN: Final = (
 )
 _SHOWN_AT_ONCE: Final = 5000
 _LIVE: Final = "(d_live > 0 OR kind NOT IN ('', 'deleted'))"
+_VERSIONS: Final = TOTALS.index("versions")
 _THERE: Final = "(nversions > 0 OR d_versions > 0)"
 
 
-def _entries(rows: Sequence[Any]) -> list[Entry]:
+def _entries(rows: Iterable[Any]) -> list[Entry]:
     new = cast(Any, tuple.__new__)
     return [new(Entry, (*row[:12], row[12] > 0, *row[13:])) for row in rows]
+
+
+def _children(select: str, deleted: bool) -> str:
+    """The question for what is in a directory, by name."""
+    return (
+        f"{select} WHERE parent = (SELECT no FROM path WHERE path = ?)"
+        f" AND {_THERE if deleted else _LIVE} ORDER BY name"
+    )
 
 
 def entry_of(row: PathRow) -> Entry:
@@ -109,15 +121,16 @@ class View:
 
     def entry(self, path: bytes, deleted: bool = False) -> Entry | None:
         """What is at a path; `None` if nothing is. `deleted`: also what was there once."""
-        overlay = self.overlay
-        if overlay is not None and path in overlay:
-            found = entry_of(overlay[path])
-            there = found.below > 0 or overlay[path].nversions > 0
+        rows = self.index.rows(f"{_NUMBERED} WHERE path = ? AND {_THERE}", (path,))
+        if not rows:
+            return self._root() if not path else None
+        overlay, there = self.overlay, True
+        if overlay is not None and rows[0][0] in overlay:
+            (row,) = overlay.rows(self.index.db, [(rows[0][0], path)])
+            found = entry_of(row)
+            there = found.below > 0 or row.nversions > 0
         else:
-            rows = self.index.rows(f"{_ENTRY} WHERE path = ? AND {_THERE}", (path,))
-            if not rows:
-                return self._root() if not path else None
-            found, there = _entries(rows)[0], True
+            (found,) = _entries([rows[0][1:]])
         if not path:
             return found._replace(kind="directory")
         if found.kind == "deleted" and not (deleted and there):
@@ -133,27 +146,23 @@ class View:
 
         A deleted directory has the kind "deleted" and `below` > 0.
         """
-        condition = _THERE if deleted else _LIVE
         overlay = self.overlay
         if overlay:
             return self._children_at(path, deleted, overlay)
-        sql = (
-            f"{_ENTRY} WHERE parent = (SELECT no FROM path WHERE path = ?) AND {condition}"
-            " ORDER BY name"
-        )
-        return _entries(self.index.rows(sql, (path,)))
+        return self.index.answer(_children(_ENTRY, deleted), (path,), _entries)
 
     def _children_at(self, path: bytes, deleted: bool, overlay: Overlay) -> list[Entry]:
-        sql = f"{_ENTRY} WHERE parent = (SELECT no FROM path WHERE path = ?) AND {_THERE}"
-        found: list[Entry] = []
-        for entry in _entries(self.index.rows(sql, (path,))):
-            row = overlay.get(entry[0])
-            if row is not None:
-                entry = entry_of(row)
-                if not row.nversions and not entry.below:
-                    continue
-            if deleted or entry.kind != "deleted":
-                found.append(entry)
+        def take(answer: Iterable[Any]) -> list[Entry]:
+            found: list[Entry] = []
+            for rows in chunks(answer):
+                found += _entries(row[1:] for row in rows if row[0] not in overlay)
+                others = [(row[0], row[1]) for row in rows if row[0] in overlay]
+                for row in overlay.rows(self.index.db, others):
+                    if row.nversions or row.below[_VERSIONS]:
+                        found.append(entry_of(row))
+            return found if deleted else [entry for entry in found if entry.kind != "deleted"]
+
+        found = self.index.answer(_children(_NUMBERED, True), (path,), take)
         found.sort()
         return found
 
@@ -240,12 +249,11 @@ class View:
 
     def version(self, path: bytes) -> Version | None:
         """The version that a path shows (a deletion, too); `None` if it has none."""
+        no, row = self.index.one("SELECT no, shown FROM path WHERE path = ?", (path,)) or (0, 0)
         overlay = self.overlay
-        if overlay is not None and path in overlay:
-            row = overlay[path].shown
-        else:
-            found = self.index.one("SELECT shown FROM path WHERE path = ?", (path,))
-            row = found[0] if found else 0
+        stood = overlay.get(no) if overlay else None
+        if stood is not None:
+            row = stood.shown
         made = versions.select(self.index, "WHERE v.row = ?", (row,)) if row else []
         return made[0] if made else None
 

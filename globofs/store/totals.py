@@ -35,6 +35,17 @@ _UPDATE: Final = (
 )
 
 
+def weight(
+    kind: str, size: int, versions: int, conflict: int, blocks: int, missing: int, lacking: int
+) -> tuple[int, ...]:
+    """What a path itself adds to every directory above it, in the order of `TOTALS`."""
+    mark = 1 if conflict else 0
+    if kind in ("", "deleted"):
+        return (0, 0, versions, mark, 0, 0, 0, 0)
+    files = 0 if kind == "directory" else 1
+    return (files, size if kind == "file" else 0, versions, mark, blocks, missing, lacking, 1)
+
+
 class PathRow:
     """One row of `path`; `below` are its directory totals in the order of `TOTALS`."""
 
@@ -80,14 +91,9 @@ class PathRow:
 
     def weight(self) -> tuple[int, ...]:
         """What this path itself adds to every directory above it, in the order of `TOTALS`."""
-        kind = self.kind
-        conflict = 1 if self.conflict else 0
-        if kind in ("", "deleted"):
-            return (0, 0, self.nversions, conflict, 0, 0, 0, 0)
-        files = 0 if kind == "directory" else 1
-        return (
-            *(files, self.size if kind == "file" else 0, self.nversions, conflict),
-            *(self.blocks, self.missing, self.lacking, 1),
+        return weight(
+            *(self.kind, self.size, self.nversions, self.conflict),
+            *(self.blocks, self.missing, self.lacking),
         )
 
     def judge(self) -> None:
@@ -169,6 +175,12 @@ class PathRows:
         if row.before is None:
             row.before = row.weight()
             self._changed[row.no] = row
+
+    def add_below(self, no: int, difference: list[int]) -> None:
+        """Say that what lies directly in a path, whose row was read, weighs so much more."""
+        row = self.by_number[no]
+        self.change(row)
+        row.added = difference
 
     def flush(self) -> None:
         """Carry every difference up to the root and write all rows that changed."""
