@@ -15,6 +15,7 @@ from globofs.errors import Locked
 from globofs.events import Problem
 from globofs.store.apply import apply_items
 from globofs.store.index import Index
+from globofs.store.staged import StagedBlock
 from tests.helpers_index import (
     NODES,
     History,
@@ -257,11 +258,14 @@ def test_what_is_told_of_blocks_is_remembered(index: Index) -> None:
     index.mark_missing([first.id])
     assert not index.is_held(first.id)
     assert index.synced([first.id]) == set()
-    index.staged_add("f1", [(first.id, 10, 20, ".zst"), (second.id, 40, 5, "")])
+    index.mark_staged(
+        "f1",
+        [StagedBlock(first.id, 30, 10, 20, ".zst"), StagedBlock(second.id, 5, 40, 5, "")],
+    )
     assert index.staged_locate([second.id, third.id])[second.id] == ("f1", 40, 5, "")
     index.staged_drop("f1")
     assert index.staged_find(first.id) is None
-    assert set(index.held_blocks()) == {second.id}
+    assert set(index.held_blocks()) == {first.id, second.id}, "a staged block is held"
 
 
 def fill_disk(index: Index) -> None:

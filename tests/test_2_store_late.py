@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from random import randbytes
+from typing import TypeVar
+from unittest.mock import Mock
 
 import pytest
 
 from globofs import limits
-from globofs.store import catchup, fsio, unapplied
+from globofs.store import catchup, fsio, index_blocks, unapplied
 from globofs.store.apply_records import Item
 from globofs.store.commit import Draft, Operation
 from globofs.store.index import Index
@@ -17,6 +23,8 @@ from globofs.store.node import Node, open_node
 from globofs.store.query import View
 from globofs.store.views import Block
 from tests.helpers_node import file_draft, new_node, put
+
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -102,6 +110,115 @@ def test_blocks_of_a_killed_add_are_held_when_only_a_commit_follows(node: Node) 
         entry = View(other).entry(b"a")
         assert entry is not None
         assert entry.missing == 0
+
+
+def seal_many(node: Node, *data: bytes) -> list[Block]:
+    """One staged file of several blocks, of which the index has not heard."""
+    node.catch_up()
+    with node.blocks.batch(late=True) as batch:
+        blocks = [Block(sha256(one).digest(), len(one)) for one in data]
+        for block, one in zip(blocks, data, strict=True):
+            batch.add(block.id, block.size, one, "")
+        batch.seal()
+    return blocks
+
+
+class Killed(BaseException):
+    """What a test raises where a process is to end."""
+
+
+@pytest.mark.parametrize("writes", range(5))
+def test_an_add_killed_while_it_tells_of_its_blocks_loses_none(
+    node: Node, monkeypatch: pytest.MonkeyPatch, writes: int
+) -> None:
+    monkeypatch.setattr(index_blocks, "BATCH", 2)
+    blocks = seal_many(node, b"1", b"22", b"333", b"4444", b"55555")
+    late(node).commit([Draft(b"a", "file", 15, 0o644, blocks=tuple(blocks))])
+    left = [writes]
+    real = Index.write
+
+    def write(index: Index, work: Callable[[sqlite3.Connection], T]) -> T:
+        if not left[0]:
+            raise Killed
+        left[0] -= 1
+        return real(index, work)
+
+    monkeypatch.setattr(Index, "write", write)
+    with suppress(Killed):
+        node.blocks.flush()
+    monkeypatch.setattr(Index, "write", real)
+    with open_node(node.volume, clock=node.clock) as other:
+        other.catch_up()
+        entry = View(other).entry(b"a")
+        assert entry is not None
+        assert entry.missing == 0
+
+
+def test_blocks_that_no_record_names_are_known_once_they_are_put_into_place(node: Node) -> None:
+    """Their writer was killed before its commit: the same `add` finds them, a prune lets them go."""
+    block = seal_late(node, b"data")
+    with open_node(node.volume, clock=node.clock) as other:
+        put(other, b"b", b"1")
+        assert other.index.synced([block.id]) == {block.id}
+
+
+def test_large_blocks_are_known_before_their_file_is_whole(node: Node) -> None:
+    """Of a file of many gigabytes whose `add` is killed; no staged file tells of them."""
+    block = seal_late(node, randbytes(limits.STAGE_BELOW_BYTES))
+    with open_node(node.volume, clock=node.clock) as other:
+        assert other.index.synced([block.id]) == {block.id}
+
+
+def test_who_is_killed_behind_applying_does_not_hide_blocks_from_the_next(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record came between its look at staged files and its reading of the journal."""
+    block = seal_late(node, b"data")
+    late(node).commit([Draft(b"a", "file", 4, 0o644, blocks=(block,))])
+    with open_node(node.volume, clock=node.clock) as other:
+        monkeypatch.setattr(catchup, "learn", lambda blocks: None)
+        monkeypatch.setattr(catchup, "take_given", fail := Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            other.catch_up()
+        assert fail.called
+    monkeypatch.undo()
+    with open_node(node.volume, clock=node.clock) as other:
+        other.catch_up()
+        entry = View(other).entry(b"a")
+        assert entry is not None
+        assert entry.missing == 0
+
+
+def test_an_operation_that_cannot_end_tells_of_its_blocks(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process may live on for days, and what it alone knows of others may let go of."""
+    block = seal_late(node, b"data")
+    operation = late(node)
+    operation.commit([Draft(b"a", "file", 4, 0o644, blocks=(block,))])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(node.journal, "append", full)
+    with pytest.raises(OSError, match="no room"):
+        operation.close()
+    assert not node.blocks.untold.those([block.id])
+    assert node.index.is_held(block.id)
+
+
+def test_what_was_put_is_told_though_what_was_sealed_cannot_be(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal_late(node, b"sealed")
+    pulled = sha256(b"pulled").digest()
+    node.blocks.put(pulled, b"pulled", "", 6)
+    with monkeypatch.context() as patch:
+        patch.setattr(node.blocks.untold, "tell", Mock(side_effect=Killed))
+        with pytest.raises(Killed):
+            node.blocks.flush()
+    node.blocks.flush()
+    assert node.index.is_held(pulled)
 
 
 def test_the_index_hears_of_blocks_before_their_records(node: Node) -> None:

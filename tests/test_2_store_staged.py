@@ -68,12 +68,21 @@ def test_rows_say_where_the_bytes_are(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == [f"{writer.base}.open"]
     writer.seal()
     reader = StagedReader(str(tmp_path))
-    for (name, offset, length, suffix), data in zip(writer.rows, blocks, strict=True):
-        assert (name, suffix) == (sha256(data).digest(), "")
-        assert reader.read(writer.base, offset, length) == data
-    found = list(staged.scan(str(tmp_path / writer.base)))
-    assert [(b.id, b.offset, b.length, b.suffix) for b in found] == writer.rows
-    assert [(b.id, b.size) for b in found] == writer.sizes
+    for row, data in zip(writer.blocks, blocks, strict=True):
+        assert (row.id, row.size, row.suffix) == (sha256(data).digest(), len(data), "")
+        assert reader.read(writer.base, row.offset, row.length) == data
+    assert list(staged.scan(str(tmp_path / writer.base))) == writer.blocks
+    assert staged.first(str(tmp_path / writer.base)) == writer.blocks[0]
+
+
+def test_the_first_block_is_found_behind_damage(tmp_path: Path) -> None:
+    writer = StagedWriter(str(tmp_path), SYSTEM)
+    for data in (b"one", b"two"):
+        writer.add(sha256(data).digest(), len(data), data, "")
+    writer.seal()
+    path = tmp_path / writer.base
+    path.write_bytes(b"G" + path.read_bytes()[1:])
+    assert staged.first(str(path)) == writer.blocks[1]
 
 
 def test_names_never_collide_even_when_the_clock_stands(tmp_path: Path) -> None:
@@ -139,10 +148,10 @@ def test_a_failed_write_can_be_tried_again_without_shifting_anything(tmp_path: P
     assert fault.raised
     writer.seal()
     reader = StagedReader(str(tmp_path))
-    for name, offset, length, _ in writer.rows:
-        data = reader.read(writer.base, offset, length)
+    for row in writer.blocks:
+        data = reader.read(writer.base, row.offset, row.length)
         assert data is not None
-        assert sha256(data).digest() == name
+        assert sha256(data).digest() == row.id
 
 
 def test_a_file_goes_through_its_states(store: BlockStore) -> None:

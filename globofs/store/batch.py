@@ -50,7 +50,7 @@ class BlockBatch:
     def __init__(self, store: BlockFiles, *, late: bool = False) -> None:
         """Takes its share of `locks.adders`, so that nothing is evicted that it relies on.
 
-        With `late` the index hears of the blocks when the store is flushed: before the records
+        With `late` the index hears of staged blocks when the store is flushed: before the records
         that name them are applied, which is the caller's business.
         """
         self.store = store
@@ -198,12 +198,13 @@ class BlockBatch:
             index.mark_synced(unsure)
 
     def _tell_index(self, writers: list[StagedWriter]) -> None:
-        sizes = [(large.block, large.size) for large in self._large]
-        for writer in writers:
-            sizes += writer.sizes
-        if sizes:
-            sealed = Sealed([(writer.base, writer.rows) for writer in writers], sizes)
-            if self.store.untold.take(sealed) or not self._late:
+        large = [(large.block, large.size) for large in self._large]
+        if large:  # few, and nothing but the index tells whoever comes next of them
+            self.store.index.mark_held(large, synced=True)
+            self.store.uses.note([block for block, _ in large])
+        if writers:
+            enough = self.store.untold.take(Sealed(one.base, one.blocks) for one in writers)
+            if enough or not self._late:
                 self.store.flush()
 
     def close(self) -> None:

@@ -167,9 +167,7 @@ class BlockFiles:
             with suppress(FileNotFoundError):
                 found = staged.scan(os.path.join(self.staged, file.name))
                 for portion in chunks(found, _RESCAN_BLOCKS):
-                    rows = [(b.id, b.offset, b.length, b.suffix) for b in portion]
-                    self.index.staged_add(file.base, rows)
-                    self.index.mark_held([(b.id, b.size) for b in portion], synced=True)
+                    self.index.mark_staged(file.base, portion)
                     count += len(portion)
         for some in chunks(self.iter_held(), _RESCAN_BLOCKS):
             blocks = [block for block, _ in some]
@@ -327,10 +325,10 @@ class BlockFiles:
 
     def flush(self) -> None:
         """Tell the index of the blocks put and sealed since the last time."""
+        self.uses.note(self.untold.tell(self.index))
         with self._guard:
             rows, self._pending = self._pending, []
             self._flushed = self.clock.monotonic()
-        self.uses.note(self.untold.tell(self.index))
         if rows:
             self.index.mark_held(rows)
             self.uses.note([block for block, _ in rows])

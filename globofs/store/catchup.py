@@ -26,7 +26,7 @@ from globofs.store.apply import apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
-from globofs.store.given import take_given
+from globofs.store.given import is_behind, take_given
 from globofs.store.unheard import learn
 
 if TYPE_CHECKING:
@@ -119,9 +119,9 @@ def _catch_up(node: NodeParts, emit: Emit) -> int:
                 count += reader.origin(origin)
         write_applied(node)
     complete_pending(index)
-    if count:
-        if node.uuid in news:
-            learn(node.blocks)  # what was written beside us after the first time
+    if count or (not node.readonly and is_behind(node)):
+        # What was written beside us after the first time, or by who was killed before he looked.
+        learn(node.blocks)
         take_given(node)
     return count
 

@@ -187,9 +187,15 @@ class Operation:
         if said is not None:
             entries.insert(0, said)
         number = self.number
-        with self._journal():
-            if self.number:
-                self._append([(entry, None, None) for entry in entries])
+        try:
+            with self._journal():
+                if self.number:
+                    self._append([(entry, None, None) for entry in entries])
+        except BaseException:
+            # This process may live on, and what only it knows of others may let go of.
+            with contextlib.suppress(Exception):
+                self.settle()
+            raise
         self.settle()
         unmark_running(self.node, number)
         finish(self.node, told=self._unapplied.told, emit=self._emit)

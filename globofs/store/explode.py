@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from globofs import limits
 from globofs.store import clock, fsio, staged
 from globofs.store.staged import DONE, StagedBlock, StagedFile
+from globofs.store.unheard import learn_of
 
 if TYPE_CHECKING:
     from globofs.store.block_files import BlockFiles
@@ -25,23 +26,18 @@ _ALONE = 500
 """Below so many blocks a second thread costs more than it brings."""
 
 
-def pending(directory: str) -> list[StagedFile]:
-    """Staged files whose blocks may not all stand in `hashes/`, oldest first."""
-    here = clock.boot_id()
-    return [file for file in staged.files(directory) if file.state not in (DONE, here)]
-
-
 def explode(store: BlockFiles) -> int:
     """Put the blocks of all pending staged files into `hashes/`; returns how many it were.
 
     Deletes what killed clients left half written, too.
     """
     sweep(store)
-    if not pending(store.staged):
+    if not staged.pending(store.staged):
         return 0
     count = 0
     with store.locks.explode.exclusive():
-        for file in pending(store.staged):
+        for file in staged.pending(store.staged):
+            learn_of(store, file)  # nobody looks at it after this
             path = os.path.join(store.staged, file.name)
             count += _explode_file(store, path)
             fsio.rename(path, os.path.join(store.staged, f"{file.base}.{clock.boot_id()}"))

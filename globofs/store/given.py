@@ -17,11 +17,21 @@ _ROWS: Final = 500
 _META: Final = "given_row"
 
 
+def is_behind(node: NodeParts) -> bool:
+    """Whether there are versions whose blocks nobody has looked for, here or by another client."""
+    seen, newest = _marks(node)
+    return seen != newest
+
+
+def _marks(node: NodeParts) -> tuple[int, int]:
+    newest = int(node.index.one("SELECT coalesce(max(row), 0) FROM version")[0])
+    return int(node.index.meta(_META) or 0), newest
+
+
 def take_given(node: NodeParts) -> int:
     """Look once at the blocks of each version that is new to the index; how many were there."""
     index = node.index
-    newest = int(index.one("SELECT coalesce(max(row), 0) FROM version")[0])
-    seen = int(index.meta(_META) or 0)
+    seen, newest = _marks(node)
     if node.readonly or newest == seen:
         return 0
     count = _take_manifests(node, seen)

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from globofs.store.portions import chunks, marks
+from globofs.store.staged import StagedBlock
 from globofs.store.totals import PathRows
 
 T = TypeVar("T")
@@ -124,13 +125,14 @@ class BlockTable:
 
     # --- staged -----------------------------------------------------------------------------
 
-    def staged_add(self, file: str, rows: Iterable[tuple[bytes, int, int, str]]) -> None:
-        """Blocks (id, offset, stored length, suffix) lie in a staged file."""
-        sql = (
-            "INSERT OR REPLACE INTO staged(id, file, offset, length, suffix) VALUES(?, ?, ?, ?, ?)"
-        )
-        values = [(block, file, offset, length, suffix) for block, offset, length, suffix in rows]
-        self.write(lambda db: db.executemany(sql, values))
+    def mark_staged(self, file: str, blocks: Sequence[StagedBlock]) -> None:
+        """Blocks lie in a staged file, so they are held, and durable.
+
+        From the last one on, each portion in one transaction: where the first block is known to lie
+        there, all of them are, wherever a process was killed.
+        """
+        for portion in reversed(list(chunks(blocks, BATCH))):
+            self.write(partial(_now_staged, file=file, blocks=portion))
 
     def staged_find(self, block: bytes) -> StagedAt | None:
         """Where a block lies in a staged file, if it does."""
@@ -152,6 +154,12 @@ class BlockTable:
     def staged_drop(self, file: str) -> None:
         """A staged file is gone."""
         self.write(lambda db: db.execute("DELETE FROM staged WHERE file = ?", (file,)))
+
+
+def _now_staged(db: sqlite3.Connection, file: str, blocks: Sequence[StagedBlock]) -> None:
+    sql = "INSERT OR REPLACE INTO staged(id, file, offset, length, suffix) VALUES(?, ?, ?, ?, ?)"
+    db.executemany(sql, [(b.id, file, b.offset, b.length, b.suffix) for b in blocks])
+    _now_held(db, [(b.id, b.size) for b in blocks], synced=True)
 
 
 def _now_held(db: sqlite3.Connection, pairs: Sequence[tuple[bytes, int]], synced: bool) -> None:

@@ -75,10 +75,8 @@ class StagedWriter:
     def __init__(self, directory: str, clock: Clock) -> None:
         """Create `<now>.open` in `directory`; nobody else can have or get the same name."""
         self.directory = directory
-        self.rows: list[tuple[bytes, int, int, str]] = []
-        """Id, offset, stored length and suffix of every block, as the index wants them."""
-        self.sizes: list[tuple[bytes, int]] = []
-        """Id and plain size of every block."""
+        self.blocks: list[StagedBlock] = []
+        """What it holds so far."""
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._offset = 0
@@ -97,8 +95,7 @@ class StagedWriter:
         self._buffer += (head, stored, b"\n")
         self._offset = start + length + 1
         self._buffered += len(head) + length + 1
-        self.rows.append((block, start, length, suffix))
-        self.sizes.append((block, size))
+        self.blocks.append(StagedBlock(block, size, start, length, suffix))
         if self._buffered >= _FLUSH:
             self._flush()
             self._writer.writeback()
@@ -151,6 +148,12 @@ def files(directory: str) -> list[StagedFile]:
     return sorted(found, key=lambda file: (len(file.base), file.base))
 
 
+def pending(directory: str) -> list[StagedFile]:
+    """Complete files whose blocks may not all stand in `hashes/`, oldest first."""
+    here = clocks.boot_id()
+    return [file for file in files(directory) if file.state not in (DONE, here)]
+
+
 def named(name: str) -> StagedFile | None:
     """What a name in `staged/` says; None where it is no complete staged file's."""
     seconds, _, rest = name.partition(".")
@@ -171,6 +174,12 @@ def leftovers(directory: str) -> list[str]:
         for name in names
         if name.endswith(ending) and _BASE.fullmatch(name.removesuffix(ending))
     ]
+
+
+def first(path: str) -> StagedBlock | None:
+    """The first block of a staged file, at the price of one small read."""
+    found = _HEADER.match(fsio.read_range(path, 0, HEADER_BYTES))
+    return _block(found, found.end()) if found is not None else next(scan(path), None)
 
 
 def scan(path: str, problem: Callable[[int], None] | None = None) -> Iterator[StagedBlock]:

@@ -1,8 +1,9 @@
-"""Blocks that are durable here and of which the index has not heard yet.
+"""Staged files that are durable here and of which the index has not heard yet.
 
-A long `add` tells the index of its blocks with its records (`unapplied`), not before it reports
-them as safe: nobody asks for a block before a version names it. Should the process be killed
-until then, the staged files say what it stored: who reads its records looks there (`unheard`).
+A long `add` tells the index of its small blocks with its records (`unapplied`), not before it
+reports them as safe: nobody asks for a block before a version names it. Should the process be
+killed until then, the staged files say what it stored: who reads its records looks there
+(`unheard`).
 """
 
 from __future__ import annotations
@@ -15,21 +16,14 @@ from globofs import limits
 
 if TYPE_CHECKING:
     from globofs.store.index_blocks import BlockTable
+    from globofs.store.staged import StagedBlock
 
 
 class Sealed(NamedTuple):
-    """What one seal made durable: staged files (base name, rows for the index), and ids and plain
-    sizes of all blocks, also of those that stand in `hashes/`."""
+    """A complete staged file: its base name and its blocks."""
 
-    files: list[tuple[str, list[tuple[bytes, int, int, str]]]]
-    sizes: list[tuple[bytes, int]]
-
-    def tell(self, index: BlockTable) -> None:
-        """Tell the index; twice changes nothing."""
-        for base, rows in self.files:
-            index.staged_add(base, rows)
-        if self.sizes:
-            index.mark_held(self.sizes, synced=True)
+    base: str
+    blocks: Sequence[StagedBlock]
 
 
 class Untold:
@@ -41,11 +35,12 @@ class Untold:
         self._sealed: list[Sealed] = []
         self._ids: set[bytes] = set()
 
-    def take(self, sealed: Sealed) -> bool:
-        """Remember it; True when it is time to tell, lest it takes too much memory."""
+    def take(self, files: Iterable[Sealed]) -> bool:
+        """Remember them; True when it is time to tell, lest it takes too much memory."""
         with self._guard:
-            self._sealed.append(sealed)
-            self._ids.update([block for block, _ in sealed.sizes])
+            for sealed in files:
+                self._sealed.append(sealed)
+                self._ids.update([block.id for block in sealed.blocks])
             return len(self._ids) >= limits.UNAPPLIED_RECORDS
 
     def those(self, blocks: Iterable[bytes]) -> set[bytes]:
@@ -58,10 +53,10 @@ class Untold:
         with self._guard:
             telling = list(self._sealed)
         for sealed in telling:
-            sealed.tell(index)
-        told = [block for sealed in telling for block, _ in sealed.sizes]
+            index.mark_staged(sealed.base, sealed.blocks)
+        told = [block.id for sealed in telling for block in sealed.blocks]
         with self._guard:
             # Another thread may have told the same, and forgotten it already.
             self._sealed = [one for one in self._sealed if all(one is not t for t in telling)]
-            self._ids = {block for sealed in self._sealed for block, _ in sealed.sizes}
+            self._ids = {block.id for sealed in self._sealed for block in sealed.blocks}
         return told
