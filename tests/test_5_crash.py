@@ -235,13 +235,13 @@ def test_recovering_what_a_mount_left(tmp_path: Path, monkeypatch: pytest.Monkey
         log.keep(1)
         log.close(clean=False)
         with recorded(volume.directory, monkeypatch) as promises:
-            assert recover(volume, ignore) == 1
+            assert recover(volume, ignore) == (1, 0)
 
     def again(found: Volume) -> None:
         recover(found, ignore)
         assert content(found, b"docs/a") == data
         assert found.conflicts() == [], "recovered twice, it is the same content"
-        assert recover(found, ignore) == 0
+        assert recover(found, ignore) == (0, 0)
         assert os.listdir(open_directory(found)) == []
 
     survive(tmp_path, promises, again, step=step_for(promises))

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from globofs.mount.place import MountError, check_place
+from globofs.volume import Volume
 from tests.helpers_mount import Mounted, mounted, mounted_at, needs_fuse
 from tests.helpers_story import At, make_nodes, tree_of, until
 
@@ -104,6 +106,7 @@ def test_names_as_posix_says(mount: Mounted) -> None:
     with pytest.raises(OSError) as caught:
         (m / ("n" * 256)).write_text("long")
     assert caught.value.errno == errno.ENAMETOOLONG
+    assert os.pathconf(m, "PC_NAME_MAX") == 255
     shutil.rmtree(m / "moved")
     assert sorted(os.listdir(m)) == sorted(["link", name])
 
@@ -212,12 +215,14 @@ def test_unmounting_a_dead_mount_records_what_it_had_not(tmp_path: Path) -> None
     m = tmp_path / "m"
     with mounted(at, m) as mount:
         (m / "closed").write_text("kept")
+        m.stat()  # the kernel answers for what just died, for a second
         os.killpg(mount.process.pid, signal.SIGKILL)
         mount.process.communicate()
         said = at("mount", str(m), expect=1)
         assert "a mount that died still lies there; `globofs umount` takes it away" in said.err
         said = at("umount", str(m))
         assert "recovered" in said.err
+        assert "recovered" in (at.node / "run/mount.log").read_text()
         assert at.read("closed") == b"kept"
         assert not mounted_at(m)
 
@@ -285,14 +290,42 @@ def test_signals_unmount_with_everything_recorded(tmp_path: Path) -> None:
 
 
 def test_places_that_are_refused(tmp_path: Path) -> None:
-    (at,) = make_nodes(tmp_path, "node")
+    at, other = make_nodes(tmp_path, "node", "other")
     inside = at.volume / "inside"
     inside.mkdir()
-    for place in (inside, tmp_path, tmp_path / "missing", at.node / "config"):
+    (tmp_path / "link").symlink_to(inside)
+    refused = {
+        inside: "neither lie in the volume",
+        tmp_path: "nor contain it",
+        tmp_path / "link": "neither lie in the volume",
+        tmp_path / "missing": "no such directory; make it",
+        at.node / "config": "not a directory",
+        other.volume: f"it lies in the volume {other.volume}",
+    }
+    for place, why in refused.items():
         said = at("mount", str(place), expect=1)
-        assert "cannot be mounted" in said.err
+        assert f"{place}: cannot be mounted on: " in said.err
+        assert why in said.err
     said = at("umount", str(tmp_path), expect=2)
     assert "no volume is mounted there" in said.err
+
+
+def test_nothing_of_the_volume_may_be_hidden_by_another_name(tmp_path: Path) -> None:
+    bound, deep = tmp_path / "bound", tmp_path / "deep"
+    bound.mkdir()
+    deep.mkdir()
+    at, _ = make_nodes(tmp_path, "node", "deep/other")
+    with Volume.open(str(at.volume)) as volume:
+        if os.geteuid() == 0:
+            subprocess.run(["mount", "--bind", str(at.volume), str(bound)], check=True)
+            try:
+                for place in (bound, bound / "local"):
+                    with pytest.raises(MountError, match="nor contain it"):
+                        check_place(volume, str(place))
+            finally:
+                subprocess.run(["umount", str(bound)], check=True)
+        with pytest.raises(MountError, match="a peer, which would be hidden"):
+            check_place(volume, str(deep))
 
 
 def test_in_the_background(tmp_path: Path) -> None:
@@ -309,6 +342,9 @@ def test_in_the_background(tmp_path: Path) -> None:
 def test_two_mounts_see_each_other(tmp_path: Path) -> None:
     (at,) = make_nodes(tmp_path, "node")
     with mounted(at, tmp_path / "one"), mounted(at, tmp_path / "two"):
+        (tmp_path / "one/d").mkdir()
+        said = at("mount", str(tmp_path / "one/d"), expect=1)
+        assert "it lies in a mount of this volume" in said.err
         (tmp_path / "one/f").write_text("hello")
         until(lambda: (tmp_path / "two/f").exists(), 5)
         assert (tmp_path / "two/f").read_text() == "hello"

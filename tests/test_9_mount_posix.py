@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers_mount import Mounted, mounted, needs_fuse
-from tests.helpers_story import make_nodes, until
+from tests.helpers_story import At, make_nodes, until
 
 pytestmark = needs_fuse
 
@@ -229,6 +229,11 @@ def test_a_kept_open_file_is_recorded_after_fsync(tmp_path: Path) -> None:
     assert at.read("log") == b"first\nsecond\n"
 
 
+def log_of(at: At) -> str:
+    path = at.node / "run/mount.log"
+    return path.read_text() if path.exists() else ""
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a small disk needs root")
 def test_a_full_disk_is_enospc_and_no_half_version(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -251,6 +256,17 @@ def test_a_full_disk_is_enospc_and_no_half_version(tmp_path: Path) -> None:
             until(lambda: at("cat", "after", expect=None).out == "space again", 20)
         assert at.paths() == {"small", "after"}
         at.verify()
+        with mounted(at, place):
+            (place / "large").write_bytes(os.urandom(8_000_000))
+            until(lambda: "cannot record what was written: No space" in log_of(at), 10)
+            said = at("umount", str(place), expect=1)
+            assert "unmounted, but not all that was written is recorded" in said.err
+            assert "No space left on device; it lies in " in said.err
+        with mounted(at, place):
+            assert sorted(os.listdir(place)) == ["after", "small"]
+            subprocess.run(["mount", "-o", "remount,size=40m", str(disk)], check=True)
+        with mounted(at, place):
+            assert (place / "large").stat().st_size == 8_000_000
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=False)
 

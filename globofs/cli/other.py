@@ -50,13 +50,14 @@ def demo(context: Context) -> int:
 def mount(context: Context) -> int:
     """The volume as ordinary files, until it is unmounted or Ctrl-C is pressed."""
     from globofs.mount import libfuse
-    from globofs.mount.run import check_place, into_background
+    from globofs.mount.place import check_place
+    from globofs.mount.run import into_background
     from globofs.mount.run import mount as serve
 
     args = context.args
     libfuse.need()
     context.readonly = args.readonly
-    place = check_place(context.volume.directory, args.mountpoint)
+    place = check_place(context.volume, args.mountpoint)
     context.close()  # a fork must share no open database
     ready = None
     if args.background:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import mfusepy
 
 from globofs.errors import GlobofsError
+from globofs.limits import NAME_BYTES
 from globofs.mount import libfuse
 from globofs.mount.inode import Attributes, Inode
 from globofs.mount.namespace import as_os_error, fail
@@ -149,7 +150,9 @@ class VolumeFuse(mfusepy.Operations):
         """`statvfs(2)`: of the file system that the node's directory lies on."""
         facts = os.statvfs(self.space.volume.node.directory)
         keys = ("bavail", "bfree", "blocks", "bsize", "favail", "ffree", "files", "flag", "frsize")
-        return {f"f_{key}": int(getattr(facts, f"f_{key}")) for key in keys}
+        return {f"f_{key}": int(getattr(facts, f"f_{key}")) for key in keys} | {
+            "f_namemax": NAME_BYTES
+        }
 
     # --- directories and names ------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from globofs.errors import BadPath, GlobofsError
 from globofs.format import names
-from globofs.limits import PATH_BYTES
+from globofs.limits import NAME_BYTES, PATH_BYTES
 from globofs.mount.fleeting import Fleeting
 from globofs.mount.inode import DIRECTORY_BYTES, Attributes, Inode, entry_attributes
 
@@ -457,7 +457,7 @@ def is_hidden(path: bytes) -> bool:
 
 def check_new(path: bytes) -> None:
     """Check that `path` can be recorded: ENAMETOOLONG, EINVAL."""
-    if len(path) > PATH_BYTES or any(len(part) > 255 for part in path.split(b"/")):
+    if len(path) > PATH_BYTES or any(len(part) > NAME_BYTES for part in path.split(b"/")):
         raise fail(errno.ENAMETOOLONG, path)
     try:
         names.check_path(path)

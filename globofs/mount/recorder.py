@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from globofs.errors import GlobofsError
 from globofs.events import Emit, Note
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _GATHER_SECONDS = 0.2
 """How long changes are gathered into one operation."""
 _RETRY_SECONDS = 5.0
+CANNOT_RECORD = "cannot record what was written"
 
 
 class Recorder:
@@ -72,9 +73,9 @@ class Recorder:
                 self.flush()
             except (OSError, GlobofsError) as error:
                 # Nothing is lost: it stays in the intent log and in the scratch files.
-                self._emit(Note(f"cannot record what was written: {error}", warning=True))
+                self._emit(Note(f"{CANNOT_RECORD}: {told_why(error)}", warning=True))
+                self._ready.wait(_RETRY_SECONDS)  # what changes may have made room
                 self._ready.set()
-                time.sleep(_RETRY_SECONDS)
 
     def _tell_open(self) -> None:
         paths = self.open_paths()
@@ -220,37 +221,68 @@ def open_directory(volume: Volume) -> str:
     return os.path.join(volume.node.directory, "state", "open")
 
 
-def recover(volume: Volume, emit: Emit) -> int:
-    """Record what mounts that died had closed or synced; how many paths that were."""
-    count = 0
+class Recovered(NamedTuple):
+    """How many paths were recorded, and of how many mounts something could not be."""
+
+    paths: int
+    failed: int
+
+
+def recover(volume: Volume, emit: Emit) -> Recovered:
+    """Record what mounts that died had closed or synced. What cannot be recorded now, as where
+    the disk is full, stays for the next time; that is said."""
+    paths = failed = 0
     for remains in intents.abandoned(open_directory(volume)):
-        opened: list[Scratch] = []
-        orphans = [intent for intent in remains.intents if _orphan(volume, intent)]
         try:
-            changes = [
-                change
-                for intent in remains.intents
-                if intent.keep
-                and intent not in orphans
-                and (change := _recovered(volume, remains, intent, opened))
-            ]
-            if changes:
-                write(volume.node, changes, verb="recover")
-                count += len(changes)
-                words = ", ".join(os.fsdecode(change.path) for change in changes[:5])
-                emit(Note(f"recovered what a mount that died had not recorded: {words}"))
-        finally:
-            for scratch in opened:
-                scratch.close(keep=True)
-        for intent in orphans:
-            words = f"{os.fsdecode(intent.path)}: what it was made from is not known any more; "
-            words += f"what was written lies in {remains.directory}"
-            emit(Note(words, warning=True))
-        if orphans:
-            intents.keep_only(remains, orphans)
-        else:
-            intents.discard(remains.directory)
-    return count
+            paths += _recover_one(volume, remains, emit)
+        except (OSError, GlobofsError) as error:
+            failed += 1
+            emit(
+                Note(
+                    f"{CANNOT_RECORD}: {told_why(error)}; {kept_words(remains.directory)}",
+                    warning=True,
+                )
+            )
+    return Recovered(paths, failed)
+
+
+def told_why(error: Exception) -> str:
+    """The reason of an error, in words."""
+    return (error.strerror if isinstance(error, OSError) else "") or str(error)
+
+
+def kept_words(directory: str) -> str:
+    """Where what could not be recorded lies, and when it will be."""
+    return f"it lies in {directory} and is recorded at the next mount once that can be done"
+
+
+def _recover_one(volume: Volume, remains: intents.Remains, emit: Emit) -> int:
+    opened: list[Scratch] = []
+    orphans = [intent for intent in remains.intents if _orphan(volume, intent)]
+    try:
+        changes = [
+            change
+            for intent in remains.intents
+            if intent.keep
+            and intent not in orphans
+            and (change := _recovered(volume, remains, intent, opened))
+        ]
+        if changes:
+            write(volume.node, changes, verb="recover")
+            words = ", ".join(os.fsdecode(change.path) for change in changes[:5])
+            emit(Note(f"recovered what a mount that died had not recorded: {words}"))
+    finally:
+        for scratch in opened:
+            scratch.close(keep=True)
+    for intent in orphans:
+        words = f"{os.fsdecode(intent.path)}: what it was made from is not known any more; "
+        words += f"what was written lies in {remains.directory}"
+        emit(Note(words, warning=True))
+    if orphans:
+        intents.keep_only(remains, orphans)
+    else:
+        intents.discard(remains.directory)
+    return len(changes)
 
 
 def _orphan(volume: Volume, intent: intents.Intent) -> bool:

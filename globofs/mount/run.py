@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from globofs.errors import GlobofsError, UsageError
 from globofs.events import Emit, Note, ignore
 from globofs.mount import libfuse
+from globofs.mount.place import MountError, check_place, globofs_mounts
 from globofs.store import intent as intents
 from globofs.store._libc import keep_freed, share_heaps
 
@@ -29,41 +30,10 @@ _UMOUNT_SECONDS = 60.0
 _SAY_AFTER_SECONDS = 2.0
 
 
-class MountError(GlobofsError):
-    """{path}: cannot be mounted on: {reason}"""
-
-    errno = errno.EBUSY
-
-
 class UnmountError(GlobofsError):
     """{path}: cannot be unmounted: {reason}"""
 
     errno = errno.EBUSY
-
-
-def check_place(volume: str, mountpoint: str) -> str:
-    """The real path of `mountpoint`, if the volume may be mounted there; MountError if not."""
-    try:
-        os.stat(mountpoint)
-    except FileNotFoundError:
-        raise MountError(path=mountpoint, reason="there is no such directory; make it") from None
-    except OSError as error:
-        if error.errno != errno.ENOTCONN:
-            raise MountError(path=mountpoint, reason=error.strerror) from None
-        raise MountError(
-            path=mountpoint,
-            reason="a mount that died still lies there; `globofs umount` takes it away",
-        ) from None
-    place, inside = os.path.realpath(mountpoint), os.path.realpath(volume)
-    if not os.path.isdir(place):
-        raise MountError(path=mountpoint, reason="it is not a directory")
-    if os.path.ismount(place) and _source(place):
-        raise MountError(path=mountpoint, reason=f"{_source(place)} is mounted there already")
-    if os.path.commonpath((place, inside)) in (place, inside):
-        raise MountError(
-            path=mountpoint, reason=f"it must neither lie in the volume {volume} nor contain it"
-        )
-    return place
 
 
 def mount(
@@ -82,7 +52,7 @@ def mount(
     Unsupported.
     """
     libfuse.need()
-    place = check_place(volume.directory, mountpoint)
+    place = check_place(volume, mountpoint)
     if os.listdir(place):
         words = f"{mountpoint} is not empty: what lies in it is hidden until the mount ends"
         emit(Note(words, warning=True))
@@ -112,11 +82,22 @@ def mount(
     try:
         _serve(volume, face, recorder, place, messages if sync else None, on_ready, allow_other)
         if log is not None:
-            recorder.close()
+            _record_the_rest(recorder, log, messages)
         clean = True
     finally:
         if log is not None:
             log.close(clean=clean and not space.unrecorded())
+
+
+def _record_the_rest(recorder: Recorder, log: intents.IntentLog, messages: Messages) -> None:
+    """Nobody can write any more. Raises what the recording raises; nothing is lost by that."""
+    from globofs.mount.recorder import CANNOT_RECORD, kept_words, told_why
+
+    try:
+        recorder.close()
+    except (OSError, GlobofsError) as error:
+        messages.warn(f"{CANNOT_RECORD}: {told_why(error)}; {kept_words(log.directory)}")
+        raise
 
 
 def _serve(
@@ -196,38 +177,12 @@ def into_background() -> int | Callable[[], None]:
 # --- unmounting -----------------------------------------------------------------------------------
 
 
-def _mounts() -> dict[str, str]:
-    """Mount points of globofs volumes, as the kernel lists them, and what is mounted there."""
-    found: dict[str, str] = {}
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            words, _, rest = line.partition(" - ")
-            kind, source = rest.split(" ")[:2]
-            if kind == "fuse.globofs":
-                found[_unquote(words.split(" ")[4])] = _unquote(source)
-    return found
-
-
-def _unquote(text: str) -> str:
-    return (
-        text.encode("utf-8", "surrogateescape")
-        .decode("unicode_escape")
-        .encode("latin-1")
-        .decode("utf-8", "surrogateescape")
-        if "\\" in text
-        else text
-    )
-
-
-def _source(place: str) -> str:
-    return _mounts().get(place, "")
-
-
 def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
     """Unmount, and wait until everything written is recorded; what a mount that died had not
     recorded is recorded now. Raises UnmountError, UsageError."""
     place = os.path.abspath(mountpoint)
-    source = _source(place) or _source(os.path.realpath(place))
+    mounts = globofs_mounts()
+    source = mounts.get(place) or mounts.get(os.path.realpath(place))
     if not source:
         raise UsageError(f"{mountpoint}: no volume is mounted there")
     directory = source.removeprefix("globofs:")
@@ -242,8 +197,8 @@ def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
         raise UnmountError(path=mountpoint, reason=reason)
     if serving:
         _await_end(serving, mountpoint, emit)
-    else:
-        _recover_dead(directory, emit)
+    if not serving or os.path.isdir(serving):  # it left something
+        _recover_dead(directory, place, mountpoint, emit)
 
 
 def _await_end(serving: str, mountpoint: str, emit: Emit) -> None:
@@ -263,13 +218,17 @@ def _await_end(serving: str, mountpoint: str, emit: Emit) -> None:
         time.sleep(0.02)
 
 
-def _recover_dead(directory: str, emit: Emit) -> None:
+def _recover_dead(directory: str, place: str, mountpoint: str, emit: Emit) -> None:
+    from globofs.mount.messages import Messages
     from globofs.mount.recorder import recover
     from globofs.volume import Volume
 
+    failed = 0
     with suppress(GlobofsError), Volume.open(directory) as volume:  # else the next mount does it
         if not volume.readonly:
-            recover(volume, emit)
+            failed = recover(volume, Messages(volume.node, place, emit)).failed
+    if failed:
+        raise GlobofsError(f"{mountpoint}: unmounted, but not all that was written is recorded")
 
 
 def _serving(volume: str, place: str) -> str:

@@ -214,10 +214,13 @@ def abandoned(parent: str) -> Iterator[Remains]:
         directory = os.path.join(parent, name)
         if not os.path.isdir(directory):
             continue
-        held = _alive(directory)
-        if held is None:
-            time.sleep(_LOOKED_AT_SECONDS)  # perhaps somebody only looks whether it lives
+        try:
             held = _alive(directory)
+            if held is None:
+                time.sleep(_LOOKED_AT_SECONDS)  # perhaps somebody only looks whether it lives
+                held = _alive(directory)
+        except FileNotFoundError:  # it has just ended, and tidied up
+            continue
         if held is None:
             continue
         try:
@@ -288,8 +291,9 @@ def _open_paths(directory: str) -> tuple[bytes, ...]:
 def discard(directory: str) -> None:
     """Remove a mount's directory and all that is in it, the log first and for certain: with it
     left and a scratch file gone, an empty file would be recovered."""
-    if fsio.remove(os.path.join(directory, "log")):
-        fsio.fsync_dir(directory)
-    for name in os.listdir(directory):
-        fsio.remove(os.path.join(directory, name))
-    fsio.rmdir(directory)
+    with suppress(FileNotFoundError):  # whoever left it and whoever recovers may both do this
+        if fsio.remove(os.path.join(directory, "log")):
+            fsio.fsync_dir(directory)
+        for name in os.listdir(directory):
+            fsio.remove(os.path.join(directory, name))
+        fsio.rmdir(directory)

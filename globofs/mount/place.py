@@ -1,0 +1,100 @@
+"""Where a volume may be mounted: what would be hidden, or swallow itself, is refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from globofs.errors import GlobofsError, NoVolume
+from globofs.store.node import find_volume
+
+if TYPE_CHECKING:
+    from globofs.volume import Volume
+
+
+class MountError(GlobofsError):
+    """{path}: cannot be mounted on: {reason}"""
+
+    errno = errno.EBUSY
+
+
+def check_place(volume: Volume, mountpoint: str) -> str:
+    """The real path of `mountpoint`, if the volume may be mounted there; MountError if not.
+
+    It must exist, be no mount of a volume and lie in none of this one, neither lie in a volume
+    nor hide this one or a peer. A peer's directory may hang, so that is told by its path alone;
+    the others are told by what they are, so that no symlink and no bind mount hides it.
+    """
+    try:
+        os.stat(mountpoint)
+        os.statvfs(mountpoint)  # of a mount that just died the kernel still knows the attributes
+    except FileNotFoundError:
+        raise MountError(path=mountpoint, reason="there is no such directory; make it") from None
+    except OSError as error:
+        dead = "a mount that died still lies there; `globofs umount` takes it away"
+        reason = dead if error.errno == errno.ENOTCONN else error.strerror
+        raise MountError(path=mountpoint, reason=reason) from None
+    place = os.path.realpath(mountpoint)
+    reason = "it is not a directory" if not os.path.isdir(place) else _reason(volume, place)
+    if reason:
+        raise MountError(path=mountpoint, reason=reason)
+    return place
+
+
+def _reason(volume: Volume, place: str) -> str:
+    """Why `volume` must not be mounted on the directory `place`; "" if nothing speaks against."""
+    mounts = globofs_mounts()
+    if place in mounts:
+        return f"{mounts[place]} is mounted there already"
+    own, directory = f"globofs:{volume.directory}", os.path.realpath(volume.directory)
+    if any(mounts.get(above) == own for above in _upwards(place)):
+        return "it lies in a mount of this volume"
+    if _lies_in(place, directory) or _lies_in(directory, place):
+        return f"it must neither lie in the volume {volume.directory} nor contain it"
+    try:
+        return f"it lies in the volume {find_volume(place)}"
+    except NoVolume:
+        pass
+    for peer in volume.node.peer_entries([]):
+        if os.path.abspath(peer.config.path).startswith(os.path.join(place, "")):
+            return f"it contains the volume {peer.config.path}, a peer, which would be hidden"
+    return ""
+
+
+def _upwards(path: str) -> list[str]:
+    """A path and all above it."""
+    found = [path]
+    while os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+        found.append(path)
+    return found
+
+
+def _lies_in(path: str, directory: str) -> bool:
+    """Whether `path` is `directory` or lies in it, by whatever name either is reached."""
+    facts = os.stat(directory)
+    return any(os.path.samestat(facts, os.stat(above)) for above in _upwards(path))
+
+
+def globofs_mounts() -> dict[str, str]:
+    """Mount points of volumes, as the kernel lists them, and what is mounted there."""
+    found: dict[str, str] = {}
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            words, _, rest = line.partition(" - ")
+            kind, source = rest.split(" ")[:2]
+            if kind == "fuse.globofs":
+                found[_unquote(words.split(" ")[4])] = _unquote(source)
+    return found
+
+
+def _unquote(text: str) -> str:
+    return (
+        text.encode("utf-8", "surrogateescape")
+        .decode("unicode_escape")
+        .encode("latin-1")
+        .decode("utf-8", "surrogateescape")
+        if "\\" in text
+        else text
+    )
