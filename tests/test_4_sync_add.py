@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import threading
 import time
 from hashlib import sha256
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -520,6 +522,103 @@ def test_a_second_process_that_dies_leaves_the_rest_to_us(
     assert bench.add().added == 100
     assert 0 < sum(answers) < 100
     assert bench.volume.verify().damaged == 0
+
+
+@pytest.fixture
+def halting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A second process that halts behind its first answer, as if its file system were dead."""
+    from globofs.sync import _ingest, _second
+
+    seconds(monkeypatch, [])
+    pids: list[int] = []
+    usual = _ingest.Second
+
+    class Halting(usual):  # type: ignore[misc, valid-type]
+        def read(self, asked: list[_second.Asked]) -> list[_second.Told | None] | None:
+            told = super().read(asked)
+            if not pids:
+                pids.append(self._process.pid)
+                os.kill(pids[0], signal.SIGSTOP)
+                os.waitid(os.P_PID, pids[0], os.WSTOPPED | os.WNOWAIT)
+            return told
+
+    monkeypatch.setattr(_ingest, "Second", Halting)
+    for n in range(200):
+        bench.put(f"f{n:03}", f"{n}")
+    return pids
+
+
+def test_a_second_process_that_does_not_answer_is_ended(
+    bench: Bench, halting: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("globofs.sync._second.ANSWER_SECONDS", 0.1)
+    assert bench.add().added == 200
+    assert not Path(f"/proc/{halting[0]}").exists()
+
+
+def test_who_stops_an_add_does_not_wait_for_a_second_process_that_hangs(
+    bench: Bench, halting: list[int]
+) -> None:
+    result = bench.add(cancelled=lambda: bool(halting))
+    assert result.interrupted
+    assert not Path(f"/proc/{halting[0]}").exists()
+
+
+def test_a_worker_that_fails_in_its_turn_keeps_no_other_waiting(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from globofs.sync import _ingest, _second
+
+    seconds(monkeypatch, [])
+    usual = _ingest.Second
+
+    class Failing(usual):  # type: ignore[misc, valid-type]
+        def _receive(self) -> list[_second.Told | None] | None:
+            if self._sent:
+                raise MemoryError
+            return super()._receive()  # type: ignore[no-any-return]
+
+    monkeypatch.setattr(_ingest, "Second", Failing)
+    for n in range(200):
+        bench.put(f"f{n:03}", f"{n}")
+    with pytest.raises(MemoryError):
+        bench.add()
+
+
+def test_what_fails_while_a_batch_is_handed_over_leaves_no_lock_and_no_file(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from globofs.store import staged
+    from globofs.sync import _ingest
+
+    monkeypatch.setattr(_ingest, "BATCH_RECORDS", 10)
+    monkeypatch.setattr(_ingest.Ingest, "_is_used", Mock(side_effect=KeyboardInterrupt))
+    for n in range(20):
+        bench.put(f"f{n:03}", f"{n}")
+    with pytest.raises(KeyboardInterrupt):
+        bench.add()
+    node = bench.volume.node
+    assert staged.leftovers(node.blocks.staged) == []
+    with node.locks.adders.try_exclusive() as alone:
+        assert alone
+
+
+def test_what_an_earlier_add_alone_knows_of_is_not_relied_on(bench: Bench) -> None:
+    """Its end failed, so that the index never heard of its blocks; and others let go of them."""
+    from globofs.store.node import open_node
+    from globofs.sync.prune import collect
+
+    node = bench.volume.node
+    data = b"of no version yet"
+    with node.blocks.batch(late=True) as batch:
+        batch.add(sha256(data).digest(), len(data), data, "")
+        batch.seal()
+    with open_node(node.volume) as other:
+        other.finish()
+        assert collect(other).blocks == 1
+    bench.put("f", data)
+    assert bench.add().added == 1
+    assert bench.content("docs/f") == data
 
 
 def test_what_the_second_process_says_is_of_the_file_that_was_found(tmp_path: Path) -> None:

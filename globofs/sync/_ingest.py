@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from globofs.errors import from_os_error
@@ -42,6 +43,8 @@ GROWN_BYTES: Final = 64 * MIB
 """A small file that grew beyond this while it was queued is read as large the next time."""
 ATTEMPTS: Final = 3
 TICK_SECONDS: Final = 0.1
+_print = attrgetter("st_mtime_ns", "st_size", "st_ino", "st_ctime_ns")
+"""What tells whether a file changed while it was read."""
 
 
 class Done(NamedTuple):
@@ -129,6 +132,7 @@ class Ingest:
         self._stop = threading.Event()
         self._error: BaseException | None = None
         self._epoch: _Epoch
+        self._sealing: BlockBatch  # of the epoch before, while a worker is still in it
         self._ready: list[tuple[int, Done]] = []
         self._working = WORKERS
         self._second: Second | None = None
@@ -145,10 +149,13 @@ class Ingest:
         """
         # From the first block that is put or relied on to the last record that names one.
         with self._node.locks.adders.shared():
+            # What an earlier run could not tell the index of others may have let go of since.
+            self._node.blocks.flush()
             self._run(items, take)
 
     def _run(self, items: Iterable[Item], take: Callable[[list[Done]], None]) -> None:
         self._epoch = _Epoch(self._node.blocks.batch(late=True), 1)
+        self._sealing = self._epoch.batch
         threads = [
             threading.Thread(target=self._work, name=f"add-{n}", daemon=True)
             for n in range(WORKERS)
@@ -162,9 +169,12 @@ class Ingest:
             self._collect(take)
         finally:
             self._stop.set()
+            if self._second is not None:
+                self._second.end()
             self._release(threads)
             if self._second is not None:
                 self._second.close()
+            self._sealing.close()
             self._epoch.batch.close()
         if self._error is not None:
             raise self._error
@@ -177,11 +187,17 @@ class Ingest:
                 len(self._ready) >= BATCH_RECORDS or self._epoch.batch.bytes >= BATCH_BYTES
             ):
                 self._flush(take)
-            if self._error is None and not self._stop.is_set() and self._tick():
-                self.interrupted = True
-                self._stop.set()
+            self._heed()
         if self._error is None:
             self._flush(take)
+
+    def _heed(self) -> None:
+        """Tell how far it is; when it is to end, nobody waits for the second process any more."""
+        if self._error is None and not self._stop.is_set() and self._tick():
+            self.interrupted = True
+            self._stop.set()
+        if self._stop.is_set() and self._second is not None:
+            self._second.end()
 
     def _take_in(self, result: _Result | None) -> None:
         if result is None:
@@ -212,10 +228,11 @@ class Ingest:
         """Seal what is stored so far and hand over the files that are whole, while the workers
         go on into a new batch. What has a block in that new one waits for the next time."""
         old = self._epoch
+        self._sealing = old.batch
         with self._guard:
             self._epoch = _Epoch(self._node.blocks.batch(late=True), old.number + 1)
-            while old.users:
-                self._guard.wait(TICK_SECONDS)
+        while self._is_used(old):
+            self._heed()
         try:
             while not self._results.empty():
                 self._take_in(self._results.get())
@@ -232,6 +249,13 @@ class Ingest:
         if ready:
             with no_collection():
                 take(ready)
+
+    def _is_used(self, epoch: _Epoch) -> bool:
+        """Whether a worker still stores into its batch, a moment later."""
+        with self._guard:
+            return bool(epoch.users) and not self._guard.wait_for(
+                lambda: not epoch.users, TICK_SECONDS
+            )
 
     def _release(self, threads: list[threading.Thread]) -> None:
         while any(thread.is_alive() for thread in threads):
@@ -318,7 +342,7 @@ class Ingest:
                 return True
             count += 1
         after = os.fstat(fd)
-        steady = _same(before, after)
+        steady = _print(before) == _print(after)
         if steady or last:
             done = Done(job.item, after, unsteady=not steady)
             self._results.put((0, _End(job, count, done)))
@@ -441,7 +465,7 @@ class Ingest:
                     data += more
             finally:
                 os.close(fd)
-            steady = _same(info, after) and len(data) == after.st_size
+            steady = _print(info) == _print(after) and len(data) == after.st_size
             info = after
             if steady:
                 break
@@ -458,15 +482,6 @@ def _split(data: bytes, sizes: list[int]) -> Iterator[bytes]:
     for size in sizes:
         yield data[start : start + size]
         start += size
-
-
-def _same(one: os.stat_result, other: os.stat_result) -> bool:
-    return (
-        one.st_mtime_ns == other.st_mtime_ns
-        and one.st_size == other.st_size
-        and one.st_ino == other.st_ino
-        and one.st_ctime_ns == other.st_ctime_ns
-    )
 
 
 def _bare(item: Item) -> Done:

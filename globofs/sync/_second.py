@@ -14,6 +14,7 @@ import select
 import subprocess
 import sys
 import threading
+import time
 from contextlib import suppress
 from typing import BinaryIO, Final, cast
 
@@ -25,6 +26,9 @@ _PROGRAM: Final = (
     "import sys; sys.path[:] = sys.argv[3:]; from globofs.sync._reading import serve;"
     " serve(sys.argv[1], int(sys.argv[2]))"
 )
+ANSWER_SECONDS: Final = 60.0
+"""So long nothing at all may come of an answer; who is silent longer is ended."""
+_LOOK_MILLISECONDS: Final = 100
 _END_SECONDS: Final = 1.0
 
 
@@ -50,8 +54,11 @@ class Second:
         )
         self._requests = cast(BinaryIO, self._process.stdin)
         self._answers = cast(BinaryIO, self._process.stdout)
-        with suppress(OSError):  # a limit of this user's pipes: then it is only slower
-            fcntl.fcntl(self._answers, fcntl.F_SETPIPE_SZ, MIB)
+        for pipe in (self._requests, self._answers):
+            with suppress(OSError):  # a limit of this user's pipes: then it is only slower
+                fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, MIB)
+        self._looking = select.poll()
+        self._looking.register(self._answers, select.POLLIN)
         self._sending = threading.Lock()
         self._turn = threading.Condition()
         self._sent = 0
@@ -76,10 +83,12 @@ class Second:
         with self._turn:
             while self._received != number:
                 self._turn.wait()
-        answer = self._receive()
-        with self._turn:
-            self._received += 1
-            self._turn.notify_all()
+        try:
+            answer = self._receive()
+        finally:
+            with self._turn:
+                self._received += 1
+                self._turn.notify_all()
         return answer if answer is not None and len(answer) == len(asked) else None
 
     def _ready(self) -> bool:
@@ -87,9 +96,7 @@ class Second:
             return not self._dead
         with self._turn:
             if not self._there and not self._dead:
-                looking = select.poll()
-                looking.register(self._answers, select.POLLIN)
-                if not looking.poll(0):
+                if not self._looking.poll(0):
                     return False
                 self._there = self._receive() is not None
         return self._there
@@ -98,17 +105,38 @@ class Second:
         if self._dead:
             return None
         try:
-            head = self._answers.read(LENGTH_BYTES)
-            data = self._answers.read(int.from_bytes(head, "little"))
-            found: list[Told | None] = marshal.loads(data)
+            length = int.from_bytes(self._take(LENGTH_BYTES), "little")
+            found: list[Told | None] = marshal.loads(self._take(length))
         except (OSError, EOFError, ValueError, TypeError):
-            self._dead = True
+            self.end()
             return None
         return found
 
-    def close(self) -> None:
-        """End it, whatever it does. When nobody is in `read` any more."""
+    def _take(self, size: int) -> bytes:
+        """So many bytes of an answer. Raises EOFError where none come any more, or not in time."""
+        pieces: list[bytes] = []
+        heard = time.monotonic()
+        while size:
+            if not self._looking.poll(_LOOK_MILLISECONDS):
+                if self._dead or time.monotonic() - heard >= ANSWER_SECONDS:
+                    raise EOFError
+                continue
+            piece = os.read(self._answers.fileno(), size)
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            size -= len(piece)
+            heard = time.monotonic()
+        return b"".join(pieces)
+
+    def end(self) -> None:
+        """End it, whatever it does; who waits for an answer goes on without. From any thread."""
+        self._dead = True
         self._process.kill()
+
+    def close(self) -> None:
+        """End it and let go of it. When nobody is in `read` any more."""
+        self.end()
         for pipe in (self._requests, self._answers):
             with suppress(OSError):
                 pipe.close()
