@@ -25,6 +25,7 @@ from globofs.store.apply_paths import (
     show,
 )
 from globofs.store.apply_records import Item, Positions, store_event, who
+from globofs.store.filling import Known, known_versions, make_index
 from globofs.store.garbage import no_collection
 from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRow, PathRows
@@ -123,7 +124,7 @@ class _Batch:
         self.new_records = 0
         self._ops: dict[tuple[str, int], list[Any]] = {}
         self._ops_new: set[tuple[str, int]] = set()
-        self._old: dict[bytes, tuple[int, int]] = {}  # known version id: its row and path
+        self._old: Known = {}
 
     def run(self, batch: Sequence[Item]) -> None:
         """Apply one batch."""
@@ -141,8 +142,9 @@ class _Batch:
             else:
                 events.append(item)
         self._load_ops(fresh)
-        self._load_versions(decoded)
-        self.paths.load_paths([entry.path for _, entry, _ in decoded])
+        entries = [entry for _, entry, _ in decoded]
+        self.paths.load_paths([entry.path for entry in entries])
+        self._old = known_versions(self.db, self.paths, entries)
         before = {row.no for row in self.paths.by_number.values() if row.nversions}
         self._collect(decoded)
         candidates = self._insert_versions()
@@ -218,24 +220,14 @@ class _Batch:
 
     def _event(self, item: Item) -> None:
         key = (item.record.origin, item.record.op)
+        if item.record.kind == "prune":
+            make_index(self.db)  # it names versions by their ids
         try:
             store_event(self.db, item.record, self._ops[key][0])
         except FormatError as error:
             self._left_out(item.record, error)
 
     # --- versions ---------------------------------------------------------------------------
-
-    def _load_versions(
-        self, decoded: Sequence[tuple[Item, kinds.VersionRecord, Manifest | None]]
-    ) -> None:
-        """Which of the batch's versions, and of their parents, are known already."""
-        wanted = {entry.manifest for _, entry, _ in decoded}
-        for _, entry, _ in decoded:
-            wanted.update(entry.parents)
-        for chunk in chunks(wanted):
-            sql = f"SELECT id, row, path FROM version WHERE id IN ({marks(chunk)})"
-            for version, row, path in self.db.execute(sql, chunk):
-                self._old[version] = (row, path)
 
     def _collect(
         self, decoded: Sequence[tuple[Item, kinds.VersionRecord, Manifest | None]]

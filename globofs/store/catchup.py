@@ -21,7 +21,7 @@ from globofs.format import applied
 from globofs.format.record import Damage, Framed, frames, nonsense
 from globofs.format.text import parse_uuid
 from globofs.format.versions import read
-from globofs.store import cursors, fsio
+from globofs.store import cursors, filling, fsio
 from globofs.store.apply import apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 LATEST: Final = "latest"
 CHUNK_BYTES: Final = 2 * limits.SEGMENT_BYTES
+FILL_BYTES: Final = limits.SEGMENT_BYTES // 2
+"""So much to be read into an empty index, and it is filled the quick way."""
 OVERLAP_BYTES: Final = limits.RECORD_BYTES + 1024
 
 
@@ -59,7 +61,7 @@ def catch_up(node: NodeParts, *, emit: Emit = ignore) -> int:
     except sqlite3.DatabaseError:
         pass
     index.reset()
-    return _catch_up(node, emit)
+    return _catch_up(node, emit, quick=False)
 
 
 def catch_up_own(node: NodeParts, *, emit: Emit = ignore) -> None:
@@ -91,7 +93,7 @@ def _read_block(node: NodeParts, block: bytes) -> bytes | None:
         return None
 
 
-def _catch_up(node: NodeParts, emit: Emit) -> int:
+def _catch_up(node: NodeParts, emit: Emit, quick: bool = True) -> int:
     index = node.index
     node.reload()
     index.refresh()
@@ -110,13 +112,17 @@ def _catch_up(node: NodeParts, emit: Emit) -> int:
         if node.uuid in news:
             learn(node.blocks)
         count = sum(reader.origin(origin) for origin in news)
-    elif news:
+        filling.finish(index)
+    elif news or (filling.is_filling(index.db) and not node.readonly):
         with node.locks.apply.exclusive(say=lambda text: emit(Note(text))):
             if node.uuid in news:
                 learn(node.blocks)
             reader = _Reader(node, emit)
+            if quick and sum(map(reader.amount, news)) >= FILL_BYTES:
+                filling.begin(index)
             for origin in news:
                 count += reader.origin(origin)
+            filling.finish(index)
         write_applied(node)
     complete_pending(index)
     if count or (not node.readonly and is_behind(node)):
@@ -202,6 +208,11 @@ class _Reader:
     def has_news(self, origin: str) -> bool:
         """Whether anything of an origin is to be read."""
         return any(self._news(*where) for where in self._directories(origin))
+
+    def amount(self, origin: str) -> int:
+        """How many bytes of journals are to be read of an origin, at most."""
+        found = [self._news(*where) for where in self._directories(origin)]
+        return sum(status.st_size for news in found for _, status in news)
 
     def origin(self, origin: str) -> int:
         """Read and apply what is new of an origin; the number of new records."""
@@ -310,7 +321,7 @@ class _Run:
     def _end_garbage(self) -> None:
         if self._garbage.end > self._garbage.offset:
             self._damaged(self._garbage)
-        self._garbage = replace(self._garbage, offset=self._garbage.end)
+            self._garbage = replace(self._garbage, offset=self._garbage.end)
 
     def _item(self, framed: Framed) -> Iterator[Item]:
         try:

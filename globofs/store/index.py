@@ -320,6 +320,18 @@ class Index(BlockTable):
             db.execute("COMMIT")
         self.serial += 1
 
+    @contextlib.contextmanager
+    def sorting_on_disk(self, kib: int) -> Iterator[sqlite3.Connection]:
+        """A transaction that sorts in so much memory and else in temporary files. Raises
+        `sqlite3.OperationalError`, having done nothing, where those find no room."""
+        db = self.db
+        try:
+            index_schema.spare_memory(db, kib)
+            with self.transaction():
+                yield db
+        finally:
+            index_schema.use_memory(db)
+
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in a transaction. It may be done twice: it must not depend on the first time.
 

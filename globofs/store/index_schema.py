@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-SCHEMA_NUMBER: Final = 6
+SCHEMA_NUMBER: Final = 7
 """Raised with every change below; an index of another number is rebuilt."""
 
 BUSY_MILLISECONDS: Final = 60_000
@@ -40,7 +40,7 @@ CREATE TABLE path(
 CREATE UNIQUE INDEX path_children ON path(parent, name);
 CREATE INDEX path_conflict ON path(no) WHERE conflict > 0;
 CREATE TABLE version(
-    row INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, path INTEGER NOT NULL,
+    row INTEGER PRIMARY KEY, id BLOB NOT NULL, path INTEGER NOT NULL,
     time INTEGER NOT NULL, node TEXT NOT NULL, kind TEXT NOT NULL, size INTEGER NOT NULL,
     mode INTEGER NOT NULL, mtime INTEGER NOT NULL, target BLOB NOT NULL, parents BLOB NOT NULL,
     from_path BLOB, from_id BLOB, content BLOB NOT NULL, blocks INTEGER NOT NULL,
@@ -48,6 +48,7 @@ CREATE TABLE version(
     pruned INTEGER NOT NULL DEFAULT 0, op INTEGER NOT NULL, source TEXT NOT NULL,
     origin TEXT NOT NULL, seq INTEGER NOT NULL, list BLOB NOT NULL, extra TEXT,
     pending INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX version_id ON version(id);
 CREATE INDEX version_path ON version(path, time);
 CREATE INDEX version_time ON version(time);
 CREATE INDEX version_op ON version(op);
@@ -107,8 +108,7 @@ def connect(path: str, *, readonly: bool = False, immutable: bool = False) -> sq
     )
     try:
         db.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
-        db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
-        db.execute("PRAGMA temp_store=MEMORY")
+        use_memory(db)
         if not readonly:
             db.execute("PRAGMA synchronous=NORMAL")
     except UnicodeDecodeError as error:  # what SQLite says of a damaged schema quotes it
@@ -118,6 +118,18 @@ def connect(path: str, *, readonly: bool = False, immutable: bool = False) -> sq
         db.close()
         raise
     return db
+
+
+def use_memory(db: sqlite3.Connection) -> None:
+    """The usual cache, and no temporary files."""
+    db.execute(f"PRAGMA cache_size=-{CACHE_KIB}")
+    db.execute("PRAGMA temp_store=MEMORY")
+
+
+def spare_memory(db: sqlite3.Connection, kib: int) -> None:
+    """A small cache, and temporary files, until `use_memory`; outside of a transaction."""
+    db.execute(f"PRAGMA cache_size=-{kib}")
+    db.execute("PRAGMA temp_store=FILE")
 
 
 def create(db: sqlite3.Connection) -> None:

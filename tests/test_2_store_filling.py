@@ -1,0 +1,141 @@
+"""An index that is filled without its index by id is the one that was made record by record."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from globofs.format import kinds, manifest, record
+from globofs.store import apply, catchup, filling
+from globofs.store.apply import Item, apply_items
+from globofs.store.catchup import catch_up
+from globofs.store.index import Index
+from globofs.store.query import View
+from tests.helpers_index import START, make_history
+from tests.helpers_node import deliver, new_node, put
+
+HAND_MADE = b"kind=file\nsize=0\nmode=0644\nmtime=1.000000000\n\nblocks=0\n"
+STRANGER = "00000000-0000-0000-0000-0000000000aa"
+
+
+def tables(index: Index) -> dict[str, list[object]]:
+    """Everything the index holds, and by which indexes."""
+    names = index.rows("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")
+    found = {name: sorted(index.rows(f"SELECT * FROM {name}"), key=repr) for (name,) in names}
+    found["indexes"] = index.rows("SELECT name FROM sqlite_master WHERE type = 'index' ORDER BY 1")
+    return found
+
+
+def filled(items: list[Item], quick: bool) -> Index:
+    index = Index(":memory:")
+    if quick:
+        filling.begin(index)
+        assert filling.is_filling(index.db)
+    apply_items(index, items)
+    filling.finish(index)
+    return index
+
+
+def strange_items(rng: random.Random, told: list[kinds.VersionRecord]) -> list[Item]:
+    """A stranger's records: what others wrote once more, under other names, of other parents."""
+    versions = [entry.manifest for entry in told] + [bytes(32)]
+    made: list[Item] = []
+    prev = record.FIRST_PREV
+    for seq in range(1, rng.randrange(2, 12)):
+        path = rng.choice([b"a", b"a/b", b"z", b"new"])
+        time = START + rng.randrange(30)
+        entry: kinds.Entry
+        what = rng.randrange(6)
+        if what == 0:
+            entry = kinds.PruneRecord((), tuple(rng.sample(versions, 2)))
+        elif what == 1:  # of any path and time: it names neither
+            plain = manifest.decode(HAND_MADE, path=path, version=time)
+            entry = kinds.VersionRecord.of(plain, HAND_MADE)
+        elif what == 2:  # too large to be here
+            entry = kinds.VersionRecord(
+                path, "file", time, (), rng.choice([*versions, rng.randbytes(32)]), 2**21
+            )
+        elif what == 3:
+            parents = tuple(rng.sample([*versions, rng.randbytes(32)], 2))
+            m = replace(manifest.decode(HAND_MADE, path=path, version=time), parents=parents)
+            entry = kinds.VersionRecord.of(m, manifest.encode(m))
+        else:
+            entry = rng.choice(told)
+        made_record = kinds.make_record(seq, STRANGER, prev, seq, time, entry)
+        prev = record.encode_record(made_record)[1]
+        made.append(Item(made_record, prev))
+    return made
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(2, 40), batch=st.sampled_from([1, 3, 1000]))
+def test_filled_at_once_is_made_step_by_step(seed: int, count: int, batch: int) -> None:
+    rng = random.Random(seed)
+    history = make_history(rng, count)
+    items = list(history.items)
+    if rng.random() < 0.7:
+        items += strange_items(rng, [kinds.VersionRecord.parse(i.record) for i in items])
+    if rng.random() < 0.5:
+        rng.shuffle(items)
+    items += rng.sample(items, rng.randrange(len(items)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apply, "BATCH", batch)
+        made, at_once = filled(items, False), filled(items, True)
+    assert tables(at_once) == tables(made)
+    made.close()
+    at_once.close()
+
+
+def test_a_fill_that_was_killed_is_finished_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catchup, "FILL_BYTES", 1)
+    node, other = new_node(tmp_path / "v"), new_node(tmp_path / "w", "beta")
+    for number in range(3):
+        put(other, b"f%d" % number, b"x")
+    deliver(other, node)
+    node.index.reset()
+
+    def killed(index: Index) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(filling, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            catch_up(node)
+    assert filling.is_filling(node.index.db)
+    assert [entry.path for entry in View(node).walk()] == [b"f0", b"f1", b"f2"]
+    catch_up(node)
+    assert not filling.is_filling(node.index.db)
+    assert ("version_id",) in tables(node.index)["indexes"]
+    node.close()
+    other.close()
+
+
+def test_without_room_for_temporary_files_it_sorts_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = make_history(random.Random(1), 30).items
+    index = Index(str(tmp_path / "i"))
+    filling.begin(index)
+    apply_items(index, items)
+    tried: list[object] = []
+
+    def full(db: sqlite3.Connection) -> None:
+        tried.append(db.execute("PRAGMA temp_store").fetchone()[0])
+        if len(tried) == 1:
+            raise sqlite3.OperationalError("database or disk is full")
+        make(db)
+
+    make = filling.make_index
+    monkeypatch.setattr(filling, "make_index", full)
+    filling.finish(index)
+    assert tried == [1, 2], "in files, then in memory"
+    assert not filling.is_filling(index.db)
+    index.close()
