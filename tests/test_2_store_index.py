@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from globofs.errors import Locked
 from globofs.events import Problem
+from globofs.store import index_schema
 from globofs.store.apply import apply_items
 from globofs.store.index import Index
 from globofs.store.staged import StagedBlock
@@ -266,6 +268,32 @@ def test_what_is_told_of_blocks_is_remembered(index: Index) -> None:
     index.staged_drop("f1")
     assert index.staged_find(first.id) is None
     assert set(index.held_blocks()) == {first.id, second.id}, "a staged block is held"
+
+
+def test_an_index_that_is_thrown_away_while_it_is_opened_is_made_anew(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a `verify --repair` of another client."""
+    index.set_meta("x", 1)
+    real = index_schema.connect
+
+    def connect(path: str, **options: bool) -> sqlite3.Connection:
+        made = real(path, **options)
+        if "-thrown" not in told:
+            told.append("-thrown")
+            for suffix in ("", "-wal", "-shm"):
+                Path(path + suffix).unlink(missing_ok=True)
+        return made
+
+    told: list[str] = []
+    monkeypatch.setattr(index_schema, "connect", connect)
+    with closing(Index(index.path)) as other:
+        assert other.meta("x") == 1
+        other.refresh()
+        assert other.meta("x") is None
+        other.set_meta("x", 2)
+        index.refresh()
+        assert index.meta("x") == 2
 
 
 def fill_disk(index: Index) -> None:

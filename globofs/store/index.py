@@ -173,7 +173,7 @@ class Index(BlockTable):
             raise sqlite3.OperationalError(f"the index is damaged: {error}") from None
 
     def _keep(self, connection: sqlite3.Connection) -> sqlite3.Connection:
-        inode = os.stat(self.path).st_ino
+        inode = self._inode_now()
         if self._inode not in (0, inode):
             # The file was replaced, by us or another: other threads hold the one that is gone.
             self._outdate()
@@ -250,13 +250,17 @@ class Index(BlockTable):
         """Notice that another process replaced the file: one `stat`."""
         if self._memory is not None or not self._inode:
             return
-        try:
-            inode = os.stat(self.path).st_ino
-        except FileNotFoundError:
-            inode = -1
-        if inode != self._inode:
+        inode = self._inode_now()
+        if inode != self._inode or inode < 0:
             with self._lock:
                 self._outdate()
+
+    def _inode_now(self) -> int:
+        """That of the file of this name; -1 where another client threw it away just now."""
+        try:
+            return os.stat(self.path).st_ino
+        except FileNotFoundError:
+            return -1
 
     def _close_all(self) -> None:
         for connection in self._opened:
