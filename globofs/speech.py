@@ -223,6 +223,21 @@ def rfc3339(ns: int) -> str:
     return f"{stamp}.{ns % SECOND_NS:09d}Z"
 
 
+def moment_name(ns: int, after: int, before: int) -> str:
+    """The shortest `2026-11-23T18:00:05`, local time, that means `ns` and neither of the moments
+    `after` and `before` beside it: with more digits where they are in the same second, and with
+    the zone where the clock showed that hour twice."""
+    then = time.localtime(ns // SECOND_NS)
+    text, zone = time.strftime("%Y-%m-%dT%H:%M:%S", then), time.strftime("%z", then)
+    for digits in (0, 3, 6, 9):
+        fraction = f".{ns % SECOND_NS:09d}"[: digits + 1] if digits else ""
+        for name in (text + fraction, text + fraction + zone):
+            begin, end = parse_time(name, 0, start=True), parse_time(name, 0)
+            if after < begin <= ns <= end < before:
+                return name
+    return version_number(ns)
+
+
 # --- times typed ------------------------------------------------------------------------------
 
 # Patterns are compiled when first used: `ls` needs none of them, and start-up counts.

@@ -280,6 +280,27 @@ def test_ages_in_sentences_are_spelled_out() -> None:
     assert speech.long_age(now + 7200 * SECOND, now) == "in 2 hours"
 
 
+@pytest.mark.parametrize("zone", ["Europe/Berlin"], indirect=True)
+def test_a_moment_is_named_no_longer_than_tells_it_from_the_next(zone: str) -> None:
+    moment = 1_795_731_256 * SECOND + 267_724_322
+    for after, before, name in (
+        (-2 * SECOND, 2 * SECOND, "2026-11-26T23:14:16"),
+        (-2 * SECOND, 500_000_000, "2026-11-26T23:14:16.267"),
+        (-200_000_000, 2 * SECOND, "2026-11-26T23:14:16.267"),
+        (-500_000, 2 * SECOND, "2026-11-26T23:14:16.267724"),
+        (-1, 1, "2026-11-26T23:14:16.267724322"),
+    ):
+        assert speech.moment_name(moment, moment + after, moment + before) == name
+    once, again = (1_792_888_200 + hour * 3600 for hour in (0, 1))  # the clock is set back
+    names = [
+        speech.moment_name(one * SECOND, one * SECOND - 1, (one + 1) * SECOND)
+        for one in (once, again)
+    ]
+    assert len(set(names)) == 2
+    for one, name in zip((once, again), names, strict=True):
+        assert speech.parse_time(name, 0) // SECOND == one
+
+
 def test_last_week_is_a_moment_too() -> None:
     now = 1_790_000_000 * SECOND
     assert speech.parse_time("last week", now) == now - 7 * 86_400 * SECOND

@@ -1,7 +1,8 @@
 """What lies below `.globofs` in a mount, read only and in no listing of the root:
 
-.globofs/at/<time>/...             the whole tree at that moment
-.globofs/versions/<path>/<time>    one entry for each version of a file
+.globofs/at/<time>/...             the whole tree at that moment, by any words for a time
+.globofs/versions/<path>/<version> one entry for each version of a file, by its number, what else
+                                   names it, or a time
 .globofs/missing                   the files that are not wholly held here, one a line
 """
 
@@ -11,16 +12,20 @@ import errno
 import os
 import threading
 import time
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from globofs.errors import BadTime
+from globofs.errors import AmbiguousVersion, BadTime, NoSuchVersion
 from globofs.format.text import format_time
+from globofs.limits import TIME_MAX_NS
 from globofs.mount.inode import DIRECTORY_BYTES, Attributes, entry_attributes
 from globofs.mount.namespace import fail
-from globofs.speech import parse_time, safe
+from globofs.speech import moment_name, parse_time, safe
 
 if TYPE_CHECKING:
     from globofs.store.query import View
@@ -68,7 +73,7 @@ class Past:
         """What lies at `path`, which `is_past`. Raises OSError: ENOENT, ENOTDIR."""
         top, _, rest = path[len(TOP) + 1 :].partition(b"/")
         if not top:
-            return _directory(_names(b"at", b"versions", missing=True))
+            return _directory(_names(b"at", b"versions", missing=True), self._changed())
         if top == b"missing" and not rest:
             return self._missing_text()
         if top == b"at":
@@ -81,7 +86,7 @@ class Past:
 
     def _at(self, rest: bytes, path: bytes) -> Place:
         if not rest:
-            return _directory(self._list_moments)
+            return _directory(self._list_moments, self._changed())
         words, _, below = rest.partition(b"/")
         try:
             moment = self._moment(os.fsdecode(words))
@@ -102,9 +107,20 @@ class Past:
             return Place(facts, listing=lambda: _list(view, entry.path))
         return Place(facts, version=view.version(entry.path), target=entry.target)
 
+    def _changed(self) -> int:
+        """When the newest operation ended."""
+        return max((one.last for one in self.volume.operations(limit=1)), default=0)
+
     def _list_moments(self) -> Iterator[tuple[bytes, Kind]]:
-        for operation in self.volume.operations(limit=_MOMENTS_LISTED):
-            yield format_time(operation.last).encode(), "directory"
+        """The moments just after operations, each by a name that means none of the next."""
+        operations = [one for one in self.volume.operations(limit=_MOMENTS_LISTED) if one.versions]
+        begins = sorted(one.time for one in operations)
+        before = -1
+        for last in sorted({one.last for one in operations}):
+            at = bisect_right(begins, last)
+            after = begins[at] if at < len(begins) else TIME_MAX_NS
+            yield moment_name(last, before, after).encode(), "directory"
+            before = last
 
     def _moment(self, words: str) -> int:
         """The moment that `words` name. One that moves, `2h ago`, rests while it is looked at, so
@@ -138,17 +154,35 @@ class Past:
     def _versions(self, rest: bytes, path: bytes) -> Place:
         view = self.volume.view()
         if not rest:
-            return _directory(lambda: _list_histories(view, b""))
+            return _directory(lambda: _list_histories(view, b""), self._changed())
         above, _, name = rest.rpartition(b"/")
-        version = self._by_name(above).get(name) if above else None
-        if version is not None:
-            return Place(_version_attributes(version), version=version, target=version.target)
-        entry = view.entry(rest, deleted=True)
-        if entry is None:
+        versions = self._by_name(above) if above else {}
+        version = versions.get(name)
+        entry = view.entry(rest, deleted=True) if version is None else None
+        if entry is not None:
+            if entry.kind == "directory":
+                return _directory(lambda: _list_histories(view, rest), entry.time)
+            return _directory(
+                lambda: ((_version_name(v), v.kind) for v in _of(self.volume, rest)), entry.time
+            )
+        version = version or (self._meant_version(above, name, versions) if versions else None)
+        if version is None:
             raise fail(errno.ENOENT, path)
-        if entry.kind == "directory":
-            return _directory(lambda: _list_histories(view, rest))
-        return _directory(lambda: ((_version_name(v), v.kind) for v in _of(self.volume, rest)))
+        return Place(_version_attributes(version), version=version, target=version.target)
+
+    def _meant_version(
+        self, path: bytes, name: bytes, versions: dict[bytes, Version]
+    ) -> Version | None:
+        """The version of a file that a time, or what else commands take for one, means."""
+        words = os.fsdecode(name)
+        with suppress(BadTime):
+            moment = self._moment(words)
+            earlier = [one for one in versions.values() if one.time <= moment]
+            if earlier:
+                return max(earlier, key=attrgetter("time"))
+        with suppress(NoSuchVersion, AmbiguousVersion):
+            return self.volume.parse_version(path, words)
+        return None
 
     def _by_name(self, path: bytes) -> dict[bytes, Version]:
         """The versions of a file by their names; of the one asked about last they are at hand, as
@@ -186,8 +220,9 @@ def _text_attributes(size: int) -> Attributes:
     return Attributes("file", 0o444, size, now, now)
 
 
-def _directory(listing: Listing) -> Place:
-    return Place(Attributes("directory", 0o555, DIRECTORY_BYTES, 0, 0, 2), listing=listing)
+def _directory(listing: Listing, when: int) -> Place:
+    facts = Attributes("directory", 0o555, DIRECTORY_BYTES, when, when, 2)
+    return Place(facts, listing=listing)
 
 
 def _names(*directories: bytes, missing: bool) -> Listing:
