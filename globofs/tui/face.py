@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from textual import events
 from textual.app import App
-from textual.message_pump import _MessagePumpMeta
 from textual.reactive import var
 from textual.screen import Screen
 
@@ -22,6 +21,7 @@ from globofs.tui.bridge import Bridge
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.keys import Keymap
 from globofs.tui.settings import Settings
+from globofs.tui.widgets.abstract import Abstract
 from globofs.tui.widgets.chrome import Title
 
 if TYPE_CHECKING:
@@ -55,11 +55,7 @@ class Ahead(Protocol):
     def dialog_ends(self) -> None: ...
 
 
-class AbstractApp(_MessagePumpMeta, ABCMeta):
-    """Of an app with abstract methods: one that lacks a method cannot be made."""
-
-
-class Face(App[int], metaclass=AbstractApp):
+class Face(App[int], metaclass=Abstract):
     """State and verbs that every part of the UI shares; mixins and the app itself do the verbs."""
 
     snapshot: var[Snapshot | None] = var(None)

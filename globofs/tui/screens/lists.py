@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -12,6 +13,7 @@ from globofs import errors
 from globofs.snapshots import Snapshot
 from globofs.tui.screens.base import ListPane, ModeScreen
 from globofs.tui.screens.pace import Freshness
+from globofs.tui.widgets.abstract import Abstract
 
 
 class FilterRow(Horizontal):
@@ -27,7 +29,7 @@ class FilterRow(Horizontal):
         yield Input(id="filter-input", placeholder=self._placeholder)
 
 
-class Filtering(ModeScreen):
+class Filtering(ModeScreen, metaclass=Abstract):
     """A mode with a list that a `FilterRow` filters; `filters` is the list's id."""
 
     filters: ClassVar[str]
@@ -37,9 +39,9 @@ class Filtering(ModeScreen):
         """Where the filter is typed."""
         return self.query_one("#filter-input", Input)
 
+    @abstractmethod
     def filtered(self, text: str) -> None:
         """Show only what matches `text`; everything when it is empty."""
-        raise NotImplementedError
 
     def do_filter(self) -> None:
         """Type a filter."""
@@ -69,7 +71,7 @@ class Filtering(ModeScreen):
         return True
 
 
-class Rereading(ModeScreen):
+class Rereading(ModeScreen, metaclass=Abstract):
     """A mode whose rows are read in a worker, and again whenever the tree has changed."""
 
     unreadable: ClassVar[str]  # what is said instead of rows, before the reason
@@ -79,9 +81,9 @@ class Rereading(ModeScreen):
         super().__init__()
         self._fresh = Freshness(self, self._reread)
 
+    @abstractmethod
     def volume_opened(self) -> None:
         """Ask for the rows."""
-        raise NotImplementedError
 
     def take(self, snapshot: Snapshot) -> None:
         """Read again when something happened, but not more often than it can be read."""

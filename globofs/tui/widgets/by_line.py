@@ -6,6 +6,7 @@ a row is made and compared before a screenful is sent on its way.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any, Self
 
 from textual.content import Content
@@ -13,10 +14,11 @@ from textual.geometry import Region
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from globofs.tui.widgets.abstract import Abstract
 from globofs.tui.widgets.paint import Painted
 
 
-class ByLine(ScrollView, Painted):
+class ByLine(ScrollView, Painted, metaclass=Abstract):
     """A scrolled widget whose content is made by `line`, in a border with captions."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -25,9 +27,9 @@ class ByLine(ScrollView, Painted):
         self._captions = (Content(""), Content(""))
         self._captioning = False
 
+    @abstractmethod
     def line(self, y: int) -> Strip:
         """Line `y` of the content as it should look now."""
-        raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:
         """Line `y`, for the screen."""

@@ -6,6 +6,7 @@ it could not show.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -13,10 +14,11 @@ from textual import events
 from textual.message import Message
 from textual.strip import Strip
 
+from globofs.tui.widgets.abstract import Abstract
 from globofs.tui.widgets.paint import Painted, Span, cut, fit, spans_width, width_of
 
 
-class OneLine(Painted):
+class OneLine(Painted, metaclass=Abstract):
     """A line of spans, some of which do something when clicked."""
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -30,9 +32,9 @@ class OneLine(Painted):
             super().__init__()
             self.action = action
 
+    @abstractmethod
     def spans(self, width: int) -> list[tuple[str, str, str]]:
         """Text, style, action of each part, at most `width` cells together."""
-        raise NotImplementedError
 
     def render_line(self, y: int) -> Strip:
         """The line."""
