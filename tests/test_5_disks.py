@@ -110,6 +110,25 @@ def test_6_and_7_a_full_disk(disk: Disk, tmp_path: Path, monkeypatch: pytest.Mon
     assert at("cat", "first").raw == (tmp_path / "first").read_bytes()
 
 
+def test_6_a_full_disk_keeps_nobody_from_restoring_what_others_hold(
+    disk: Disk, tmp_path: Path
+) -> None:
+    at = make(disk("size=8M") / "v", "small")
+    keeper = make(tmp_path / "keeper", "keeper")
+    at("peer", "add", "keeper", keeper.volume)
+    keeper("peer", "add", "small", at.volume)
+    folder = source(tmp_path, 3, 300_000)
+    keeper("add", folder)
+    for node in (keeper, at):
+        node("sync")
+    fill(at.volume.parent / "rest")
+    assert at("cat", "docs/0").raw == (folder / "0").read_bytes()
+    said = at("restore", "docs", "--to", tmp_path / "out").err
+    assert "where it came from is not noted: No space left on device" in said
+    for path in folder.iterdir():
+        assert (tmp_path / "out" / "docs" / path.name).read_bytes() == path.read_bytes()
+
+
 def test_9_our_own_disk_is_read_only(disk: Disk, tmp_path: Path) -> None:
     """What is there can be read and looked through, also by who has no index; nothing is written,
     and that is said; afterwards all goes on."""

@@ -20,6 +20,7 @@ from typing import Final
 from globofs.errors import ContentMissing, GlobofsError, from_os_error
 from globofs.events import Cancelled, Emit, Problem, Progress
 from globofs.limits import KIB, MIB
+from globofs.store import fsio
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import blocks_of_many
@@ -67,7 +68,17 @@ def write_out(
         with suppress(OSError):  # the volume may lie on the full disk, too: the first error is told
             _remember(node, work.written)
         raise
-    _remember(node, written)
+    try:
+        _remember(node, written)
+    except OSError as error:
+        if not fsio.is_full(error):
+            raise
+        reason = (
+            f"where it came from is not noted: {error.strerror}; an edit of it that is added"
+            " counts as one of what is current then"
+        )
+        written.problems.append(Problem(b"", reason, warning=True))
+        emit(written.problems[-1])
     return written
 
 
@@ -169,7 +180,8 @@ class _WriteOut:
         return os.path.relpath(item.target, self._base)
 
     def _fetch(self, portion: list[PlanItem]) -> None:
-        """Pull what `portion` lacks, many at once; what nobody has is found out when written."""
+        """Pull what `portion` lacks, many at once; what nobody has is found out when written, and
+        what the volume has no room for is pulled then, one block after the other."""
         wanted = [
             Wanted(block.id, block.size, item.path, item.version.node)
             for item in portion
@@ -178,8 +190,13 @@ class _WriteOut:
             if not held
         ]
         if wanted:
-            result = self._puller.fetch(wanted, cancelled=self._over, emit=self._emit)
-            self.written.fetched_bytes += result.bytes
+            try:
+                result = self._puller.fetch(wanted, cancelled=self._over, emit=self._emit)
+            except OSError as error:
+                if not fsio.is_full(error):
+                    raise
+            else:
+                self.written.fetched_bytes += result.bytes
 
     # --- a group of files ---------------------------------------------------------------------
 
