@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import marshal
+import os
 import random
 import sqlite3
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from globofs.errors import FormatError
 from globofs.format import kinds, manifest, record
-from globofs.store import apply, catchup, filling
+from globofs.format.record import Framed, encode_record, frames
+from globofs.format.versions import read
+from globofs.store import _decoding, apply, catchup, filling
 from globofs.store.apply import Item, apply_items
 from globofs.store.catchup import catch_up
+from globofs.store.decoder import Decoder, item
 from globofs.store.index import Index
 from globofs.store.query import View
 from tests.helpers_index import START, make_history
@@ -63,7 +68,7 @@ def strange_items(rng: random.Random, told: list[kinds.VersionRecord]) -> list[I
             )
         elif what == 3:
             parents = tuple(rng.sample([*versions, rng.randbytes(32)], 2))
-            m = replace(manifest.decode(HAND_MADE, path=path, version=time), parents=parents)
+            m = manifest.decode(HAND_MADE, path=path, version=time)._replace(parents=parents)
             entry = kinds.VersionRecord.of(m, manifest.encode(m))
         else:
             entry = rng.choice(told)
@@ -139,3 +144,83 @@ def test_without_room_for_temporary_files_it_sorts_in_memory(
     assert tried == [1, 2], "in files, then in memory"
     assert not filling.is_filling(index.db)
     index.close()
+
+
+def damaged(rng: random.Random, data: bytes) -> bytes:
+    """A journal as it is, or cut, or with some bytes changed, or with others in between."""
+    at = rng.randrange(len(data) + 1)
+    return rng.choice(
+        [
+            data,
+            data[:at],
+            data[:at] + rng.randbytes(3) + data[at + 3 :],
+            data[:at] + rng.choice([b"\n\n", bytes(40), b"globofs-record 7"]) + data[at:],
+        ]
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), first=st.sampled_from([30, 700, 10**6]))
+def test_records_are_decoded_up_to_the_first_harm(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, first: int
+) -> None:
+    rng = random.Random(seed)
+    history = make_history(rng, 12)
+    told = [kinds.VersionRecord.parse(one.record) for one in history.items]
+    items = history.items + strange_items(rng, told)
+    data = damaged(rng, b"".join(b"\n" + encode_record(one.record)[0] for one in items))
+    expected: list[Item] = []
+    for found in frames(data):
+        try:
+            if not isinstance(found, Framed):
+                break
+            record, version, made = read(found.body)
+        except FormatError:
+            break
+        expected.append(Item(record, found.id, version, made))
+        end = found.end
+    path = tmp_path_factory.getbasetemp() / "journal"
+    path.write_bytes(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_decoding, "_FIRST_BYTES", first)
+        pieces = [marshal.loads(marshal.dumps(p)) for p in _decoding.pieces(str(path), 0)]
+    assert [item(row) for _, rows in pieces for row in rows] == expected
+    assert all(rows for _, rows in pieces[:-1])
+    assert pieces[-1] == ((end if expected else 0), [])
+
+
+@pytest.mark.parametrize("fate", ["works", "dies", "tells of other files", "cannot start"])
+def test_a_second_process_decodes_what_an_index_is_filled_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
+) -> None:
+    node = new_node(tmp_path / "v")
+    for number in range(3):
+        put(node, b"f%d" % number, b"x")
+    before = tables(node.index)
+    node.index.reset()
+    monkeypatch.setattr(catchup, "FILL_BYTES", 1)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    begin, heard = Decoder.start, []
+
+    def start() -> Decoder | None:
+        made = begin()
+        assert made is not None
+        if fate == "dies":
+            made._process.kill()
+        elif fate == "tells of other files":
+            made.expect([(str(tmp_path / "other"), 0)])
+        elif fate == "cannot start":
+            made.close()
+            return None
+        receive = made._receive
+        monkeypatch.setattr(made, "_receive", lambda: heard.append(receive()) or heard[-1])
+        return made
+
+    monkeypatch.setattr(Decoder, "start", start)
+    catch_up(node)
+    records = [len(piece[1]) for piece in heard if piece]
+    assert sum(records) == (node.journal.last().seq if fate == "works" else 0)
+    after = tables(node.index)
+    for name in ("path", "version", "use", "op", "record", "seen", "indexes"):
+        assert after[name] == before[name], name
+    node.close()

@@ -8,7 +8,7 @@ are not listed here are kept, passed on and otherwise skipped.
 from __future__ import annotations
 
 import builtins
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple, Protocol
 
 from globofs.errors import BadPath, FormatError
@@ -76,17 +76,7 @@ def make_record(seq: int, origin: str, prev: bytes, op: int, time: int, entry: E
     return Record(seq, origin, prev, op, entry.KIND, time, entry.fields(), entry.payload())
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRecord:
-    """A version came to be. `text` is its manifest, empty when that is over 1 MiB.
-
-    `parents` are the versions it descends from: those its manifest names, or the version before
-    for a hand-made manifest that names none. `source` is the folder it was added from (16 hex
-    digits), if it was.
-    """
-
-    KIND: ClassVar[str] = "version"
-
+class _Version(NamedTuple):
     path: bytes
     what: Kind
     version: int
@@ -95,6 +85,18 @@ class VersionRecord:
     length: int
     source: str = ""
     text: bytes = b""
+
+
+class VersionRecord(_Version):
+    """A version came to be. `text` is its manifest, empty when that is over 1 MiB.
+
+    `parents` are the versions it descends from: those its manifest names, or the version before
+    for a hand-made manifest that names none. `source` is the folder it was added from (16 hex
+    digits), if it was.
+    """
+
+    __slots__ = ()
+    KIND: ClassVar[str] = "version"
 
     def lines(self) -> str:
         """The fields as they are written, one a line."""
@@ -173,7 +175,7 @@ class VersionRecord:
             raise FormatError(what=where, reason=f"its record calls it a {self.what}")
         if made.node and made.parents == self.parents:
             return made
-        return replace(made, node=made.node or origin, parents=self.parents)
+        return made._replace(node=made.node or origin, parents=self.parents)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ version goes; `encode` makes the one canonical form, `decode` also takes what a 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import Final, Literal, NamedTuple, cast
 
@@ -59,8 +58,7 @@ class Block(NamedTuple):
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """One version. Times are nanoseconds since 1970, ids 32 raw bytes, sizes bytes.
 
     `node` is `""` and `parents` empty where a hand-made manifest does not say. `extra` are keys
@@ -98,11 +96,11 @@ def content_of(kind: Kind, mode: int, target: bytes, blocks: tuple[Block, ...]) 
     Files are equal when mode and blocks are, directories when their modes are, symlinks when
     their targets are; deletions are all equal. Times, sizes, paths and nodes do not count.
     """
-    digest = blake2b(kind.encode("ascii"), digest_size=16)
     if kind == "file":
-        digest.update(b" %04o\n" % mode)
-        digest.update(b"".join([block.id for block in blocks]))
-    elif kind == "directory":
+        text = b"file %04o\n%b" % (mode, b"".join([block[0] for block in blocks]))
+        return blake2b(text, digest_size=16).digest()
+    digest = blake2b(kind.encode("ascii"), digest_size=16)
+    if kind == "directory":
         digest.update(b" %04o\n" % mode)
     elif kind == "symlink":
         digest.update(b"\n" + target)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from globofs.errors import BadPath, FormatError
 from globofs.format.kinds import VersionRecord
@@ -31,6 +31,10 @@ _PLAIN: Final = re.compile(
 )
 _PLAIN_BYTES: Final = 64 * 1024
 _PARENT_LINE: Final = len("parent=\n") + 64
+
+
+_new: Final = cast(Any, tuple.__new__)
+"""Named tuples without the call of Python that their classes make of it."""
 
 
 class Read(NamedTuple):
@@ -72,7 +76,7 @@ def _plain(body: bytes, found: re.Match[bytes]) -> Read | None:
     blocks: tuple[Block, ...] = ()
     if listed:
         rows = listed[:-1].decode().split("\n")
-        blocks = tuple([Block(fromhex(row[:64]), int(row[65:])) for row in rows])
+        blocks = tuple([_new(Block, (fromhex(row[:64]), int(row[65:]))) for row in rows])
     number, operation = int(seq), int(op)
     time = int(seconds) * SECOND_NS + int(nanoseconds)
     version = int(at) * SECOND_NS + int(at_nanoseconds)
@@ -80,15 +84,16 @@ def _plain(body: bytes, found: re.Match[bytes]) -> Read | None:
         return None
     what = cast(Kind, kind.decode())
     mtime = int(changed) * SECOND_NS + int(changed_nanoseconds)
-    manifest = Manifest(
-        *(what, path, version, node.decode(), parents, int(size), int(mode, 8), mtime),
-        blocks=blocks,
-    )
+    made = (what, path, version, node.decode(), parents, int(size), int(mode, 8), mtime)
+    manifest: Manifest = _new(Manifest, (*made, b"", None, None, blocks, ()))
     try:
         check(manifest)
     except (FormatError, BadPath):
         return None
     said = source.decode() if source else ""
-    entry = VersionRecord(path, what, version, parents, digest, len(text), said, text)
-    record = Record(number, origin.decode(), fromhex(prev.decode()), operation, "version", time)
-    return Read(record, entry, manifest)
+    entry: VersionRecord = _new(
+        VersionRecord, (path, what, version, parents, digest, len(text), said, text)
+    )
+    head = (number, origin.decode(), fromhex(prev.decode()), operation, "version", time, (), b"")
+    plain: Read = _new(Read, (_new(Record, head), entry, manifest))
+    return plain

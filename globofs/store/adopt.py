@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from globofs import limits
@@ -84,10 +83,10 @@ def _apply_only(node: NodeParts, places: list[_Place], emit: Emit) -> int:
     for seq, (text, made, parents, _) in enumerate(_texts(places, emit), 1):
         named = made.parents if parents is None else parents
         whole = kinds.VersionRecord.of(made, text).decode(node.uuid, text)
-        entry = kinds.VersionRecord.of(replace(whole, parents=named), text)
+        entry = kinds.VersionRecord.of(whole._replace(parents=named), text)
         record = kinds.make_record(seq, node.uuid, prev, 1, now, entry)
         prev = encode_record(record)[1]
-        items.append(Item(record, prev, entry, replace(whole, parents=named)))
+        items.append(Item(record, prev, entry, whole._replace(parents=named)))
     return apply_items(node.index, items, emit=emit).versions
 
 

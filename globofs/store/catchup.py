@@ -26,6 +26,7 @@ from globofs.store.apply import apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
+from globofs.store.decoder import Decoder
 from globofs.store.given import is_behind, take_given
 from globofs.store.unheard import learn
 
@@ -120,8 +121,8 @@ def _catch_up(node: NodeParts, emit: Emit, quick: bool = True) -> int:
             reader = _Reader(node, emit)
             if quick and sum(map(reader.amount, news)) >= FILL_BYTES:
                 filling.begin(index)
-            for origin in news:
-                count += reader.origin(origin)
+            with reader.helped():
+                count = sum(map(reader.origin, news))
             filling.finish(index)
         write_applied(node)
     complete_pending(index)
@@ -151,8 +152,21 @@ class _Reader:
     def __init__(self, node: NodeParts, emit: Emit) -> None:
         self.node = node
         self.emit = emit
+        self.decoder: Decoder | None = None
         self._cursors = cursors.load(node.index.db)
         self._said: set[str] = set()
+
+    @contextlib.contextmanager
+    def helped(self) -> Iterator[None]:
+        """While the index is filled a second process decodes what is read."""
+        if filling.is_filling(self.node.index.db):
+            self.decoder = Decoder.start()
+        try:
+            yield
+        finally:
+            if self.decoder is not None:
+                self.decoder.close()
+                self.decoder = None
 
     def _directories(self, origin: str) -> list[tuple[str, str]]:
         """Where records of an origin lie: directory below `upstream/`, and who writes there."""
@@ -218,7 +232,11 @@ class _Reader:
         """Read and apply what is new of an origin; the number of new records."""
         count = 0
         for directory, writer in self._directories(origin):
-            for name, status in self._news(directory, writer):
+            news = self._news(directory, writer)
+            if self.decoder is not None and directory not in self._cursors:
+                where = os.path.join(os.path.abspath(self.node.upstream()), directory)
+                self.decoder.expect([(os.path.join(where, name), 0) for name, _ in news])
+            for name, status in news:
                 try:
                     count += self._file(origin, writer, directory, name, status)
                 except OSError as error:
@@ -269,6 +287,7 @@ class _Run:
     ) -> None:
         self.emit = reader.emit
         self.name = reader.name
+        self.decoder = reader.decoder
         self.path = path
         self.origin = origin
         self.writer = writer
@@ -283,6 +302,14 @@ class _Run:
 
     def items(self) -> Iterator[Item]:
         """The records of the directory's own origin, in their order in the file."""
+        if self.decoder is not None and self.stop is None:
+            for items, end in self.decoder.read(os.path.abspath(self.path), self.offset):
+                for item in items:
+                    if item.record.origin == self.origin:
+                        yield item
+                    else:
+                        self._refuse(item.record.origin)
+                self.offset = self.read_to = end
         while True:
             data = fsio.read_range(self.path, self.offset, CHUNK_BYTES)
             base = self.offset

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from globofs import limits
@@ -159,7 +159,7 @@ class Operation:
                 for item in batch:
                     parents = item.manifest.parents if item.parents is None else item.parents
                     node = item.manifest.node or self.node.uuid
-                    made = replace(item.manifest, parents=parents, node=node)
+                    made = item.manifest._replace(parents=parents, node=node)
                     entry = kinds.VersionRecord.of(made, item.text, item.source)
                     entries.append((entry, made))
                     self._keep_large(entry, item.text)

@@ -154,6 +154,7 @@ class PathRows:
             for values in self.db.execute(sql, chunk):
                 self._keep(PathRow(values, False))
         made = [path for path in listed if path not in self.by_path]
+        made.sort()  # what lies together is numbered, and kept, together
         made.sort(key=len)  # a parent is shorter than its children
         for path in made:
             self._make(path)
