@@ -25,6 +25,7 @@ class Bench:
     rounds: int
     only: frozenset[str]  # peers that may be run
     memory: int = 0
+    others: int = 0  # of all processes that one of ours started
 
     def set(self, name: str) -> Path:
         """A set of files."""
@@ -57,6 +58,7 @@ class Bench:
         drop_caches()
         done = ours(job, *args)
         self.memory = max(self.memory, done.memory_bytes)
+        self.others = max(self.others, done.others_bytes)
         return done
 
     def peers(self, figures: Figures, *names: str) -> list[Peer]:

@@ -24,7 +24,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.volume import Volume
 from tests.benchmarks.bench import US, Bench, Result, working_directory
-from tests.benchmarks.measure import Figures, environment, own_memory
+from tests.benchmarks.measure import Figures, Others, environment, own_memory
 
 ONE_DIRECTORY = 100_000
 OPERATION_VERSIONS = 10_000
@@ -115,7 +115,8 @@ def looks(path: Path) -> None:
 
 
 def giant(work: Path, size: int) -> Iterator[tuple[str, float, int]]:
-    """A sparse file of `size` bytes is added and read back: what, seconds, and most bytes held."""
+    """A sparse file of `size` bytes is added, read back and restored: what, seconds, and the most
+    bytes held by all our processes together."""
     source, path = work / "giant", work / "giant-volume"
     shutil.rmtree(path, ignore_errors=True)
     with open(source, "wb") as file:
@@ -127,19 +128,31 @@ def giant(work: Path, size: int) -> Iterator[tuple[str, float, int]]:
         "told = open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]\n"
         "print(int(told), file=sys.stderr)\nsys.exit(code)"
     )
-    for words in (["add", str(source)], ["cat", "giant"]):
+    restored = work / "giant-restored"
+    restored.unlink(missing_ok=True)
+    for words in (
+        ["add", str(source)],
+        ["cat", "giant"],
+        ["restore", "giant", "--to", str(restored)],
+    ):
         begin = time.monotonic()
-        done = subprocess.run(
-            [sys.executable, "-c", program, *words],
-            cwd=path,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            check=True,
-        )
+        with (
+            subprocess.Popen(
+                [sys.executable, "-c", program, *words],
+                cwd=path,
+                env=environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process,
+            Others(process.pid) as others,
+        ):
+            _, said = process.communicate()
         took = time.monotonic() - begin
-        yield words[0], took, int(done.stderr.strip().splitlines()[-1]) * 1024
+        if process.returncode:
+            raise RuntimeError(f"{words[0]} ended with {process.returncode}: {said[-300:]}")
+        yield words[0], took, int(said.strip().splitlines()[-1]) * 1024 + others.bytes
+    restored.unlink()
     os.unlink(source)
     shutil.rmtree(path)
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import compileall
+import contextlib
 import os
 import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+LOOK_SECONDS = 0.03
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -24,6 +27,7 @@ class Run:
     processor_seconds: float  # of all its threads and children, in the kernel too
     memory_bytes: int  # its largest resident set; of other programs no less than ours
     output: str
+    others_bytes: int = 0  # the largest resident sets of all that it started, together
 
 
 cold = True
@@ -53,6 +57,44 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(REPOSITORY), **more}
 
 
+class Others:
+    """How much memory the processes below one take, looked at now and then while it runs."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._most: dict[int, int] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Others:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    @property
+    def bytes(self) -> int:
+        """The largest resident sets of all of them together."""
+        return sum(self._most.values())
+
+    def _watch(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            for pid in self._below(self._pid):
+                with contextlib.suppress(OSError, IndexError, ValueError):
+                    told = Path(f"/proc/{pid}/status").read_text().partition("VmHWM:")[2]
+                    # The last is the largest, and is not of what it was before it was itself.
+                    self._most[pid] = int(told.split()[0]) * 1024
+
+    def _below(self, pid: int) -> list[int]:
+        found: list[int] = []
+        for file in Path(f"/proc/{pid}/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                found += map(int, file.read_text().split())
+        return found + [deeper for child in found for deeper in self._below(child)]
+
+
 def run(
     command: Sequence[str], *, cwd: Path | None = None, env: dict[str, str] | None = None
 ) -> Run:
@@ -67,13 +109,15 @@ def run(
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        output = process.stdout.read() if process.stdout else ""
+        with Others(process.pid) as others:
+            output = process.stdout.read() if process.stdout else ""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.monotonic() - begin
     if process.returncode:
         raise RuntimeError(f"{command[0]}: ended with {process.returncode}: {output[-500:]}")
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, output)
+    took = usage.ru_utime + usage.ru_stime
+    return Run(seconds, took, usage.ru_maxrss * 1024, output, others.bytes)
 
 
 def ours(job: str, *args: str | Path) -> Run:
