@@ -141,12 +141,14 @@ def safe_to_replace(node: Node, back: RestorePlan) -> RestorePlan:
     """`back` without what would lose something: a file on disk that is not in the volume as it
     lies there. Versions are those the volume has now, so that later edits descend from them."""
     view = View(node)
-    items = []
+    items: list[PlanItem] = []
+    problems = list(back.problems)
     for item in back.items:
         there = item.target if item.action == "replace" and item.version is not None else None
         if there and os.path.lexists(there) and not still_as_added(node, item.path, there):
             reason = "what lies there could not be added first; it is left alone"
             items.append(item._replace(action="skip", reason=reason))
+            problems.append(Problem(item.path, reason))
             continue
         entry = view.entry(item.path)
         now = view.version_by_id(entry.version) if entry is not None and entry.version else None
@@ -154,9 +156,7 @@ def safe_to_replace(node: Node, back: RestorePlan) -> RestorePlan:
             now is not None and item.version is not None and now.content == item.version.content
         )
         items.append(item._replace(version=now) if current else item)
-    lost = [i for i in items if i.action == "skip" and i not in back.items]
-    problems = (*back.problems, *(Problem(item.path, item.reason) for item in lost))
-    return replace(back, items=tuple(items), problems=problems)
+    return replace(back, items=tuple(items), problems=tuple(problems))
 
 
 @dataclass
