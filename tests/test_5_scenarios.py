@@ -153,14 +153,14 @@ def test_13_two_prunes_and_an_add_of_what_they_let_go(tmp_path: Path) -> None:
             assert volume.history(b"again")[0].id == again
 
 
-def test_14_one_path_edited_on_two_nodes_forty_times(tmp_path: Path) -> None:
+def test_14_one_path_edited_on_two_nodes_a_hundred_times(tmp_path: Path) -> None:
     """Each on what it has in hand, heard of now and then: every version is there, one is shown."""
     with volumes(tmp_path, "a", "b") as (a, b):
         made = set()
-        for number in range(40):
+        for number in range(100):
             volume = (a, b)[number % 2]
             made.add(put(volume, tmp_path / f"of-{volume.name}", "file", b"%d" % number))
-            if number % 5 == 0:
+            if number % 7 == 0:
                 volume.sync()
         agree(a, b)
         known = {version.id for version in a.history(b"file")}

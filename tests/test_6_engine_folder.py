@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,6 +19,7 @@ from globofs.engine.folder import FolderWatch
 from globofs.events import Event, Note
 from globofs.volume import Volume
 from tests.helpers_engine import until
+from tests.helpers_inotify import Queue, short_queue
 
 
 class Watched:
@@ -185,3 +189,57 @@ def test_the_volume_itself_is_no_folder_to_watch(tmp_path: Path) -> None:
                 volume, place, volume_directory=volume.directory, run_directory=volume.node.run()
             )
     volume.close()
+
+
+WATCHING = """
+import sys
+from globofs.engine import folder
+from globofs.volume import Volume
+folder.RECHECK_SECONDS = 0.2
+volume = Volume.open(sys.argv[1])
+watch = folder.FolderWatch(
+    volume, sys.argv[2], volume_directory=volume.directory, run_directory=volume.node.run(),
+    rescan_seconds=0.3, emit=lambda event: None,
+)
+print(watch.words, flush=True)
+watch.run(lambda: False)
+"""
+
+
+def test_a_queue_of_notifications_that_ran_over(tmp_path: Path) -> None:
+    """More changed than the kernel keeps for one that does not listen: real inotify, a real
+    overflow. What was dropped then is found by a scan, and later changes below a directory whose
+    making was dropped (it has no watch at all) by the scan now and then."""
+    folder = tmp_path / "folder"
+    (folder / "here").mkdir(parents=True)
+    (folder / "here/goes").write_text("goes")
+    with Volume.init(str(tmp_path / "volume"), name="a") as volume, short_queue(16) as limit:
+        command = [sys.executable, "-c", WATCHING, volume.directory, str(folder)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as watching:
+            try:
+                assert until(lambda: volume.view().entry(b"folder/here/goes") is not None)
+                queue = Queue(folder)
+                watching.send_signal(signal.SIGSTOP)
+                for _ in range(limit + 1):
+                    (folder / "passing").touch()
+                    (folder / "passing").unlink()
+                (folder / "new/below").mkdir(parents=True)
+                (folder / "new/below/file").write_text("one")
+                (folder / "here/goes").unlink()
+                assert queue.ran_over()
+                watching.send_signal(signal.SIGCONT)
+
+                def files() -> list[bytes]:
+                    volume.node.catch_up()
+                    return [entry.path for entry in volume.view().walk() if entry.kind == "file"]
+
+                assert until(lambda: files() == [b"folder/new/below/file"])
+                (folder / "new/below/file").write_text("another")
+                assert until(
+                    lambda: (
+                        volume.node.catch_up() or len(volume.history(b"folder/new/below/file")) == 2
+                    )
+                )
+                assert volume.view().entry(b"folder/here/goes") is None
+            finally:
+                watching.kill()
