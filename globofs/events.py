@@ -90,6 +90,16 @@ def ignore(event: Event) -> None:
     """The `emit` of callers that do not listen."""
 
 
+def problems_to(emit: Emit) -> Emit:
+    """An `emit` that passes on problems alone."""
+
+    def told(event: Event) -> None:
+        if isinstance(event, Problem):
+            emit(event)
+
+    return told
+
+
 def never() -> bool:
     """The `cancelled` of callers that do not interrupt."""
     return False

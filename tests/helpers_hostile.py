@@ -17,6 +17,8 @@ faults come and go while the file system is mounted:
     rename  "new": renaming over an existing file fails
     fold    true: names that differ by case, or in how an accent is written, are one; a file keeps
             the name that it was made under
+    names   {"bytes": n, "refused": characters}: names that are longer, or hold one of these, cannot
+            be; a longer one is refused by a mere look as well
     append  "seek": appends go to where the file ended two opens ago
 """
 
@@ -184,6 +186,16 @@ def as_made(source: str, path: str) -> str:
     return place or "/"
 
 
+def refuse_name(rule: dict[str, Any] | None, op: str, path: str) -> None:
+    """Raise where a name of `path` is none for this disk."""
+    for name in path.split("/") if rule else ():
+        assert rule is not None
+        if len(os.fsencode(name)) > rule.get("bytes", 255):
+            raise OSError(errno.ENAMETOOLONG, path)
+        if op in MUTATING and set(name) & set(rule.get("refused", "")):
+            raise OSError(errno.EINVAL, path)
+
+
 FACTS = ("mode", "nlink", "size", "uid", "gid", "ino", "mtime", "atime", "ctime")
 
 
@@ -196,6 +208,7 @@ def serve(source: str, mountpoint: str, control: str) -> None:
     def here(op: str, path: str) -> str:
         faults.wait(path)
         faults.fail(op, path)
+        refuse_name(faults.get("names"), op, path)
         if faults.get("fold"):
             path = as_made(source, path)
         new = source + path not in faults.known and path != "/" and op != "create"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,15 +128,130 @@ def test_damaged_manifests_are_built_again(full: Bench) -> None:
     assert full.volume.verify().damaged == 0
 
 
-def test_a_missing_manifest_and_a_wrong_link_too(full: Bench) -> None:
+def replaced(path: Path, how: str) -> None:
+    """Something else than what stood there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    if how == "file":
+        path.write_text("no link and no manifest")
+    elif how == "directory":
+        path.mkdir()
+    elif how != "nothing":
+        path.symlink_to(how)
+
+
+def view(file: Path) -> dict[str, str]:
+    """What stands below a file's directory in `root/`."""
+    return {
+        str(path.relative_to(file)): os.readlink(path) if path.is_symlink() else path.read_text()
+        for path in file.rglob("*")
+        if path.is_symlink() or path.is_file()
+    }
+
+
+@pytest.mark.parametrize("what", ["latest", "version", "link", "hashes", "versions"])
+@pytest.mark.parametrize("how", ["nothing", "/etc/hostname", "../nowhere", "file", "directory"])
+def test_a_wrong_file_or_link_of_the_view(full: Bench, what: str, how: str) -> None:
+    """Missing, pointing elsewhere, dangling, replaced by a file or a directory: found, mended,
+    silent, and all is as it was."""
     file = Path(full.volume.node.root()) / "docs/d/small"
-    (file / "versions/latest").unlink()
+    before = view(file)
+    assert len(before) == 3
     (link,) = [path for path in (file / "hashes").rglob("*") if path.is_symlink()]
-    link.unlink()
-    link.symlink_to("/etc/hostname")
-    assert full.volume.verify().damaged == 2
-    assert full.volume.verify(repair=True).repaired == 2
-    assert full.volume.verify().damaged == 0
+    (version,) = [path for path in (file / "versions").iterdir() if path.name != "latest"]
+    spoiled = {"latest": file / "versions/latest", "version": version, "link": link}
+    replaced(spoiled.get(what, file / what), how)
+    first = full.volume.verify()
+    assert first.remaining == first.damaged == (2 if what == "versions" else 1)
+    assert {problem.path for problem in first.problems} == {b"docs/d/small"}
+    assert full.volume.verify(repair=True).remaining == 0
+    again = full.volume.verify()
+    assert (again.damaged, again.problems) == (0, ())
+    assert view(file) == before
+
+
+@pytest.mark.parametrize("kind", ["link", "file", "directory"])
+@pytest.mark.parametrize(
+    "where", ["versions/1.000000000", "hashes/ab/cd/ef.zst", "hashes/x", "hashes/twin"]
+)
+def test_something_in_the_view_that_no_version_put_there(
+    full: Bench, kind: str, where: str
+) -> None:
+    file = Path(full.volume.node.root()) / "docs/d/small"
+    before = view(file)
+    (link,) = [path for path in (file / "hashes").rglob("*") if path.is_symlink()]
+    extra = link.with_suffix(".odd") if where == "hashes/twin" else file / where
+    extra.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "link":
+        extra.symlink_to(os.readlink(link))
+    elif kind == "file":
+        extra.write_text("something of somebody's")
+    else:
+        extra.mkdir()
+        (extra / "below").write_text("something of somebody's")
+    first = full.volume.verify()
+    assert first.remaining == first.damaged == 1
+    assert "root/" in first.problems[0].reason
+    assert full.volume.verify(repair=True).remaining == 0
+    again = full.volume.verify()
+    assert (again.damaged, again.problems) == (0, ())
+    assert view(file) == before
+    kept = [path for path in Path(full.volume.node.blocks.damaged).rglob("*") if path.is_file()]
+    assert [path.read_text() for path in kept] == ["something of somebody's"] * (kind != "link")
+
+
+def test_what_is_left_of_versions_that_were_never_recorded_is_no_damage(full: Bench) -> None:
+    """A power loss took their records, `root/` was built already: row 5 of the crash table."""
+    root = Path(full.volume.node.root())
+    file = root / "docs/d/small"
+    before = view(file)
+    text = (file / "versions/latest").read_text()
+    version = next(line[8:] for line in text.splitlines() if line.startswith("version="))
+    (file / "versions/9.000000000").write_text(text.replace(version, "9.000000000"))
+    block, _ = full.volume.blocks(full.shown("docs/big"))[0]
+    (link,) = [path for path in root.rglob(block.id.hex()[4:] + "*") if path.is_symlink()]
+    other = file / link.relative_to(root / "docs/big")
+    other.parent.mkdir(parents=True)
+    other.symlink_to("../" + os.readlink(link))
+    done = full.volume.verify()
+    assert done.damaged == 0
+    (problem,) = done.problems
+    assert problem.warning
+    assert problem.reason.startswith("left of versions that were never recorded: 2 files and links")
+    assert full.volume.verify(repair=True).damaged == 0
+    assert full.volume.verify().problems == ()
+    assert view(file) == before
+
+
+def test_links_of_older_versions_and_of_blocks_that_are_not_here_are_none_of_that(
+    full: Bench,
+) -> None:
+    full.put("d/small", "another text\n" * 100)
+    full.add()
+    file = Path(full.volume.node.root()) / "docs/d/small"
+    assert len(view(file)) == 5
+    drop_staged(full)
+    block, _ = full.volume.blocks(full.shown("docs/d/small"))[0]
+    with full.volume.node.locks.adders.exclusive():
+        full.volume.node.blocks.remove([block.id])
+    assert full.volume.verify().problems == ()
+
+
+def test_a_block_that_came_stored_otherwise_gets_its_link_with_a_repair(full: Bench) -> None:
+    """What a link guessed of a block that was not here yet is no damage."""
+    path = own_file(full, "docs/d/small")
+    plain = full.content("docs/d/small")
+    path.unlink()
+    path.with_suffix("").write_bytes(plain)
+    done = full.volume.verify()
+    assert (done.damaged, done.problems) == (0, ())
+    assert full.volume.verify(repair=True).damaged == 0
+    file = Path(full.volume.node.root()) / "docs/d/small"
+    links = [path for path in (file / "hashes").rglob("*") if path.is_symlink()]
+    assert [link.read_bytes() for link in links if link.exists()] == [plain]
+    assert full.volume.verify().problems == ()
 
 
 def test_a_lost_journal_record_is_damage(full: Bench) -> None:

@@ -35,13 +35,13 @@ def many(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
 
 
 def stopped_after(directories: int) -> Callable[[], bool]:
-    """A `cancelled` that is asked once for each directory."""
+    """A `cancelled` that is asked once for the journal, then for each directory."""
     asked = 0
 
     def cancelled() -> bool:
         nonlocal asked
         asked += 1
-        return asked > directories
+        return asked > directories + 1
 
     return cancelled
 

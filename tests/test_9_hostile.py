@@ -338,9 +338,104 @@ def test_names_that_a_disk_does_not_tell_apart_are_not_written_over_each_other(
 
 
 def test_a_volume_on_a_disk_that_folds_names_keeps_both_versions(tmp_path: Path) -> None:
+    """`root/` shows the one that was there first, the other is named once, and nothing is damage:
+    not after edits of both, and not after a repair."""
     folder = alike(tmp_path)
+    (folder / "D").mkdir()
+    (folder / "d").mkdir()
+    (folder / "d/Versions").write_bytes(b"a name of ours, here\n")
     with own(tmp_path, fold=True) as (at, _, _):
-        at("add", folder)
+        for edit in (b"", b" edited"):
+            for name, data in ALIKE.items():
+                (folder / name).write_bytes(data + edit)
+            said = at("add", "--checksum", folder).err
+            assert said.count("is not shown in root/") == 1
+            assert "this disk does not tell its name from " in said
+            for name, data in ALIKE.items():
+                assert at("cat", f"folder/{name}").raw == data + edit
+            for words in ((), ("--repair",), ()):
+                found = at("verify", "--json", *words).json
+                assert (found["damaged"], found["repaired"]) == (0, 0)
+                (problem,) = found["problems"]
+                assert problem["warning"]
+                assert "is not shown in root/, as are 3 others: this disk" in problem["reason"]
+        latest = (at.volume / "local/root/folder/letter.txt/versions/latest").read_text()
+        shown = next(line[5:] for line in latest.splitlines() if line.startswith("path="))
+        assert shown in ("folder/Letter.txt", "folder/letter.txt")
+        assert at("log", shown, "--json").json[0]["version"] in latest
+        restored = tmp_path / "restored"
+        at("restore", "folder", "--to", restored)
         for name, data in ALIKE.items():
+            assert (restored / "folder" / name).read_bytes() == data + b" edited"
+
+
+def odd_names(directory: Path) -> tuple[Path, dict[str, bytes]]:
+    """A folder in which some names are too much for some disks, and what it holds."""
+    folder = directory / "folder"
+    held = {
+        "plain": b"plain\n",
+        "l" * 200: b"long\n",
+        "a:b": b"colon\n",
+        f"{'d' * 150}/below": b"below\n",
+        "d/last": b"last\n",
+    }
+    for name, data in held.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder, held
+
+
+NAMES = {"names": {"bytes": 143, "refused": ":"}}
+"""As eCryptfs and exFAT are."""
+
+
+def test_a_volume_on_a_disk_that_refuses_names_keeps_all_and_shows_the_others(
+    tmp_path: Path,
+) -> None:
+    folder, held = odd_names(tmp_path)
+    with own(tmp_path, **NAMES) as (at, mount, _):
+        said = at("add", folder).err
+        assert said.count("is not shown in root/") == 2
+        assert "this disk refuses its name (File name too long); all versions are safe" in said
+        assert "this disk refuses its name (Invalid argument); all versions are safe" in said
+        shown = at.volume / "local/root/folder"
+        assert (shown / "plain/versions/latest").exists()
+        assert (shown / "d/last/versions/latest").exists()
+        for words in ((), ("--repair",), ()):
+            found = at("verify", "--json", *words).json
+            assert (found["damaged"], found["repaired"]) == (0, 0)
+            assert [problem["warning"] for problem in found["problems"]] == [True, True]
+        at("restore", "folder", "--to", tmp_path / "restored")
+        for name, data in held.items():
             assert at("cat", f"folder/{name}").raw == data
-            assert at("cat", f"folder/{name}", "--version", "1").raw == data
+            assert (tmp_path / "restored/folder" / name).read_bytes() == data
+        mount.be()
+        assert at("verify", "--json", expect=1).json["damaged"] > 0, "it could be shown now"
+        at("verify", "--repair")
+        assert at("verify", "--json").json["problems"] == []
+        assert (shown / "a:b/versions/latest").exists()
+
+
+def test_pull_and_restore_on_a_disk_that_refuses_names_go_on_with_the_others(
+    tmp_path: Path,
+) -> None:
+    folder, held = odd_names(tmp_path)
+    other = make(tmp_path / "other", "other")
+    other("add", folder)
+    with own(tmp_path, **NAMES) as (at, mount, _):
+        at("peer", "add", "other", other.volume)
+        assert "is not shown in root/" in at("sync").err
+        at("mirror")
+        assert at("status", "--json").json["blocks_missing"] == 0
+        assert at("verify", "--json").json["damaged"] == 0
+        to = mount.mountpoint / "restored"
+        said = at("restore", "folder", "--to", to, expect=1).err
+        for name, data in held.items():
+            assert at("cat", f"folder/{name}").raw == data
+            refused = len(name) > 143 or ":" in name
+            assert f"{name}: " in said or not refused
+            if not refused:
+                assert (to / "folder" / name).read_bytes() == data
+        assert "File name too long" in said
+        assert "Invalid argument" in said
+        assert at("verify", "--json").json["damaged"] == 0

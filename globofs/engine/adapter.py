@@ -121,7 +121,7 @@ class VolumeWork:
     def catch_up(self, emit: Emit) -> None:
         """Apply whatever lies in `upstream/`, and build it into `root/`."""
         self._node.catch_up(emit=emit)
-        self._node.finish()
+        self._node.finish(emit=emit)
 
     # --- figures and wishes ---------------------------------------------------------------------
 

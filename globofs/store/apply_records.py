@@ -58,12 +58,15 @@ def who(db: sqlite3.Connection, uuid: str) -> str:
 
 
 def load_seen(db: sqlite3.Connection, origin: str) -> Seen:
-    """What is known of a journal."""
+    """What is known of a journal. `DatabaseError` where the index says nonsense."""
     sql = "SELECT received, hash, gaps, forked FROM seen WHERE origin = ?"
     found = db.execute(sql, (origin,)).fetchone()
     if found is None:
         return NOTHING_SEEN
-    return Seen(found[0], found[1], unpack_gaps(found[2]), bool(found[3]))
+    try:
+        return Seen(found[0], found[1], unpack_gaps(found[2]), bool(found[3]))
+    except ValueError as error:
+        raise sqlite3.DatabaseError(f"the gaps of {origin} are no ranges") from error
 
 
 class Positions:

@@ -28,6 +28,7 @@ from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
 from globofs.store.decoder import Decoder
 from globofs.store.given import is_behind, take_given
+from globofs.store.index import is_damage
 from globofs.store.unheard import learn
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ def catch_up(node: NodeParts, *, emit: Emit = ignore) -> int:
         return _catch_up(node, emit)
     except _Shrunk:
         pass
-    except sqlite3.OperationalError:
-        raise
+    except sqlite3.OperationalError as error:
+        if not is_damage(error):
+            raise
     except sqlite3.DatabaseError:
         pass
     index.reset()

@@ -36,6 +36,12 @@ def _code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def is_damage(error: Exception) -> bool:
+    """Whether an error of a question tells that the index is damaged: SQLite says so, or a value
+    is not even of its type (a flipped bit makes a text of an id)."""
+    return not isinstance(error, sqlite3.Error) or _code(error) in (0, *_DAMAGED)
+
+
 class HeadInfo(NamedTuple):
     """One head of a path, as a commit needs it to settle parents and to skip what is the same."""
 
@@ -288,8 +294,9 @@ class Index(BlockTable):
         A damaged index is rebuilt once and asked again: `take` may be called twice."""
         try:
             return take(self.db.execute(sql, args))
-        except sqlite3.OperationalError:
-            raise
+        except sqlite3.OperationalError as error:
+            if self.on_damage is None or not is_damage(error):
+                raise
         except sqlite3.DatabaseError:
             if self.on_damage is None:
                 raise
@@ -335,6 +342,20 @@ class Index(BlockTable):
                 yield db
         finally:
             index_schema.use_memory(db)
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[sqlite3.Connection]:
+        """All that is asked through it is answered as of one moment. Nothing may be written."""
+        db = self.db
+        with self._lock if self._memory is not None else contextlib.nullcontext():
+            if self._memory is not None or db.in_transaction:
+                yield db
+                return
+            db.execute("BEGIN")
+            try:
+                yield db
+            finally:
+                db.execute("ROLLBACK")
 
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in a transaction. It may be done twice: it must not depend on the first time.

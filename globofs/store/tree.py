@@ -64,6 +64,7 @@ def build_tree(
             count += len(new)
             index.set_meta("tree_row", rows[-1].row)
         count += _again(node, builder)
+        builder.end()
         sql = (
             "INSERT INTO built(origin, seq, done) VALUES(?, 0, ?)"
             " ON CONFLICT(origin) DO UPDATE SET done = excluded.done"

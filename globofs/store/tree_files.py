@@ -21,6 +21,7 @@ from globofs.format import kinds, manifest
 from globofs.format.names import to_disk
 from globofs.format.text import format_time
 from globofs.store import fsio
+from globofs.store.tree_names import LeftOut, TreeNames
 from globofs.store.versions import Told, told_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,9 @@ LINK_BLOCKS: Final = 10_000
 PORTION_BLOCKS: Final = 20_000
 _ALONE: Final = 200
 """Below so many versions a second thread costs more than it brings."""
-_REFUSED_NAME: Final = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR)
-_NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+REFUSED_NAME: Final = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR)
+"""What a disk says of a name that it cannot hold."""
+NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 _NOTHING: Final = Told(None, [])
 
 
@@ -61,6 +63,8 @@ class Builder:
         self._links = node.config.links
         self._root = node.root()
         self._problems: list[Problem] = []
+        self._names = TreeNames(self._root, node.index)
+        self._left_out = LeftOut()
 
     def build(self, rows: Sequence[Row]) -> None:
         """Versions: their manifests, `latest` where they are shown, links to their blocks."""
@@ -69,6 +73,12 @@ class Builder:
         problems, self._problems = self._problems, []
         for problem in problems:
             self.emit(problem)
+
+    def end(self) -> None:
+        """Say once what could not be laid out."""
+        for problem in self._left_out.sentences():
+            self.emit(problem)
+        self._left_out = LeftOut()
 
     def _build(self, rows: Sequence[Row]) -> None:
         given = self._told
@@ -106,15 +116,18 @@ class Builder:
             if text is None:
                 continue
             try:
-                self._one(row, text, latest, told)
+                relative = to_disk(row.path)
+                taken = self._names.taken(relative)
+                if taken:
+                    self._left_out.taken(row.path, taken)
+                else:
+                    self._one(relative, row, text, latest, told)
             except OSError as error:
-                if error.errno not in _REFUSED_NAME:
+                if error.errno not in REFUSED_NAME:
                     raise
-                reason = f"cannot be shown in root/: {error.strerror}; its versions are safe"
-                self._problems.append(Problem(row.path, reason, warning=True))
+                self._left_out.refused(row.path, error)
 
-    def _one(self, row: Row, text: bytes, latest: bytes | None, told: Told) -> None:
-        relative = to_disk(row.path)
+    def _one(self, relative: str, row: Row, text: bytes, latest: bytes | None, told: Told) -> None:
         directory = f"{self._root}/{relative}"
         fresh = _make(directory)
         versions = f"{directory}/versions"
@@ -157,7 +170,7 @@ class Builder:
         except FileExistsError:
             return True
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if error.errno not in NO_LINKS:
                 raise
             if self._links:
                 self._links = False

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from globofs.errors import Damaged, FormatError
 from globofs.events import Cancelled, Emit, Problem, Progress
@@ -30,6 +30,12 @@ _NO_FILE: Final = (errno.ELOOP, errno.EISDIR, errno.EINVAL, errno.EFBIG, errno.E
 Held = tuple[bytes, str]
 VolumePath = bytes
 BlockId = bytes  # `bytes` is also a count below
+
+
+class Tell(Protocol):
+    """Notes a problem."""
+
+    def __call__(self, path: bytes, reason: str, *, warning: bool = False) -> None: ...
 
 
 @dataclass
@@ -54,10 +60,11 @@ class Scrub:
         self.problems.append(problem)
         self.emit(problem)
 
-    def tell_block(self, block: BlockId, what: str) -> None:
+    def tell_block(self, block: BlockId, what: str, *, warning: bool = False) -> None:
         """Note and announce what is the matter with a block."""
         self.told.add(block)
-        self.tell(user_of(self.node, block), f"block {block.hex()[:16]} {what}")
+        where = user_of(self.node, block)
+        self.tell(where, f"block {block.hex()[:16]} {what}", warning=warning)
 
 
 class _Directory(NamedTuple):

@@ -1,96 +1,97 @@
-"""Checking what is not blocks: the manifests and links in `root/`, the journals, the index."""
+"""Checking the view in `root/`: manifests and links."""
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
-from globofs.errors import FormatError, PeerError, from_os_error
-from globofs.events import Cancelled, Emit, Problem
-from globofs.format.manifest import manifest_id
+from globofs.errors import FormatError, from_os_error
+from globofs.events import Cancelled, Emit
+from globofs.format.manifest import decode, manifest_id
 from globofs.format.names import to_disk
 from globofs.format.text import format_time
 from globofs.limits import MANIFEST_BYTES
-from globofs.peerio.peer import Peer
 from globofs.store import fsio
+from globofs.store.block_files import SUFFIXES
 from globofs.store.node import Node
 from globofs.store.tree import build_tree
+from globofs.store.tree_files import LINK_BLOCKS, NO_LINKS, REFUSED_NAME
+from globofs.store.tree_names import LeftOut, TreeNames
 from globofs.store.versions import blocks_of
-from globofs.sync._spans import Spans
-from globofs.sync.receive import fetch_again
+from globofs.sync._scrub_blocks import Tell
 
 PAGE: Final = 1000
 
 
-class Tell(Protocol):
-    """Notes a problem."""
-
-    def __call__(self, path: bytes, reason: str, *, warning: bool = False) -> None: ...
-
-
 @dataclass
 class TreeReport:
-    """Manifests and links looked at, and the files in `root/` that are not what they should be."""
+    """Manifests and links looked at; the files in `root/` that are not what they should be; those
+    that nothing put there; those left of versions whose records a power loss took; and whether
+    blocks came stored otherwise than their links had guessed. The last two are no damage.
+    """
 
     checked: int = 0
     bad: list[str] = field(default_factory=list)
-
-
-@dataclass
-class JournalReport:
-    """Records looked at, and how many of those that are known stand in no file any more."""
-
-    checked: int = 0
-    lost: dict[str, Spans] = field(default_factory=dict)
-
-    @property
-    def count(self) -> int:
-        """How many are lost, of all journals."""
-        return sum(numbers.count() for numbers in self.lost.values())
-
-
-# --- root/ ------------------------------------------------------------------------------------
+    extra: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    stale: bool = False
 
 
 def check_tree(
     node: Node, choose: Callable[[], bool], tell: Tell, cancelled: Cancelled
 ) -> TreeReport:
     """Compare `root/` with the versions that should stand there."""
+    look = _Look(node)
     report = TreeReport()
     odd: list[_Row] = []
     for row in _rows(node):
         if cancelled():
             break
-        if not row.pruned and choose():
-            report.checked += 1
-            if any(_wrong(node, row)):
-                odd.append(row)
+        if row.pruned or not choose():
+            continue
+        report.checked += 1
+        taken = look.names.taken(to_disk(row.path))
+        if taken:
+            look.left_out.taken(row.path, taken)
+        elif any(look.wrong(row)):
+            odd.append(row)
+        elif row.shown == row.row:
+            _check_extra(look, row, report, tell)
     if odd and not node.readonly:
         node.finish()  # another client committed them just now, and has not built them yet
     for row in odd:
-        for path, reason in _wrong(node, row):
+        if look.refused(row):
+            continue
+        for path, reason in look.wrong(row):
             report.bad.append(path)
             tell(row.path, reason)
+        if row.shown == row.row:
+            _check_extra(look, row, report, tell)
+    report.stale = look.stale
+    if report.left:
+        count, first = len(report.left), os.path.relpath(report.left[0], node.directory)
+        reason = f"left of versions that were never recorded: {count:,} files and links in root/"
+        tell(
+            b"",
+            f"{reason}, {first} the first; `globofs verify --repair` takes them away",
+            warning=True,
+        )
+    for said in look.left_out.sentences():
+        tell(said.path, said.reason, warning=True)
     return report
 
 
-def _wrong(node: Node, row: _Row) -> Iterator[tuple[str, str]]:
-    """The files of a version in `root/` that are not as they should be, each with a sentence."""
-    directory = f"{node.root()}/{to_disk(row.path)}"
-    name = f"{directory}/versions/{format_time(row.time)}"
-    twin = f"{name}-{row.version.hex()[:8]}"
-    if row.version not in (_id_of(name), _id_of(twin)):
-        which = twin if os.path.lexists(twin) else name
-        yield which, f"its manifest {format_time(row.time)} in root/ is damaged or missing"
-    if row.shown == row.row:
-        latest = f"{directory}/versions/latest"
-        if _id_of(latest) != row.version:
-            yield latest, "its `latest` in root/ is damaged or missing"
-        if node.config.links:
-            yield from _wrong_links(node, directory, row.row)
+def _check_extra(look: _Look, row: _Row, report: TreeReport, tell: Tell) -> None:
+    for path, reason in look.extra(row):
+        if not reason:
+            report.left.append(path)
+        elif path not in report.bad:
+            report.extra.append(path)
+            tell(row.path, reason)
 
 
 class _Row(NamedTuple):
@@ -120,98 +121,230 @@ def _id_of(path: str) -> bytes:
         return b""
 
 
-def _wrong_links(node: Node, directory: str, row: int) -> Iterator[tuple[str, str]]:
-    """Links to blocks that are here must lead to them."""
-    for block, held in blocks_of(node.index, row):
-        found = node.blocks.find(block.id) if held else None
-        if found is None:
-            continue
-        name = block.id.hex()
-        link = f"{directory}/hashes/{name[:2]}/{name[2:4]}/{name[4:]}{found[1]}"
+class _Look:
+    """Looks at single versions in `root/`."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.names = TreeNames(node.root(), node.index)
+        self.left_out = LeftOut()
+        self.stale = False
+        self._links_work: bool | None = None
+
+    def _directory(self, row: _Row) -> str:
+        return f"{self.node.root()}/{to_disk(row.path)}"
+
+    def wrong(self, row: _Row) -> Iterator[tuple[str, str]]:
+        """The files of a version that are not as they should be, each with a sentence."""
+        directory = self._directory(row)
+        name = f"{directory}/versions/{format_time(row.time)}"
+        twin = f"{name}-{row.version.hex()[:8]}"
+        if row.version not in (_id_of(name), _id_of(twin)):
+            which = twin if os.path.lexists(twin) else name
+            yield which, f"its manifest {format_time(row.time)} in root/ is damaged or missing"
+        if row.shown == row.row:
+            latest = f"{directory}/versions/latest"
+            if _id_of(latest) != row.version:
+                yield latest, "its `latest` in root/ is damaged or missing"
+            if self.node.config.links:
+                yield from self._wrong_links(row, directory)
+
+    def refused(self, row: _Row) -> bool:
+        """Whether the disk cannot hold a path: what it refuses to make is no damage."""
+        directory = self._directory(row)
+        try:
+            try:
+                os.lstat(directory)
+            except FileNotFoundError:
+                if not self.node.readonly:
+                    fsio.mkdirs(directory)
+        except OSError as error:
+            if error.errno in REFUSED_NAME and error.errno != errno.ENOTDIR:
+                self.left_out.refused(row.path, error)
+                return True
+        return False
+
+    # --- links ------------------------------------------------------------------------------
+
+    def _wrong_links(self, row: _Row, directory: str) -> Iterator[tuple[str, str]]:
+        """Each block of the version shown has a link to where it is, or would be, in `hashes/`."""
+        blocks = blocks_of(self.node.index, row.row)
+        if len(blocks) > LINK_BLOCKS:
+            return
+        up = "../" * (to_disk(row.path).count("/") + 5) + "hashes"
+        for block, held in blocks:
+            found = self.node.blocks.find(block.id) if held else None
+            suffix = self.node.blocks.own_suffix if found is None else found[1]
+            name = block.id.hex()
+            stored = f"{name[:2]}/{name[2:4]}/{name[4:]}"
+            what = self._link(f"{directory}/hashes/{stored}", f"{up}/{stored}", suffix)
+            if what == _STALE:
+                self.stale |= found is not None
+            elif what:
+                yield (
+                    f"{directory}/hashes/{stored}{suffix}",
+                    f"its link to block {name[:16]} {what}",
+                )
+
+    def _link(self, link: str, target: str, suffix: str) -> str:
+        """What is the matter with a link; "" where nothing is."""
+        try:
+            there = os.readlink(link + suffix)
+        except FileNotFoundError:
+            others = [one for one in SUFFIXES if os.path.islink(link + one)]
+            if any(os.readlink(link + one) == target + one for one in others):
+                return _STALE  # made before the block came, in another form
+            return "is missing" if others or self._links() else ""
+        except OSError as error:
+            return "is no link" if error.errno == errno.EINVAL else "is missing"
+        if there == target + suffix:
+            return ""
         with suppress(OSError):
-            os.readlink(link)
-            if not os.path.samefile(link, found[0]):
-                yield link, f"its link to block {name[:16]} leads elsewhere"
+            if os.path.samefile(
+                link + suffix, os.path.join(os.path.dirname(link), target + suffix)
+            ):
+                return ""
+        return "leads elsewhere"
+
+    def _links(self) -> bool:
+        """Whether this disk has symlinks; where it may not be written, nobody misses any."""
+        if self._links_work is None:
+            path = os.path.join(self.node.tmp(), fsio.temporary_name())
+            try:
+                if self.node.readonly:
+                    self._links_work = False
+                else:
+                    self.node.blocks.make_tmp()
+                    fsio.symlink("nowhere", path)
+                    self._links_work = True
+            except OSError as error:
+                self._links_work = error.errno not in NO_LINKS
+            finally:
+                if self._links_work:
+                    fsio.remove(path)
+        return self._links_work
+
+    # --- what nothing put there -------------------------------------------------------------
+
+    def extra(self, row: _Row) -> Iterator[tuple[str, str]]:
+        """The files beside those of a path's versions, each with a sentence; with none what is as
+        a version would have made it. What is listed first and asked of the index then is no news.
+        """
+        directory = self._directory(row)
+        manifests = set(_listed(f"{directory}/versions"))
+        links: dict[str, list[str]] = {}
+        _list_links(f"{directory}/hashes", "", 2, links)
+        manifests.discard("latest")
+        manifests.discard(format_time(row.time))
+        for block, _ in blocks_of(self.node.index, row.row) if links else ():
+            _known(links, block.id)
+        if manifests or links:
+            self._drop_known(row, manifests, links)
+        for name in sorted(manifests):
+            path = f"{directory}/versions/{name}"
+            reason = f"versions/{name} in root/ is none of its versions"
+            yield path, "" if _is_manifest(path, row.path) else reason
+        for name in (name for names in links.values() for name in names):
+            where = os.path.relpath(name, directory)
+            right = _is_link(name, to_disk(row.path).count("/") + 5)
+            yield name, "" if right else f"{where} in root/ leads to none of its blocks"
+
+    def _drop_known(self, row: _Row, manifests: set[str], links: dict[str, list[str]]) -> None:
+        """Take out what belongs to other versions of the path."""
+        sql = (
+            "SELECT row, id, time FROM version WHERE path = (SELECT path FROM version WHERE row = ?)"
+            " AND row > ? ORDER BY row LIMIT ?"
+        )
+        last = 0
+        while (manifests or links) and (rows := self.node.index.rows(sql, (row.row, last, PAGE))):
+            for number, version, time in rows:
+                name = format_time(time)
+                manifests -= {name, f"{name}-{version.hex()[:8]}"}
+                for block, _ in blocks_of(self.node.index, number) if links else ():
+                    _known(links, block.id)
+            last = rows[-1][0]
+
+
+def _is_manifest(where: str, path: bytes) -> bool:
+    """Whether a file is the whole manifest of a version of a path."""
+    try:
+        return decode(fsio.read_file(where, MANIFEST_BYTES), path=path).path == path
+    except (OSError, FormatError):
+        return False
+
+
+def _is_link(where: str, depth: int) -> bool:
+    """Whether a link in a path's `hashes/` leads to the block whose name it bears."""
+    stored = "/".join(where.rsplit("/", 3)[1:])
+    try:
+        return os.readlink(where) == f"{'../' * depth}hashes/{stored}"
+    except OSError:
+        return False
+
+
+def _list_links(directory: str, digits: str, depth: int, found: dict[str, list[str]]) -> None:
+    """Collect what stands below a path's `hashes/`, by the digits that its name spells."""
+    for name in _listed(directory):
+        path = f"{directory}/{name}"
+        if depth and os.path.isdir(path) and not os.path.islink(path):
+            _list_links(path, digits + name, depth - 1, found)
+        else:
+            found.setdefault(digits + name.partition(".")[0], []).append(path)
+
+
+def _known(links: dict[str, list[str]], block: bytes) -> None:
+    """A link by any suffix that a block may have is one of ours."""
+    name = block.hex()
+    left = [
+        path
+        for path in links.pop(name, ())
+        if not os.path.islink(path) or not path.endswith(tuple(name[4:] + one for one in SUFFIXES))
+    ]
+    if left:
+        links[name] = left
+
+
+def _listed(directory: str) -> list[str]:
+    """What stands in a directory but temporary files; nothing where there is none."""
+    try:
+        return [name for name in os.listdir(directory) if not name.startswith(".tmp-")]
+    except OSError:
+        return []
 
 
 def rebuild_tree(node: Node, report: TreeReport, emit: Emit) -> int:
-    """Delete what is wrong in `root/` and build it again; how many were mended."""
-    for path in report.bad:
-        try:
-            fsio.remove(path)
-        except OSError as error:
-            raise from_os_error(error, path) from error
+    """Take away what is wrong in `root/` and build it again; how many were mended."""
+    try:
+        for path in report.bad:
+            _clear(node, path)
+        for path in (*report.extra, *report.left):
+            _set_aside(node, path)
+    except OSError as error:
+        raise from_os_error(error, error.filename or node.root()) from error
     build_tree(node, everything=True, emit=emit)
-    return sum(os.path.lexists(path) for path in report.bad)
+    mended = [path for path in report.bad if os.path.lexists(path)]
+    return len(mended) + sum(not os.path.lexists(path) for path in report.extra)
 
 
-# --- journals -----------------------------------------------------------------------------------
+def _clear(node: Node, path: str) -> None:
+    """Delete a file or link of the view that is wrong; what else stands in its place, or where one
+    of its directories should be, is set aside."""
+    above = os.path.dirname(path)
+    while len(above) > len(node.root()):
+        if os.path.lexists(above) and (os.path.islink(above) or not os.path.isdir(above)):
+            path = above
+        above = os.path.dirname(above)
+    if os.path.isfile(path) or not os.path.lexists(path):
+        fsio.remove(path)
+    else:
+        _set_aside(node, path)
 
 
-def check_journals(node: Node, tell: Tell, cancelled: Cancelled) -> JournalReport:
-    """Read every journal; what is damaged in one file and whole in another is a warning."""
-    report = JournalReport()
-    for origin in node.journal.origins():
-        if cancelled():
-            break
-        for damage in node.journal.damage(origin):
-            where = os.path.relpath(damage.path, node.directory)
-            tell(b"", f"{where} at {damage.offset}: {damage.reason}", warning=True)
-        here = Spans()
-        for found in node.journal.read_from(origin, 0):
-            here.add(found.record.seq)
-            report.checked += 1
-        lost = Spans([(seq, seq) for (seq,) in node.index.rows(_KNOWN, (origin,))]).minus(here)
-        if lost:
-            report.lost[origin] = lost
-            name = node.index.node_name(origin) or origin[:8]
-            tell(
-                b"",
-                f"{lost.count()} records of the journal of {name} (first {lost.first}) are damaged;"
-                " `globofs verify --repair` takes them from a peer that has them",
-            )
-    return report
+def _set_aside(node: Node, path: str) -> None:
+    if os.path.islink(path):
+        fsio.unlink(path)
+    else:
+        fsio.rename_making(path, f"{node.blocks.damaged}/root-{fsio.temporary_name()}")
 
 
-def refetch_records(
-    node: Node, peers: Iterable[Peer], report: JournalReport, emit: Emit, cancelled: Cancelled
-) -> int:
-    """Get lost records again from whoever has them, byte for byte; how many came."""
-    came = 0
-    for origin, lost in report.lost.items():
-        left = lost
-        for peer in peers:
-            if not left or cancelled():
-                break
-            with suppress(PeerError, FormatError):
-                left = fetch_again(node, peer, origin, left, emit=emit, cancelled=cancelled)
-        found = lost.count() - left.count()
-        if found:
-            came += found
-            name = node.index.node_name(origin) or origin[:8]
-            emit(Problem(b"", f"{found} records of the journal of {name} repaired", warning=True))
-    if came:
-        node.catch_up(emit=emit)
-    return came
-
-
-_KNOWN: Final = "SELECT DISTINCT seq FROM record WHERE origin = ?"
-
-
-# --- the index ----------------------------------------------------------------------------------
-
-
-def check_index(node: Node, tell: Tell) -> int:
-    """Whether the index is a sound database; the number of damaged places."""
-    found = [str(row[0]) for row in node.index.rows("PRAGMA integrity_check(10)")]
-    if found == ["ok"]:
-        return 0
-    tell(b"", f"index.sqlite is damaged: {found[0]}; it is a cache, and can be built again")
-    return len(found)
-
-
-def rebuild_index(node: Node, emit: Emit) -> None:
-    """Forget the index and read everything anew."""
-    node.index.reset()
-    node.catch_up(emit=emit)
-    node.finish(emit=emit)
+_STALE: Final = "made before the block came"

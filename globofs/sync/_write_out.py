@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import threading
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
@@ -23,6 +22,7 @@ from globofs.limits import KIB, MIB
 from globofs.store import fsio
 from globofs.store.node import Node
 from globofs.store.query import View
+from globofs.store.tree_names import folded
 from globofs.store.versions import blocks_of_many
 from globofs.store.views import Block, Version
 from globofs.sync._outside import Outside
@@ -317,17 +317,13 @@ def _apart(items: list[PlanItem]) -> tuple[list[PlanItem], list[tuple[PlanItem, 
     apart: list[PlanItem] = []
     twins: list[tuple[PlanItem, PlanItem]] = []
     for item in items:
-        before = first.setdefault(_folded(item.target or ""), item)
+        before = first.setdefault(folded(item.target or ""), item)
         directory = item.version is not None and item.version.kind == "directory"
         if before is item or directory:
             apart.append(item)
         else:
             twins.append((before, item))
     return apart, twins
-
-
-def _folded(name: str) -> str:
-    return (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
 
 
 def _are_one(one: PlanItem, other: PlanItem) -> bool:
@@ -338,7 +334,7 @@ def _are_one(one: PlanItem, other: PlanItem) -> bool:
     above = "/"
     for name, twin in zip(*((i.target or "").split("/") for i in (one, other)), strict=True):
         if name != twin:
-            alike = [there for there in os.listdir(above) if _folded(there) == _folded(name)]
+            alike = [there for there in os.listdir(above) if folded(there) == folded(name)]
             if len(alike) != 1 or not os.path.lexists(os.path.join(above, twin)):
                 return False
         above = os.path.join(above, name)

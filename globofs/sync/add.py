@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from globofs.errors import MassChange, Refused, UsageError, from_os_error, printable
-from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
+from globofs.events import Cancelled, Emit, Event, Note, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.format.manifest import content_of
 from globofs.limits import MASS_CHANGE_FILES, MASS_CHANGE_SHARE, RACY_NS
@@ -67,7 +67,7 @@ def add(
         args += ["--to", os.fsdecode(to)]
     if delete:
         args.append("--delete")
-    with node.operation("add", args, late=True) as operation:
+    with node.operation("add", args, late=True, emit=adding.said) as operation:
         for place in places:
             if adding.interrupted:
                 break
@@ -139,6 +139,12 @@ class _Adding:
     interrupted: bool = False
     _memories: dict[SourceName, Memory] = field(default_factory=dict)
     _told: float = 0.0
+
+    def said(self, event: Event) -> None:
+        """Note and pass on what recording and building has to say, if it is a problem."""
+        if isinstance(event, Problem):
+            self.problems.append(event)
+            self.emit(event)
 
     def place(self, operation: Operation, place: Place) -> None:
         """Scan one place and commit what is new there."""

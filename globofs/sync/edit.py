@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from globofs.errors import NoSuchPath, TargetExists, UsageError, printable
-from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
+from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never, problems_to
 from globofs.format import names
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
@@ -74,7 +74,7 @@ def mv(
     _check_free(view, new)
     seen = parents_of(view, [*moved, *view.walk(new, deleted=True)])
     args = (os.fsdecode(old), os.fsdecode(new))
-    with node.operation("mv", args, late=True) as operation:
+    with node.operation("mv", args, late=True, emit=problems_to(emit)) as operation:
         drafts = _moves(view, moved, old, new, seen)
         made = _commit(operation, "mv", drafts, 2 * len(moved), emit, cancelled)
     return _result(operation, made, [])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from globofs.errors import TargetExists, UnsafeTarget
-from globofs.events import Cancelled, Emit, Progress, ignore, never
+from globofs.events import Cancelled, Emit, Progress, ignore, never, problems_to
 from globofs.store.commit import Draft
 from globofs.store.node import Node
 from globofs.store.portions import chunks
@@ -64,7 +64,8 @@ def _inside(node: Node, plan: RestorePlan, emit: Emit, cancelled: Cancelled) -> 
     writable(node)
     total = sum(item.action in ("create", "replace", "delete") for item in plan.items)
     files = size = versions = deleted = done = 0
-    with node.operation("restore", plan.args, late=True) as operation:
+    said = problems_to(emit)
+    with node.operation("restore", plan.args, late=True, emit=said) as operation:
         for batch in batched(_drafts(node, plan.items)):
             if cancelled():
                 break

@@ -12,7 +12,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from globofs.errors import FormatError, GlobofsError, PeerError, PeerReadOnly, from_os_error
-from globofs.events import Cancelled, Emit, Event, Note, PeerSeen, PeerState, Problem, ignore, never
+from globofs.events import (
+    Cancelled,
+    Emit,
+    Event,
+    Note,
+    PeerSeen,
+    PeerState,
+    Problem,
+    ignore,
+    never,
+    problems_to,
+)
 from globofs.format.applied import Applied, why_refused
 from globofs.peerio.directory import decode_applied
 from globofs.peerio.peer import Peer
@@ -350,7 +361,7 @@ class _Sync:
     def finish(self) -> None:
         """Build what came into `root/`. On a full disk what was received is safe all the same."""
         try:
-            self.node.finish()
+            self.node.finish(emit=problems_to(self.tell))
         except OSError as error:
             made = from_os_error(error, error.filename or self.node.directory)
             self.tell(Problem(b"", made.message))

@@ -21,14 +21,15 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.sync._scrub_blocks import Scrub, check_blocks, check_vanished, user_of
 from globofs.sync._scrub_notes import Notes
-from globofs.sync._scrub_views import (
+from globofs.sync._scrub_records import (
+    JournalReport,
     check_index,
     check_journals,
-    check_tree,
+    compare_index,
     rebuild_index,
-    rebuild_tree,
     refetch_records,
 )
+from globofs.sync._scrub_views import TreeReport, check_tree, rebuild_tree
 from globofs.sync.pull import Puller, Wanted
 from globofs.sync.results import VerifyResult
 
@@ -54,21 +55,25 @@ def verify(
     if notes is not None:
         _go_on(notes, restart, emit)
     _finish(scrub)
-    index = check_index(node, scrub.tell) if sample is None else 0
-    if index and repair and not node.readonly:
-        rebuild_index(node, emit)
+    mending = repair and not node.readonly
+    index, repaired, journals = _check_records(scrub, mending)
     check_blocks(scrub)
     check_vanished(scrub)
-    lost = _lost(scrub)
+    lost = _lost(node)
+    for block in lost:
+        if block not in scrub.told:
+            scrub.tell_block(block, "was found damaged before, and is not here again", warning=True)
     bad = {*lost, *scrub.unreadable, *(scrub.told if node.readonly else ())}
-    tree = check_tree(node, choose, scrub.tell, cancelled)
-    journals = check_journals(node, scrub.tell, cancelled)
+    if index > repaired:
+        tree = TreeReport()
+        scrub.tell(b"", "root/ was not compared, as the index is damaged", warning=True)
+    else:
+        tree = check_tree(node, choose, scrub.tell, cancelled)
     scrub.checked += tree.checked + journals.checked
-    repaired = index if repair and not node.readonly else 0
-    if repair and not node.readonly and not cancelled():
+    if mending and not cancelled():
         if lost or scrub.unreadable:
             repaired += _repair_blocks(scrub, puller, lost)
-        if tree.bad:
+        if tree.bad or tree.extra or tree.left or tree.stale:
             repaired += rebuild_tree(node, tree, emit)
         if journals.lost and puller is not None:
             repaired += refetch_records(node, puller.peers, journals, emit, cancelled)
@@ -80,7 +85,7 @@ def verify(
         checked=scrub.checked,
         earlier=scrub.earlier,
         bytes=scrub.bytes,
-        damaged=len(bad) + len(tree.bad) + journals.count + index,
+        damaged=len(bad) + len(tree.bad) + len(tree.extra) + journals.count + index,
         repaired=repaired,
         missing=root.missing if root is not None else 0,
         sampled=sample is not None,
@@ -106,6 +111,27 @@ def _go_on(notes: Notes, restart: bool, emit: Emit) -> None:
         )
 
 
+def _check_records(scrub: Scrub, mending: bool) -> tuple[int, int, JournalReport]:
+    """Check journals and index: how much of the index is damaged, how much of that was mended, and
+    what the journals are like. A sample reads the journals alone."""
+    node, tell, cancelled = scrub.node, scrub.tell, scrub.cancelled
+    if scrub.notes is None:
+        return 0, 0, check_journals(node, tell, cancelled, None)
+    damaged = check_index(node, tell)
+    if damaged and not mending:
+        return damaged, 0, check_journals(node, tell, cancelled, None)
+    if damaged:
+        rebuild_index(node, scrub.emit)
+        left, journals = compare_index(node, tell, cancelled)
+        return damaged, max(0, damaged - left), journals
+    damaged, journals = compare_index(node, tell, cancelled)
+    if not damaged or not mending:
+        return damaged, 0, journals
+    rebuild_index(node, scrub.emit)
+    left, _ = compare_index(node, tell, cancelled)
+    return damaged, max(0, damaged - left), journals
+
+
 def _finish(scrub: Scrub) -> None:
     """Build what was not built yet; a full disk keeps nobody from reading what there is."""
     if scrub.node.readonly:
@@ -118,9 +144,8 @@ def _finish(scrub: Scrub) -> None:
         scrub.tell(b"", f"not all is built in root/: {error.strerror}", warning=True)
 
 
-def _lost(scrub: Scrub) -> list[bytes]:
+def _lost(node: Node) -> list[bytes]:
     """Blocks that were found damaged, now or before, are needed, and are not here again."""
-    node = scrub.node
     try:
         names = os.listdir(node.blocks.damaged)
     except FileNotFoundError:
@@ -133,11 +158,7 @@ def _lost(scrub: Scrub) -> list[bytes]:
                 blocks.add(block)
     here = node.blocks.holding(sorted(blocks))
     _forget(node, here)
-    lost = [block for block in sorted(blocks - here) if _is_needed(node, block)]
-    for block in lost:
-        if block not in scrub.told:
-            scrub.tell_block(block, "was found damaged before, and is not here again")
-    return lost
+    return [block for block in sorted(blocks - here) if _is_needed(node, block)]
 
 
 def _is_needed(node: Node, block: bytes) -> bool:

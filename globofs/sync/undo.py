@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from globofs.errors import NoSuchVersion, NothingToUndo
-from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never
+from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never, problems_to
 from globofs.format import kinds
 from globofs.limits import BATCH_RECORDS, PARENTS_MAX
 from globofs.store.commit import Draft
@@ -131,7 +131,7 @@ def _reverse(
     done: list[bytes] = []
     total = sum(map(len, drafts))
     args = (str(key.number),) if key.node == node.uuid else (str(key.number), key.node)
-    with node.operation(verb, args, late=True) as operation:
+    with node.operation(verb, args, late=True, emit=problems_to(emit)) as operation:
         for batch in _batches(drafts):
             if cancelled():
                 break
