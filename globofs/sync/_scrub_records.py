@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from globofs.errors import FormatError, PeerError
-from globofs.events import Cancelled, Emit, Problem
+from globofs.events import Cancelled, Emit, Problem, Progress
 from globofs.format.record import Found
 from globofs.peerio.peer import Peer
 from globofs.store.audit import Audit
@@ -38,7 +38,7 @@ class JournalReport:
 
 
 def check_journals(
-    node: Node, tell: Tell, cancelled: Cancelled, audit: Audit | None
+    node: Node, tell: Tell, emit: Emit, cancelled: Cancelled, audit: Audit | None = None
 ) -> JournalReport:
     """Read every journal, and compare it with the index; what is damaged in one file and whole in
     another is a warning."""
@@ -55,6 +55,7 @@ def check_journals(
             for found in batch:
                 here.add(found.record.seq)
             report.checked += len(batch)
+            emit(Progress("verify", "journals", files=report.checked))
             if audit is not None:
                 audit.take(origin, batch, after)
             after = batch[-1].record.seq
@@ -138,13 +139,15 @@ def _unsaid(path: bytes, reason: str, *, warning: bool = False) -> None:
     """What was said already."""
 
 
-def compare_index(node: Node, tell: Tell, cancelled: Cancelled) -> tuple[int, JournalReport]:
+def compare_index(
+    node: Node, tell: Tell, emit: Emit, cancelled: Cancelled
+) -> tuple[int, JournalReport]:
     """Read every journal, and compare the index with what they say: how many of its rows are
     wrong, and what the journals themselves are like."""
     node.catch_up()
     try:
         audit = Audit(node.index)
-        report = check_journals(node, tell, cancelled, audit)
+        report = check_journals(node, tell, emit, cancelled, audit)
         if report.whole:
             audit.end(report.lost, node.catch_up)
     except (sqlite3.Error, ValueError, TypeError, OverflowError) as error:
@@ -154,7 +157,7 @@ def compare_index(node: Node, tell: Tell, cancelled: Cancelled) -> tuple[int, Jo
         tell(b"", f"index.sqlite is damaged: {error}; {_CACHE}")
         node.index.reset()
         node.catch_up()
-        return 1, check_journals(node, _unsaid, cancelled, None)
+        return 1, check_journals(node, _unsaid, emit, cancelled)
     found = audit.findings
     for wrong in found.shown:
         tell(wrong.path, f"index.sqlite is damaged: {wrong.what} is not as the journals say")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from globofs.errors import FormatError, from_os_error
-from globofs.events import Cancelled, Emit
+from globofs.events import Cancelled, Emit, Progress
 from globofs.format.manifest import decode, manifest_id
 from globofs.format.names import to_disk
 from globofs.format.text import format_time
@@ -42,7 +42,7 @@ class TreeReport:
 
 
 def check_tree(
-    node: Node, choose: Callable[[], bool], tell: Tell, cancelled: Cancelled
+    node: Node, choose: Callable[[], bool], tell: Tell, emit: Emit, cancelled: Cancelled
 ) -> TreeReport:
     """Compare `root/` with the versions that should stand there."""
     look = _Look(node)
@@ -54,6 +54,8 @@ def check_tree(
         if row.pruned or not choose():
             continue
         report.checked += 1
+        if report.checked % PAGE == 0:
+            emit(Progress("verify", "root/", files=report.checked))
         taken = look.names.taken(to_disk(row.path))
         if taken:
             look.left_out.taken(row.path, taken)

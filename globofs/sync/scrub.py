@@ -68,7 +68,7 @@ def verify(
         tree = TreeReport()
         scrub.tell(b"", "root/ was not compared, as the index is damaged", warning=True)
     else:
-        tree = check_tree(node, choose, scrub.tell, cancelled)
+        tree = check_tree(node, choose, scrub.tell, emit, cancelled)
     scrub.checked += tree.checked + journals.checked
     if mending and not cancelled():
         if lost or scrub.unreadable:
@@ -114,21 +114,21 @@ def _go_on(notes: Notes, restart: bool, emit: Emit) -> None:
 def _check_records(scrub: Scrub, mending: bool) -> tuple[int, int, JournalReport]:
     """Check journals and index: how much of the index is damaged, how much of that was mended, and
     what the journals are like. A sample reads the journals alone."""
-    node, tell, cancelled = scrub.node, scrub.tell, scrub.cancelled
+    node, tell, emit, cancelled = scrub.node, scrub.tell, scrub.emit, scrub.cancelled
     if scrub.notes is None:
-        return 0, 0, check_journals(node, tell, cancelled, None)
+        return 0, 0, check_journals(node, tell, emit, cancelled)
     damaged = check_index(node, tell)
     if damaged and not mending:
-        return damaged, 0, check_journals(node, tell, cancelled, None)
+        return damaged, 0, check_journals(node, tell, emit, cancelled)
     if damaged:
-        rebuild_index(node, scrub.emit)
-        left, journals = compare_index(node, tell, cancelled)
+        rebuild_index(node, emit)
+        left, journals = compare_index(node, tell, emit, cancelled)
         return damaged, max(0, damaged - left), journals
-    damaged, journals = compare_index(node, tell, cancelled)
+    damaged, journals = compare_index(node, tell, emit, cancelled)
     if not damaged or not mending:
         return damaged, 0, journals
-    rebuild_index(node, scrub.emit)
-    left, _ = compare_index(node, tell, cancelled)
+    rebuild_index(node, emit)
+    left, _ = compare_index(node, tell, emit, cancelled)
     return damaged, max(0, damaged - left), journals
 
 
