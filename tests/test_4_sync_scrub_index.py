@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from globofs.format.record import Found
+from globofs.store import audit as audit_module
 from globofs.store.audit import Audit
 from globofs.store.commit import Draft, Operation
 from globofs.sync.results import Policy
@@ -135,6 +136,7 @@ def test_every_column_of_every_table(made: Path) -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
+        "DELETE FROM record; DELETE FROM version WHERE row > 1",
         "UPDATE version SET id = CAST(x'01' || substr(id, 2) AS BLOB) WHERE row = 3",
         "UPDATE version SET size = size + 1 WHERE kind = 'file'",
         "UPDATE path SET path = CAST('d/e/largf' AS BLOB) WHERE path = CAST('d/e/large' AS BLOB)",
@@ -200,13 +202,15 @@ def answers(volume: Volume) -> list[Any]:
     ]
 
 
+@pytest.mark.parametrize("most", [1000, 1])
 def test_what_is_committed_meanwhile_is_no_difference(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """Others write while the journals are read: a record may stand in a journal and not yet in the
     index, or be in the index and not in what was read of the journal."""
     at = tmp_path / "vol"
     shutil.copytree(made, at, symlinks=True)
+    monkeypatch.setattr(audit_module, "MISSING_MOST", most)
     with Volume.open(str(at)) as volume, Volume.open(str(at)) as other:
         take = Audit.take
         late: list[Operation] = []
@@ -217,7 +221,7 @@ def test_what_is_committed_meanwhile_is_no_difference(
                 return
             other.prune(Policy(keep_last=1))
             late.append(other.node.operation("add", ["late"], late=True))
-            late[0].commit([Draft(b"late", "directory")])
+            late[0].commit([Draft(b"late/%d" % number, "directory") for number in range(5)])
             batch = list(volume.node.journal.read_from(origin, 0))
             sql = "SELECT received FROM seen WHERE origin = ?"
             assert batch[-1].record.seq > volume.node.index.one(sql, (origin,))[0]

@@ -28,7 +28,7 @@ from globofs.store.portions import chunks, marks
 
 BATCH: Final = 1000
 MISSING_MOST: Final = 1000
-"""So many records that the index lacks are looked for again; more are damage at once."""
+"""Of so many records that the index lacks the ids are kept; of more, the numbers."""
 SHOWN: Final = 10
 
 _EVENTS: Final[dict[str, Callable[[Record], object]]] = {
@@ -84,6 +84,7 @@ class Audit:
         self._blocks = BlockAudit(index, self.findings.add)
         self._ops = OpAudit(index, self.findings.add)
         self._missing: list[tuple[str, int, bytes]] = []
+        self._missing_too: list[tuple[str, int, int]] = []  # ranges of numbers
         self._nodes: dict[str, tuple[int, kinds.NodeRecord]] = {}
         self._retired: set[str] = set()
         self._forked: set[str] = set()
@@ -129,10 +130,15 @@ class Audit:
         return {row[0] for row in self.index.db.execute(sql, (origin, seq))} >= ids
 
     def _lacks(self, origin: str, found: Found) -> None:
+        seq = found.record.seq
         if len(self._missing) < MISSING_MOST:
-            self._missing.append((origin, found.record.seq, found.id))
+            self._missing.append((origin, seq, found.id))
+            return
+        last = self._missing_too[-1] if self._missing_too else ("", 0, 0)
+        if last[0] == origin and last[2] in (seq - 1, seq):
+            self._missing_too[-1] = (origin, last[1], seq)
         else:
-            self.findings.add(b"", f"record {found.record.seq} of {origin} is lacking")
+            self._missing_too.append((origin, seq, seq))
 
     def _records(
         self,
@@ -187,14 +193,16 @@ class Audit:
                 self.findings.add(entry.path, f"its version {when} is lacking")
                 continue
             record = found.record
+            if (row.origin, row.seq) != (record.origin, record.seq):
+                continue  # another record brought it, which is compared with it
+            if self._marked(self._known, row.row):
+                continue
+            self._mark(self._known, row.row)
             wrong = _differences(row, entry, made)
-            mine = (row.origin, row.seq) == (record.origin, record.seq)
-            if mine and not self._marked(self._known, row.row):
-                self._mark(self._known, row.row)
-                if record.seq not in forked:
-                    wrong += _credited(row, entry, made, record.origin, record.op)
-                self._ops.made(row)
-                self._blocks.check(row, entry, made)
+            if record.seq not in forked:
+                wrong += _credited(row, entry, made, record.origin, record.op)
+            self._ops.made(row)
+            self._blocks.check(row, entry, made)
             if wrong:
                 self.findings.add(entry.path, f"{wrong[0]} of its version {when}")
 
@@ -253,12 +261,9 @@ class Audit:
         gone = set(lost)
         if self._missing:
             catch_up()
-            sql = "SELECT 1 FROM record WHERE origin = ? AND seq = ? AND id = ?"
-            for key in self._missing:
-                if self.index.one(sql, key) is None:
-                    self.findings.add(b"", f"record {key[1]} of {key[0]} is lacking")
+            self._look_again()
         # Of what went on while we read not all was compared.
-        moved = gone | {origin for origin, _, _ in self._missing}
+        moved = gone | {origin for origin, _, _ in (*self._missing, *self._missing_too)}
         with self.index.snapshot() as db:
             sql = "SELECT max(seq) FROM record WHERE origin = ?"
             for (origin,) in db.execute("SELECT origin FROM seen").fetchall():
@@ -285,6 +290,19 @@ class Audit:
                     self.findings.add(b"", f"how far the journal of {origin} is here")
         self._blocks.odd_sizes()
         audit_tree(self.index, self.findings.add)
+
+    def _look_again(self) -> None:
+        """Which of the records that the index lacked it lacks for good."""
+        sql = "SELECT 1 FROM record WHERE origin = ? AND seq = ? AND id = ?"
+        for key in self._missing:
+            if self.index.one(sql, key) is None:
+                self.findings.add(b"", f"record {key[1]} of {key[0]} is lacking")
+        sql = "SELECT count(DISTINCT seq) FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
+        for origin, low, high in self._missing_too:
+            for _ in range(high - low + 1 - self.index.one(sql, (origin, low, high))[0]):
+                self.findings.add(
+                    b"", f"some of the records {low} to {high} of {origin} are lacking"
+                )
 
     def _said(self, moved: set[str]) -> None:
         """What is known of nodes."""

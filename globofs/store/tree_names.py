@@ -81,6 +81,8 @@ class TreeNames:
             self._listed[directory] = names
             if len(self._listed) > _LISTINGS:
                 self._listed.popitem(last=False)
+        else:
+            self._listed.move_to_end(directory)
         return names
 
 
