@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -18,6 +20,7 @@ from globofs.limits import MANIFEST_BYTES
 from globofs.store import fsio
 from globofs.store.block_files import SUFFIXES
 from globofs.store.node import Node
+from globofs.store.portions import chunks, marks
 from globofs.store.tree import build_tree
 from globofs.store.tree_files import LINK_BLOCKS, NO_LINKS, REFUSED_NAME
 from globofs.store.tree_names import LeftOut, TreeNames
@@ -25,6 +28,7 @@ from globofs.store.versions import blocks_of
 from globofs.sync._scrub_blocks import Tell
 
 PAGE: Final = 1000
+_DIGITS: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass
@@ -103,12 +107,13 @@ class _Row(NamedTuple):
     time: int
     shown: int
     pruned: int
+    no: int  # of its path
 
 
 def _rows(node: Node) -> Iterator[_Row]:
     last = 0
     sql = (
-        "SELECT v.row, v.id, p.path, v.time, p.shown, v.pruned FROM version v"
+        "SELECT v.row, v.id, p.path, v.time, p.shown, v.pruned, p.no FROM version v"
         " JOIN path p ON p.no = v.path WHERE v.pending = 0 AND v.row > ? ORDER BY v.row LIMIT ?"
     )
     while rows := node.index.rows(sql, (last, PAGE)):
@@ -253,17 +258,21 @@ class _Look:
 
     def _drop_known(self, row: _Row, manifests: set[str], links: dict[str, list[str]]) -> None:
         """Take out what belongs to other versions of the path."""
-        sql = (
-            "SELECT row, id, time FROM version WHERE path = (SELECT path FROM version WHERE row = ?)"
-            " AND row > ? ORDER BY row LIMIT ?"
-        )
+        index = self.node.index
+        ids = [bytes.fromhex(digits) for digits in links if _DIGITS.fullmatch(digits)]
+        blocks: dict[int, bytes] = {}
+        for chunk in chunks(ids):
+            blocks.update(
+                index.rows(f"SELECT no, id FROM block WHERE id IN ({marks(chunk)})", chunk)
+            )
+        sql = "SELECT row, id, time, list FROM version WHERE path = ? AND row > ? ORDER BY row LIMIT ?"
         last = 0
-        while (manifests or links) and (rows := self.node.index.rows(sql, (row.row, last, PAGE))):
-            for number, version, time in rows:
+        while (manifests or links) and (rows := index.rows(sql, (row.no, last, PAGE))):
+            for _, version, time, listed in rows:
                 name = format_time(time)
                 manifests -= {name, f"{name}-{version.hex()[:8]}"}
-                for block, _ in blocks_of(self.node.index, number) if links else ():
-                    _known(links, block.id)
+                for number in blocks.keys() & set(array("I", listed)[0::2]) if blocks else ():
+                    _known(links, blocks.pop(number))
             last = rows[-1][0]
 
 
