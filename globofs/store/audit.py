@@ -266,7 +266,9 @@ class Audit:
         moved = gone | {origin for origin, _, _ in (*self._missing, *self._missing_too)}
         with self.index.snapshot() as db:
             sql = "SELECT max(seq) FROM record WHERE origin = ?"
-            for (origin,) in db.execute("SELECT origin FROM seen").fetchall():
+            for origin, forked in db.execute("SELECT origin, forked FROM seen").fetchall():
+                if forked:
+                    self._forked.add(origin)
                 if (db.execute(sql, (origin,)).fetchone()[0] or 0) > self._until.get(origin, 0):
                     moved.add(origin)
             sql = (

@@ -32,6 +32,7 @@ class OpAudit:
         self._last = array("q", [0]) * size  # of its versions
         self._versions = array("q", [0]) * size
         self._bytes = array("q", [0]) * size
+        self._odd_ends: list[tuple[str, int]] = []
         self._numbers: dict[tuple[str, int], tuple[int, str, str, int]] = {}
 
     def load(self, origin: str, numbers: Iterable[int]) -> None:
@@ -64,7 +65,7 @@ class OpAudit:
             return
         args = "\n".join(value for key, value in record.fields if key == "arg")
         if row is not None and row[1:] != (close.verb, args, 1):
-            self._tell(b"", f"how operation {record.op} of {origin} ended")
+            self._odd_ends.append((origin, record.op))
 
     def made(self, row: VersionRow) -> None:
         """A version belongs to the operation in its row."""
@@ -74,7 +75,11 @@ class OpAudit:
             self._bytes[row.op] += row.size
 
     def end(self, without: set[str]) -> None:
-        """Compare the sums, but of the origins `without`, whose records were not all compared."""
+        """Compare the sums, but of the origins `without`: their records were not all compared, or
+        they went on in two ways, of which each may have ended the same operation."""
+        for origin, number in self._odd_ends:
+            if origin not in without:
+                self._tell(b"", f"how operation {number} of {origin} ended")
         sql = "SELECT no, node, number, time, last, versions, bytes FROM op WHERE no <= ?"
         for no, node, number, *sums in self.index.db.execute(sql, (self._rows,)):
             if node not in without and not self._right(no, *sums):
