@@ -5,6 +5,7 @@ from __future__ import annotations
 import marshal
 import os
 import random
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from globofs.errors import FormatError
 from globofs.format import kinds, manifest, record
 from globofs.format.record import Framed, encode_record, frames
 from globofs.format.versions import read
-from globofs.store import _decoding, apply, catchup, filling
+from globofs.store import _decoding, apply, catchup, filling, second
 from globofs.store.apply import Item, apply_items
 from globofs.store.catchup import catch_up
 from globofs.store.decoder import Decoder, item
@@ -189,7 +190,7 @@ def test_records_are_decoded_up_to_the_first_harm(
     assert pieces[-1] == ((end if expected else 0), [])
 
 
-@pytest.mark.parametrize("fate", ["works", "dies", "tells of other files", "cannot start"])
+@pytest.mark.parametrize("fate", ["works", "dies", "hangs", "tells of other files", "cannot start"])
 def test_a_second_process_decodes_what_an_index_is_filled_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fate: str
 ) -> None:
@@ -199,6 +200,8 @@ def test_a_second_process_decodes_what_an_index_is_filled_from(
     before = tables(node.index)
     node.index.reset()
     monkeypatch.setattr(catchup, "FILL_BYTES", 1)
+    if fate == "hangs":
+        monkeypatch.setattr(second, "ANSWER_SECONDS", 0.1)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     begin, heard = Decoder.start, []
 
@@ -206,14 +209,16 @@ def test_a_second_process_decodes_what_an_index_is_filled_from(
         made = begin()
         assert made is not None
         if fate == "dies":
-            made._process.kill()
+            os.kill(made.pid, signal.SIGKILL)
         elif fate == "tells of other files":
             made.expect([(str(tmp_path / "other"), 0)])
         elif fate == "cannot start":
             made.close()
             return None
-        receive = made._receive
-        monkeypatch.setattr(made, "_receive", lambda: heard.append(receive()) or heard[-1])
+        elif fate == "hangs":
+            os.kill(made.pid, signal.SIGSTOP)
+        receive = made.receive
+        monkeypatch.setattr(made, "receive", lambda: heard.append(receive()) or heard[-1])
         return made
 
     monkeypatch.setattr(Decoder, "start", start)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import signal
 import threading
 import time
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from unittest.mock import Mock
@@ -421,7 +421,7 @@ def test_interrupting_keeps_what_is_committed(
 
     compress = _ingest.compress
     monkeypatch.setattr(_ingest, "compress", slowly)
-    monkeypatch.setattr(_ingest, "worth_it", lambda: False)
+    monkeypatch.setattr(_ingest, "is_worth_it", lambda: False)
 
     def cancelled() -> bool:
         return stop.is_set()
@@ -452,16 +452,14 @@ def seconds(monkeypatch: pytest.MonkeyPatch, answers: list[int]) -> None:
     class Waited(_second.Second):
         def __init__(self, method: str, level: int) -> None:
             super().__init__(method, level)
-            looking = select.poll()
-            looking.register(self._answers, select.POLLIN)
-            looking.poll(20_000)
+            assert self.has_spoken(20)
 
         def read(self, asked: list[_second.Asked]) -> list[_second.Told | None] | None:
             told = super().read(asked)
             answers.append(sum(one is not None for one in told or []))
             return told
 
-    monkeypatch.setattr(_ingest, "worth_it", lambda: True)
+    monkeypatch.setattr(_ingest, "is_worth_it", lambda: True)
     monkeypatch.setattr(_ingest, "Second", Waited)
     monkeypatch.setattr(_ingest, "SMALL_FILES", 20)
     monkeypatch.setattr(_ingest, "SECOND_AFTER_FILES", 1)
@@ -495,7 +493,7 @@ def test_a_second_process_that_is_of_no_use_is_done_without(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, program: str
 ) -> None:
     seconds(monkeypatch, [])
-    monkeypatch.setattr("globofs.sync._second._PROGRAM", program)
+    monkeypatch.setattr("globofs.store.second._PROGRAM", program)
     for n in range(100):
         bench.put(f"f{n:03}", f"{n}")
     assert bench.add().added == 100
@@ -513,7 +511,8 @@ def test_a_second_process_that_dies_leaves_the_rest_to_us(
     class Dying(usual):  # type: ignore[misc, valid-type]
         def read(self, asked: list[_second.Asked]) -> list[_second.Told | None] | None:
             told = super().read(asked)
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
             return told
 
     monkeypatch.setattr(_ingest, "Second", Dying)
@@ -537,7 +536,7 @@ def halting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         def read(self, asked: list[_second.Asked]) -> list[_second.Told | None] | None:
             told = super().read(asked)
             if not pids:
-                pids.append(self._process.pid)
+                pids.append(self.pid)
                 os.kill(pids[0], signal.SIGSTOP)
                 os.waitid(os.P_PID, pids[0], os.WSTOPPED | os.WNOWAIT)
             return told
@@ -551,7 +550,7 @@ def halting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_a_second_process_that_does_not_answer_is_ended(
     bench: Bench, halting: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("globofs.sync._second.ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr("globofs.store.second.ANSWER_SECONDS", 0.1)
     assert bench.add().added == 200
     assert not Path(f"/proc/{halting[0]}").exists()
 
@@ -567,16 +566,16 @@ def test_who_stops_an_add_does_not_wait_for_a_second_process_that_hangs(
 def test_a_worker_that_fails_in_its_turn_keeps_no_other_waiting(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from globofs.sync import _ingest, _second
+    from globofs.sync import _ingest
 
     seconds(monkeypatch, [])
     usual = _ingest.Second
 
     class Failing(usual):  # type: ignore[misc, valid-type]
-        def _receive(self) -> list[_second.Told | None] | None:
+        def receive(self) -> object:
             if self._sent:
                 raise MemoryError
-            return super()._receive()  # type: ignore[no-any-return]
+            return super().receive()
 
     monkeypatch.setattr(_ingest, "Second", Failing)
     for n in range(200):

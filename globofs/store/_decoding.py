@@ -1,19 +1,13 @@
 """Journals decoded in a process of their own while the index is filled: what that process does.
 
-`python -c "...; from globofs.store._decoding import serve; serve()"`, started by `decoder`. It
-writes nothing to any disk and knows no volume: it is told files and says what records they hold,
-up to the first bytes that are no record. Judging those, and everything else, is left to who asked.
-
-Requests come on standard input and answers go to standard output, each a length (4 bytes, little
-endian) and that many bytes of `marshal`: both ends are the same release on the same machine.
+It knows no volume: it is told files and says what records they hold, up to the first bytes that
+are no record. Judging those, and everything else, is left to who asked. Started by `decoder`.
 """
 
 from __future__ import annotations
 
-import marshal
 import os
 import queue
-import signal
 import threading
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Final
@@ -22,7 +16,7 @@ from globofs import limits
 from globofs.errors import FormatError
 from globofs.format.record import Damage, Framed, frames
 from globofs.format.versions import read
-from globofs.store import fsio
+from globofs.store import fsio, messages
 
 Asked = list[tuple[str, int]]
 """Files and the offsets from which they are to be read, in this order."""
@@ -32,7 +26,6 @@ Row = tuple[Any, ...]
 Piece = tuple[int, list[Row]]
 """Records of a file, and the offset behind the last. A file's last piece has none."""
 
-LENGTH_BYTES: Final = 4
 _FIRST_BYTES: Final = 64 * limits.KIB
 _PIECE_BYTES: Final = limits.MIB
 _MOST_BYTES: Final = limits.RECORD_BYTES + 1024
@@ -42,24 +35,13 @@ _AHEAD: Final = 6
 
 def serve() -> None:
     """Answer requests until there are no more."""
-    # Whoever presses ^C means the command: that ends this process with its input.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     waiting: queue.Queue[bytes] = queue.Queue(_AHEAD)
-    with os.fdopen(0, "rb") as requests, os.fdopen(1, "wb", 0) as answers:
+    with messages.streams(buffering=0) as (requests, answers):
         threading.Thread(target=_send, args=(answers, waiting), daemon=True).start()
-        while (asked := _asked(requests)) is not None:
+        while (asked := messages.read(requests)) is not None:
             for path, offset in asked:
                 for piece in pieces(path, offset):
-                    data = marshal.dumps(piece)
-                    waiting.put(len(data).to_bytes(LENGTH_BYTES, "little") + data)
-
-
-def _asked(requests: BinaryIO) -> Asked | None:
-    head = requests.read(LENGTH_BYTES)
-    if len(head) < LENGTH_BYTES:
-        return None
-    asked: Asked = marshal.loads(requests.read(int.from_bytes(head, "little")))
-    return asked
+                    waiting.put(messages.pack(piece))
 
 
 def _send(answers: BinaryIO, waiting: queue.Queue[bytes]) -> None:

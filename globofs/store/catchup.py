@@ -26,12 +26,12 @@ from globofs.store.apply import apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
-from globofs.store.decoder import Decoder
 from globofs.store.given import is_behind, take_given
 from globofs.store.index import is_damage
 from globofs.store.unheard import learn
 
 if TYPE_CHECKING:
+    from globofs.store.decoder import Decoder
     from globofs.store.parts import NodeParts
 
 LATEST: Final = "latest"
@@ -162,6 +162,8 @@ class _Reader:
     def helped(self) -> Iterator[None]:
         """While the index is filled a second process decodes what is read."""
         if filling.is_filling(self.node.index.db):
+            from globofs.store.decoder import Decoder  # slow to load, and seldom needed
+
             self.decoder = Decoder.start()
         try:
             yield

@@ -27,10 +27,11 @@ from globofs.store import fsio
 from globofs.store.batch import BlockBatch
 from globofs.store.garbage import no_collection
 from globofs.store.node import Node
+from globofs.store.second import is_worth_it
 from globofs.store.views import Block
 from globofs.sync._reading import Told
 from globofs.sync._scan import Item
-from globofs.sync._second import Second, worth_it
+from globofs.sync._second import Second
 
 WORKERS: Final = 2
 QUEUE_TASKS: Final = 8
@@ -301,7 +302,7 @@ class Ingest:
 
     def _start_second(self) -> None:
         """Have small files read by a second process, where one of them is one block."""
-        if worth_it() and self._small <= self._chunker.smallest:
+        if is_worth_it() and self._small <= self._chunker.smallest:
             with suppress(OSError):
                 self._second = Second(self._method, self._level)
 

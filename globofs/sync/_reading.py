@@ -1,18 +1,11 @@
 """Small files read, hashed and compressed in a process of their own: what that process does.
 
-`python -c "...; from globofs.sync._reading import serve; serve(...)"`, started by `_second`. It
-writes nothing to any disk and knows no volume: it is told files and says what they hold. Only what
-it needs is imported, as it has to be there before the files are read without it.
-
-Requests come on standard input and answers go to standard output, each a length (4 bytes, little
-endian) and that many bytes of `marshal`: both ends are the same release on the same machine.
+It knows no volume: it is told files and says what they hold. Started by `_second`.
 """
 
 from __future__ import annotations
 
-import marshal
 import os
-import signal
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +13,7 @@ from hashlib import sha256
 from typing import BinaryIO, Final
 
 from globofs.format.codec import compress
-from globofs.store import fsio
+from globofs.store import fsio, messages
 
 Asked = tuple[str, int, int, int, int, bool]
 """A file on disk: its path, and size, mtime, ctime (nanoseconds) and inode as they were found;
@@ -29,22 +22,24 @@ Told = tuple[bytes, int, bytes, str | None]
 """What a file holds: the SHA-256, its size, and the bytes as they are to be stored with their
 suffix; None where they are plain because they were not to be compressed."""
 
-LENGTH_BYTES: Final = 4
 _AHEAD: Final = 64
 """So many files are opened before the first is read: a disk is faster when it knows what is next."""
 
 
-def serve(method: str, level: int) -> None:
+def serve(method: str, level: str) -> None:
     """Answer requests until there are no more. Says that it is there with an empty answer."""
-    # Whoever presses ^C means the command: that ends this process with its input.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with os.fdopen(0, "rb") as requests, os.fdopen(1, "wb") as answers:
+    with messages.streams() as (requests, answers):
         try:
-            write_message(answers, [])
-            while (asked := read_message(requests)) is not None:
-                write_message(answers, look(asked, method, level))
+            _answer(answers, [])
+            while (asked := messages.read(requests)) is not None:
+                _answer(answers, look(asked, method, int(level)))
         except BrokenPipeError:
             os._exit(0)  # nobody listens any more, so nothing need be flushed
+
+
+def _answer(answers: BinaryIO, found: list[Told | None]) -> None:
+    answers.write(messages.pack(found))
+    answers.flush()
 
 
 def look(asked: Sequence[Asked], method: str, level: int) -> list[Told | None]:
@@ -85,20 +80,3 @@ def _read(fd: int, asked: Asked, method: str, level: int) -> Told | None:
         return None
     digest = sha256(data).digest()
     return (digest, size, *compress(data, method, level)) if pack else (digest, size, data, None)
-
-
-def read_message(stream: BinaryIO) -> list[Asked] | None:
-    """The next request; None at the end."""
-    head = stream.read(LENGTH_BYTES)
-    if len(head) < LENGTH_BYTES:
-        return None
-    data = stream.read(int.from_bytes(head, "little"))
-    asked: list[Asked] = marshal.loads(data)
-    return asked
-
-
-def write_message(stream: BinaryIO, message: list[Told | None]) -> None:
-    """Send a message whole."""
-    data = marshal.dumps(message)
-    stream.write(len(data).to_bytes(LENGTH_BYTES, "little") + data)
-    stream.flush()
