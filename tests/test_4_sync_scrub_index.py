@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from globofs.format.manifest import Block
 from globofs.format.record import Found
 from globofs.store import audit as audit_module
 from globofs.store.audit import Audit
@@ -91,7 +93,8 @@ def count(volume: Volume) -> int:
     audit = Audit(volume.node.index)
     try:
         for origin in volume.node.journal.origins():
-            audit.take(origin, list(volume.node.journal.read_from(origin, 0)), 0)
+            if batch := list(volume.node.journal.read_from(origin, 0)):
+                audit.take(origin, batch, 0)
         audit.end((), volume.node.catch_up)
     except sqlite3.DatabaseError:
         return 1
@@ -235,3 +238,48 @@ def test_what_is_committed_meanwhile_is_no_difference(
         assert (done.damaged, done.problems) == (0, ())
         monkeypatch.undo()
         assert volume.verify().problems == ()
+
+
+def test_versions_whose_manifest_is_too_large_for_a_record(tmp_path: Path) -> None:
+    """Before the manifest has come, and after: no difference; and what is wrong is found."""
+    blocks = tuple(Block(sha256(b"%d" % n).digest(), 1000 + n) for n in range(15_000))
+    size = sum(block.size for block in blocks)
+    with (
+        Volume.init(str(tmp_path / "a"), name="a") as a,
+        Volume.init(str(tmp_path / "b"), name="b") as b,
+    ):
+        with a.node.operation("add", ["large"]) as operation:
+            operation.commit([Draft(b"large", "file", size=size, blocks=blocks)])
+        shutil.copytree(a.node.upstream(a.uuid), b.node.upstream(a.uuid))
+        b.node.catch_up()
+        assert b.node.index.one("SELECT count(*) FROM version WHERE pending = 1") == (1,)
+        assert (count(a), b.verify().problems) == (0, ())
+        assert spoil_and_count(b, "UPDATE version SET lacking = lacking + 1") == 2
+        (block,) = b.node.index.one("SELECT id FROM block WHERE size > 1 << 20")
+        data, suffix = a.node.blocks.read_raw(block)
+        b.node.blocks.put(block, data, suffix)
+        b.node.blocks.flush()
+        b.node.catch_up()
+        assert b.node.index.one("SELECT count(*) FROM version WHERE pending = 1") == (0,)
+        assert b.verify().problems == ()
+        for sql in (
+            "UPDATE version SET list = zeroblob(8) || substr(list, 9)",
+            "UPDATE block SET size = size + 1 WHERE no = 77",
+            "UPDATE block SET size = size + 1 WHERE size > 1 << 20",
+            "UPDATE use SET bytes = bytes + 1 WHERE block = 77",
+            "INSERT INTO use VALUES(1, 1000, 1, 1), (1, 0, 1, 1)",
+        ):
+            assert spoil_and_count(b, sql) > 0, sql
+
+
+def spoil_and_count(volume: Volume, sql: str) -> int:
+    """What is wrong after a change of the index, which is taken back."""
+    db = volume.node.index.db
+    db.execute("SAVEPOINT before")
+    try:
+        db.execute(sql)
+        assert db.execute("SELECT changes()").fetchone()[0] > 0
+        return count(volume)
+    finally:
+        db.execute("ROLLBACK TO before")
+        db.execute("RELEASE before")

@@ -188,6 +188,7 @@ class Audit:
         rows = self._blocks.rows_of([decoded.entry.manifest for _, decoded in batch])
         for found, (entry, made) in batch:
             row = rows.get(entry.manifest)
+            self._blocks.claim(entry)
             when = format_time(entry.version)
             if row is None:
                 self.findings.add(entry.path, f"its version {when} is lacking")

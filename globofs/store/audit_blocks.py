@@ -80,6 +80,7 @@ class BlockAudit:
         self._tell = tell
         self._uses = 0
         self._read: dict[int, _Block] = {}  # those of a batch
+        self._claims: dict[bytes, set[int]] = {}
         self._odd: dict[bytes, tuple[bytes, int]] = {}
         self._pending = self._count_pending()
 
@@ -97,6 +98,11 @@ class BlockAudit:
                 numbers.update(_numbers(one.list)[0::2])
         self._read = self._known(numbers)
         return found
+
+    def claim(self, entry: kinds.VersionRecord) -> None:
+        """A record says how long its manifest is, if that is a block."""
+        if entry.length and not entry.text and len(self._claims) < ODD_MOST:
+            self._claims.setdefault(entry.manifest, set()).add(entry.length)
 
     def check_alone(self, row: int) -> None:
         """Of a version whose record is lost: whether its row agrees with itself."""
@@ -187,7 +193,11 @@ class BlockAudit:
             self._odd[block.id] = path, block.size
 
     def odd_sizes(self) -> None:
-        """Look at the blocks whose size no version confirms; outside of any snapshot."""
+        """Look at the blocks whose size nobody confirms; outside of any snapshot."""
+        for block, lengths in self._claims.items():
+            row = self._by_id(block)
+            if row is not None and row.size not in lengths:
+                self._odd[block] = b"", row.size
         for block, (path, size) in self._odd.items():
             plain = None
             with suppress(KeyError, Damaged, OSError):
