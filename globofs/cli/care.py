@@ -43,8 +43,6 @@ def verify(context: Context) -> int:
         here = f"{result.missing:,} not here" if result.missing else "none missing"
         context.out.say(f"globofs: {read}; {found}; {here}")
     if result.interrupted or context.cancelled():
-        if not result.sampled:
-            context.out.say("globofs: the next `globofs verify` goes on from here")
         raise Interrupted()
     return FAILED if result.remaining else DONE
 
