@@ -178,7 +178,8 @@ def test_records_are_decoded_up_to_the_first_harm(
             record, version, made = read(found.body)
         except FormatError:
             break
-        expected.append(Item(record, found.id, version, made))
+        content = made.content if made else b""
+        expected.append(Item(record, found.id, version, made, content))
         end = found.end
     path = tmp_path_factory.getbasetemp() / "journal"
     path.write_bytes(data)

@@ -22,7 +22,7 @@ Asked = list[tuple[str, int]]
 """Files and the offsets from which they are to be read, in this order."""
 Row = tuple[Any, ...]
 """A record: its id and body, or in place of the body the fields of a plain version's `Record`,
-`VersionRecord` and `Manifest`, without what follows from others of them."""
+`VersionRecord` and `Manifest`, without what follows from others of them, and the content."""
 Piece = tuple[int, list[Row]]
 """Records of a file, and the offset behind the last. A file's last piece has none."""
 
@@ -95,5 +95,5 @@ def _row(found: Framed) -> Row:
         *(found.id, record.seq, record.origin, record.prev, record.op, record.time),
         *version,
         *(manifest.node, manifest.size, manifest.mode, manifest.mtime),
-        tuple(map(tuple, manifest.blocks)),
+        *(tuple(map(tuple, manifest.blocks)), manifest.content),
     )

@@ -71,6 +71,7 @@ class _New(NamedTuple):
     seq: int
     parents: tuple[bytes, ...]
     node: str
+    content: bytes
 
 
 def items(found: Iterable[Found]) -> Iterator[Item]:
@@ -249,14 +250,15 @@ class _Batch:
             op = self._ops[record.origin, record.op]
             op[2] = max(op[2], entry.version)
             op[3] += 1
-            node = record.origin
+            node, content = record.origin, b""
             if manifest is not None:
                 op[4] += manifest.size
                 node = manifest.node or node
+                content = item.content or manifest.content
             self.new.append(
                 _New(
                     *(row, entry.manifest, path, manifest, entry, op[0]),
-                    *(record.origin, record.seq, entry.parents, node),
+                    *(record.origin, record.seq, entry.parents, node, content),
                 )
             )
 
@@ -281,7 +283,7 @@ class _Batch:
                 extra = "\n".join(f"{key}={value}" for key, value in m.extra) or None
                 shape = (
                     *(m.kind, m.size, m.mode, m.mtime, m.target, m.from_path, m.from_id),
-                    *(m.content, extra),
+                    *(new.content, extra),
                 )
             kind, size, mode, mtime, target, from_path, from_id, content, extra = shape
             values.append(

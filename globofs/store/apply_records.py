@@ -20,12 +20,14 @@ Gaps = tuple[tuple[int, int], ...]
 
 
 class Item(NamedTuple):
-    """A record to apply. `version` and `manifest` are given by who has them decoded already."""
+    """A record to apply. `version`, `manifest` and the manifest's `content` are given by who has
+    them already."""
 
     record: Record
     id: bytes
     version: kinds.VersionRecord | None = None
     manifest: Manifest | None = None
+    content: bytes = b""
 
 
 class Seen(NamedTuple):

@@ -68,15 +68,16 @@ class Decoder(SecondProcess):
 def item(row: Row) -> Item:
     """A record to apply, of what the second process says of it."""
     if len(row) == 2:
-        record, version, manifest = read(row[1])
-        return Item(record, row[0], version, manifest)
+        plain = read(row[1])
+        return Item(plain.record, row[0], plain.version, plain.manifest)
     found, seq, origin, prev, op, time, path, what, at, parents, named, length, source, text = row[
         :14
     ]
-    node, size, mode, mtime, listed = row[14:]
+    node, size, mode, mtime, listed, content = row[14:]
     blocks = tuple([_new(Block, block) for block in listed])
     shape = (what, path, at, node, parents, size, mode, mtime, b"", None, None, blocks, ())
     entry = (path, what, at, parents, named, length, source, text)
     record = _new(Record, (seq, origin, prev, op, "version", time, (), b""))
-    made: Item = _new(Item, (record, found, _new(VersionRecord, entry), _new(Manifest, shape)))
+    version, manifest = _new(VersionRecord, entry), _new(Manifest, shape)
+    made: Item = _new(Item, (record, found, version, manifest, content))
     return made
