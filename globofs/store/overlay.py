@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from globofs.store.apply_paths import Candidate, show
-from globofs.store.heads import differ, heads, winner
+from globofs.store.heads import differ, winner
 from globofs.store.portions import chunks, marks
 from globofs.store.totals import HEADS_DIFFER, NOTHING, PathRow, PathRows, weight
 from globofs.store.versions import split_ids
@@ -32,9 +32,10 @@ DIRECTORY_BYTES: Final = 600
 _MANY: Final = 20_000
 """So many later versions, and the whole table `path` is read: it names the newest of each."""
 _OWN: Final = "no, parent, kind, size, nversions, conflict, blocks, missing, lacking, d_versions"
-_OF_PATHS: Final = (
-    "SELECT path, id, time, node, kind, content, row, size, mode, mtime, target, blocks, missing,"
-    " lacking, parents FROM version WHERE path IN ({}) AND time <= ?"
+_LINKS: Final = "SELECT path, row, id, parents FROM version WHERE path IN ({}) AND time <= ?"
+_CANDIDATES: Final = (
+    "SELECT id, time, node, kind, content, row, size, mode, mtime, target, blocks, missing, lacking"
+    " FROM version WHERE row IN ({})"
 )
 _BY_ROW: Final = (
     "SELECT row, id, kind, size, mode, mtime, time, node, target, blocks, missing, lacking"
@@ -131,20 +132,22 @@ def _work_out(db: sqlite3.Connection, at: int) -> Overlay:
     differences: dict[int, list[int]] = {}  # of files, by number of their directory
     # One question is open until the last is answered: all see the index as it was at the first.
     for chunk in chunks(_changed(db, at)):
-        numbers = [values[0] for values in chunk]
-        versions: dict[int, list[Any]] = {}
-        for values in db.execute(_OF_PATHS.format(marks(numbers)), (*numbers, at)):
-            versions.setdefault(values[0], []).append(values)
+        known = _heads(db, [values[0] for values in chunk], at)
         others.load_numbers([values[0] for values in chunk if values[-1]])
         for no, parent, kind, size, count, conflict, *held, below in chunk:
-            known = versions.get(no, ())
+            versions, found = known.get(no, _NEVER)
             if below or parent is None:
-                _set(others, others.by_number[no], known)
+                _set(others, others.by_number[no], versions, found)
                 continue
-            shown, differs = _shown(known)
-            overlay.add_file(no, shown[6], len(known), differs)
             before = weight(kind, size, count, conflict, *held)
-            then = weight(shown[4], shown[7], len(known), differs, *shown[11:14])
+            if not found:
+                overlay.add_file(no, 0, versions, 0)
+                then = weight("", 0, versions, 0, 0, 0, 0)
+            else:
+                best = winner(found) if len(found) > 1 else found[0]
+                differs = HEADS_DIFFER if differ(found) else 0
+                overlay.add_file(no, best.row, versions, differs)
+                then = weight(best.kind, best.size, versions, differs, *best[10:13])
             if before != then:
                 _note(differences, parent, before, then)
     others.load_numbers(differences)
@@ -165,25 +168,25 @@ def _changed(db: sqlite3.Connection, at: int) -> Iterator[Sequence[Any]]:
     yield from db.execute(f"SELECT {_OWN} FROM path WHERE {condition} ORDER BY no", (at,))
 
 
-_NONE: Final = (0, b"", 0, "", "", b"", 0, 0, 0, 0, b"", 0, 0, 0, b"")
+_NEVER: Final[tuple[int, list[Candidate]]] = (0, [])
 
 
-def _shown(known: Sequence[Any]) -> tuple[Any, int]:
-    """The version shown of all that a path had, as `_OF_PATHS` reads it, and its conflict mark."""
-    if len(known) < 2:
-        return (known[0] if known else _NONE), 0
-    named = {parent for values in known for parent in split_ids(values[14])}
-    left = [values for values in known if values[1] not in named]
-    if len(left) == 1:
-        return left[0], 0
-    candidates = [_candidate(values) for values in left]
-    best = winner(candidates).row
-    (shown,) = [values for values in left if values[6] == best]
-    return shown, HEADS_DIFFER if differ(candidates) else 0
-
-
-def _candidate(values: Sequence[Any]) -> Candidate:
-    return Candidate._make((*values[1:14], split_ids(values[14])))
+def _heads(
+    db: sqlite3.Connection, paths: list[int], at: int
+) -> dict[int, tuple[int, list[Candidate]]]:
+    """How many versions each path had, and which of them were heads; those that had any."""
+    links: dict[int, list[tuple[int, bytes, bytes]]] = {}
+    for no, *link in db.execute(_LINKS.format(marks(paths)), (*paths, at)):
+        links.setdefault(no, []).append(tuple(link))
+    rows: dict[int, list[int]] = {}
+    for no, known in links.items():
+        named = {parent for _, _, parents in known for parent in split_ids(parents)}
+        rows[no] = [row for row, version, _ in known if version not in named]
+    found: dict[int, Candidate] = {}
+    for chunk in chunks(row for left in rows.values() for row in left):
+        for values in db.execute(_CANDIDATES.format(marks(chunk)), chunk):
+            found[values[5]] = Candidate(*values)
+    return {no: (len(links[no]), [found[row] for row in left]) for no, left in rows.items()}
 
 
 def _note(
@@ -196,11 +199,11 @@ def _note(
         noted[place] += new - old
 
 
-def _set(rows: PathRows, path: PathRow, known: Sequence[Any]) -> None:
+def _set(rows: PathRows, path: PathRow, versions: int, found: Sequence[Candidate]) -> None:
     rows.change(path)
-    path.nversions = len(known)
-    if known:
-        show(path, heads([_candidate(values) for values in known]))
+    path.nversions = versions
+    if found:
+        show(path, found)
         return
     path.shown = path.size = path.mode = path.mtime = path.time = path.conflict = 0
     path.blocks = path.missing = path.lacking = 0

@@ -9,13 +9,13 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from globofs.store import history, versions
 from globofs.store.index_schema import TOTALS
 from globofs.store.overlay import Overlay, overlay_at
-from globofs.store.portions import chunks
+from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRow
 from globofs.store.views import Block, Entry, Kind, Operation, OperationKey, Version
 
@@ -56,6 +56,10 @@ _THERE: Final = "(nversions > 0 OR d_versions > 0)"
 def _entries(rows: Iterable[Any]) -> list[Entry]:
     new = cast(Any, tuple.__new__)
     return [new(Entry, (*row[:12], row[12] > 0, *row[13:])) for row in rows]
+
+
+def _first_of_each(rows: Iterable[Any]) -> list[Any]:
+    return [row[0] for row in rows]
 
 
 def _children(select: str, deleted: bool) -> str:
@@ -153,18 +157,35 @@ class View:
 
     def _children_at(self, path: bytes, deleted: bool, overlay: Overlay) -> list[Entry]:
         def take(answer: Iterable[Any]) -> list[Entry]:
-            found: list[Entry] = []
-            for rows in chunks(answer):
-                found += _entries(row[1:] for row in rows if row[0] not in overlay)
-                others = [(row[0], row[1]) for row in rows if row[0] in overlay]
-                for row in overlay.rows(self.index.db, others):
-                    if row.nversions or row.below[_VERSIONS]:
-                        found.append(entry_of(row))
+            found = [entry for rows in chunks(answer) for entry in self._stood(rows, overlay)]
             return found if deleted else [entry for entry in found if entry.kind != "deleted"]
 
         found = self.index.answer(_children(_NUMBERED, True), (path,), take)
         found.sort()
         return found
+
+    def _stood(self, rows: Sequence[Any], overlay: Overlay) -> list[Entry]:
+        """What was there at the moment, of rows of `_NUMBERED`; in no order."""
+        found = _entries(row[1:] for row in rows if row[0] not in overlay)
+        others = [(row[0], row[1]) for row in rows if row[0] in overlay]
+        for row in overlay.rows(self.index.db, others):
+            if row.nversions or row.below[_VERSIONS]:
+                found.append(entry_of(row))
+        return found
+
+    def entries(self, paths: Iterable[bytes], deleted: bool = False) -> Iterator[Entry]:
+        """What is at each of many paths, where something is, in their order; a few hundred are
+        read at once. As `entry`."""
+        overlay = self.overlay or Overlay()
+        for chunk in chunks(paths):
+            sql = f"{_NUMBERED} WHERE path IN ({marks(chunk)}) AND {_THERE}"
+            found = {
+                entry.path: entry for entry in self._stood(self.index.rows(sql, chunk), overlay)
+            }
+            for path in chunk:
+                entry = found.get(path)
+                if entry is not None and (deleted or entry.kind != "deleted"):
+                    yield entry
 
     def walk(self, path: bytes = b"", deleted: bool = False) -> Iterator[Entry]:
         """Everything at and below a path, depth first, by name; the root itself is left out.
@@ -214,24 +235,23 @@ class View:
         )
         return int(self.index.one(sql, (*span, self.at))[0] or 0)
 
-    def changed_since(self, time: int, below: bytes = b"", limit: int = 0) -> list[Entry]:
+    def changed_since(self, time: int, below: bytes = b"") -> Iterator[Entry]:
         """Paths with a version later than `time` (and not later than this view), by path: those
-        below a directory, at most `limit` of them; 0 is all."""
+        below a directory. They are read as they are taken, which may be all there are."""
         inside = "path > ? AND path < ? AND " if below else ""
         sql = (
             f"SELECT path FROM path WHERE {inside}no IN"
-            " (SELECT path FROM version WHERE time > ? AND time <= ?) ORDER BY path LIMIT ?"
+            " (SELECT path FROM version WHERE time > ? AND time <= ?) ORDER BY path"
         )
         span = (below + b"/", below + b"0") if below else ()  # "0" comes after "/"
         latest = 2**62 if self.at is None else self.at
-        paths = [row[0] for row in self.index.rows(sql, (*span, time, latest, limit or -1))]
-        found = [self.entry(path, deleted=True) for path in paths]
-        return [entry for entry in found if entry is not None]
+        paths = self.index.answer(sql, (*span, time, latest), _first_of_each)
+        return self.entries(paths, deleted=True)
 
-    def find(self, pattern: str, deleted: bool = True) -> list[Entry]:
+    def find(self, pattern: str, deleted: bool = True) -> Iterator[Entry]:
         """What is called like `pattern`: shell wildcards, or a part of the name in any case.
 
-        With a `/` the whole path is compared instead of the name.
+        With a `/` the whole path is compared instead of the name. By path, read as it is taken.
         """
         wild = any(char in pattern for char in "*?[")
         if wild:
@@ -241,9 +261,10 @@ class View:
         match = re.compile(os.fsencode(text), 0 if wild else re.IGNORECASE | re.DOTALL).match
         column = "path" if "/" in pattern else "name"
         sql = f"SELECT path, {column} FROM path WHERE no > 1 AND {_THERE}"
-        paths = [path for path, text in self.index.rows(sql) if match(text)]
-        found = [self.entry(path, deleted) for path in sorted(paths)]
-        return [entry for entry in found if entry is not None]
+        paths = self.index.answer(
+            sql, (), lambda rows: [path for path, text in rows if match(text)]
+        )
+        return self.entries(sorted(paths), deleted)
 
     # --- time -------------------------------------------------------------------------------
 

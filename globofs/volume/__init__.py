@@ -10,6 +10,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from globofs.events import Emit, ignore, never
@@ -210,8 +211,7 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
 
     def find(self, pattern: str, *, limit: int = 0) -> list[Entry]:
         """What is, or once was, called like `pattern` (shell wildcards, or part of a name)."""
-        found = self.view().find(pattern, deleted=True)
-        return found[:limit] if limit else found
+        return list(islice(self.view().find(pattern, deleted=True), limit or None))
 
     def blocks(self, version: Version) -> list[tuple[Block, bool]]:
         """The blocks of a version in order, and whether each is held here."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from globofs.limits import DIFF_BYTES, PREVIEW_BYTES
@@ -265,7 +266,7 @@ def operation_page(volume: Volume, operation: Operation, below: bytes) -> Page:
 
 def since_page(volume: Volume, operation: Operation, below: bytes) -> Page:
     """What differs below a directory between just after an operation, and now."""
-    changed = volume.view().changed_since(operation.last, below, OPERATION_ROWS + 1)
+    changed = list(islice(volume.view().changed_since(operation.last, below), OPERATION_ROWS + 1))
     then = volume.view(operation.last)
     prefix = below + b"/" if below else b""
     lines: list[Line] = []

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from globofs.tui.words import safe
@@ -194,18 +195,18 @@ class Builder:
                 return
 
     def _matches(self, wish: Wish) -> tuple[list[Entry], bool]:
+        words = wish.filter.lower()
         if wish.since is not None:
-            found = self._volume.view(wish.at).changed_since(wish.since)
-            found = [entry for entry in found if entry.kind != "directory"]
-            if wish.filter:
-                words = wish.filter.lower()
-                found = [e for e in found if words in safe(e.path).lower()]
+            changed = self._volume.view(wish.at).changed_since(wish.since)
+            inside = (e for e in changed if e.kind != "directory")
+            matches = (e for e in inside if words in safe(e.path).lower()) if words else inside
+            found = list(islice(matches, FILTER_MAX + 1))
         elif wish.at is None:
             found = self._volume.find(wish.filter, limit=FILTER_MAX + 1)
         else:
-            words = wish.filter.lower()
             walk = self._volume.view(wish.at).walk(b"", deleted=wish.deleted)
-            found = [e for e in walk if words in safe(e.name).lower()]
+            matches = (e for e in walk if words in safe(e.name).lower())
+            found = list(islice(matches, FILTER_MAX + 1))
         if not wish.deleted and wish.since is None:
             found = [entry for entry in found if entry.kind != "deleted"]
         return found[:FILTER_MAX], len(found) > FILTER_MAX
