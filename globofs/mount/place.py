@@ -42,23 +42,41 @@ def check_place(volume: Volume, mountpoint: str) -> str:
     return place
 
 
+def check_new(volume: Volume, path: str) -> None:
+    """MountError if `path`, where nothing is yet, would lie where nothing may be mounted."""
+    above = next(up for up in _upwards(os.path.abspath(path)) if os.path.lexists(up))
+    reason = "" if os.path.isdir(above) else f"{above} is not a directory"
+    reason = reason or _inside(volume, os.path.realpath(above))
+    if reason:
+        raise MountError(path=path, reason=reason)
+
+
+def _inside(volume: Volume, place: str) -> str:
+    """Why nothing that lies in `place` may be mounted on; "" if nothing speaks against."""
+    mounts = globofs_mounts()
+    if any(mounts.get(above) == f"globofs:{volume.directory}" for above in _upwards(place)):
+        return "it lies in a mount of this volume"
+    if _lies_in(place, os.path.realpath(volume.directory)):
+        return f"it lies in the volume {volume.directory}"
+    try:
+        return f"it lies in the volume {find_volume(place)}"
+    except NoVolume:
+        return ""
+
+
 def _reason(volume: Volume, place: str) -> str:
     """Why `volume` must not be mounted on the directory `place`; "" if nothing speaks against."""
     mounts = globofs_mounts()
     if place in mounts:
         return f"{mounts[place]} is mounted there already"
-    own, directory = f"globofs:{volume.directory}", os.path.realpath(volume.directory)
-    if any(mounts.get(above) == own for above in _upwards(place)):
-        return "it lies in a mount of this volume"
-    if _lies_in(place, directory) or _lies_in(directory, place):
-        return f"it must neither lie in the volume {volume.directory} nor contain it"
-    try:
-        return f"it lies in the volume {find_volume(place)}"
-    except NoVolume:
-        pass
+    reason = _inside(volume, place)
+    if reason:
+        return reason
+    if _lies_in(os.path.realpath(volume.directory), place):
+        return f"it contains the volume {volume.directory}, which would be hidden"
     for peer in volume.node.peer_entries([]):
         if os.path.abspath(peer.config.path).startswith(os.path.join(place, "")):
-            return f"it contains the volume {peer.config.path}, a peer, which would be hidden"
+            return f"it contains the volume {peer.config.path} of a peer, which would be hidden"
     return ""
 
 

@@ -6,6 +6,7 @@ A mount is a process of its own that outlives the UI, so it is started and ended
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,15 +17,17 @@ from globofs.speech import command
 from globofs.store import intent
 from globofs.tui import words
 from globofs.tui.face import Face
-from globofs.tui.widgets.paint import Column
+from globofs.tui.widgets.paint import Column, wrapped
 
 if TYPE_CHECKING:
     from globofs.tui.screens.dialogs import Choice
     from globofs.volume import Volume
 
 _SECONDS = 90
-_OPEN_NAMED = 3
-_COLUMNS = (Column("what", "", 40), Column("open", ""))
+_AGAIN_SECONDS = 1.0
+_OPEN_NAMED = 50
+_REASON_COLUMNS = 48  # what a dialog shows on the narrowest screen
+_COLUMNS = (Column("what", ""),)
 
 
 class CommandFailed(GlobofsError):
@@ -37,12 +40,8 @@ def living(volume: Volume) -> list[intent.Living]:
 
 
 def open_words(mount: intent.Living) -> str:
-    """What is open through a mount, in a few words."""
-    if not mount.open:
-        return "nothing is open"
-    named = ", ".join(words.shown_path(path) for path in mount.open[:_OPEN_NAMED])
-    more = len(mount.open) - _OPEN_NAMED
-    return f"open: {named}" + (f" and {more:,} more" if more > 0 else "")
+    """How much is open through a mount, in words."""
+    return f"{len(mount.open):,} open" if mount.open else "nothing is open"
 
 
 def run_command(volume: Volume, *args: str) -> None:
@@ -74,7 +73,7 @@ class Mounting(Face):
         volume = self.volume
 
         def find(text: str) -> Sequence[Choice]:
-            return _choices(living(volume), text.strip())
+            return choices(volume, text.strip())
 
         self.push_screen(
             PickDialog(
@@ -85,6 +84,7 @@ class Mounting(Face):
                 slow=True,
                 empty="not mounted; type a directory to see the volume there as ordinary files",
                 foot="Enter mounts or unmounts · Esc leaves",
+                again=_AGAIN_SECONDS,
             ),
             self._mount_chosen,
         )
@@ -94,10 +94,15 @@ class Mounting(Face):
             return
         what, place = chosen
         volume = self.volume
+        make = what == "make"
+        what = "mount" if make else what
         going, gone = ("mounting", "Mounted on") if what == "mount" else ("unmounting", "Unmounted")
         background = what == "mount"
+        line = command(what, place, background=background)
 
         def work(emit: Any, cancelled: Any) -> None:
+            if make:
+                os.makedirs(place, exist_ok=True)
             args = [what, place, *(["--background"] if background else [])]
             run_command(volume, *args)
 
@@ -106,21 +111,50 @@ class Mounting(Face):
             going,
             work,
             lambda _: f"{gone} {words.safe(place)}",
-            line=command(what, place, background=background),
+            line=f"mkdir -p {shlex.quote(place)} && {line}" if make else line,
         )
 
 
-def _choices(mounts: Sequence[intent.Living], text: str) -> list[Choice]:
+def choices(volume: Volume, text: str) -> list[Choice]:
+    """What can be done: mount on the directory typed, or why not; unmount what is mounted, with
+    what is open through it. Touches disks."""
     from globofs.tui.screens.dialogs import Choice
 
+    place = os.path.abspath(os.path.expanduser(text)) if text else ""
+    mounts = [mount for mount in living(volume) if place in ("", mount.place)]
+    if place and not mounts:
+        return _to_mount(volume, place)
     found: list[Choice] = []
-    if text:
-        place = os.path.abspath(os.path.expanduser(text))
-        why = "" if os.path.isdir(place) else "there is no such directory"
-        label = f"mount on {words.safe(place)}"
-        found.append(Choice(("mount", place), (((label, "strong"),), ((why, "warn"),))))
     for mount in mounts:
-        label = f"unmount {words.safe(mount.place)}"
-        cells = (((label, ""),), ((open_words(mount), "muted"),))
-        found.append(Choice(("umount", mount.place), cells))
+        label = (f"unmount {words.safe(mount.place)}", "strong")
+        found.append(
+            Choice(("umount", mount.place), ((label, (f"  {open_words(mount)}", "muted")),))
+        )
+        for path in mount.open[:_OPEN_NAMED]:
+            found.append(_told(f"  {words.shown_path(path)}", "muted"))
+        more = len(mount.open) - _OPEN_NAMED
+        if more > 0:
+            found.append(_told(f"  and {more:,} more", "muted"))
     return found
+
+
+def _told(text: str, style: str) -> Choice:
+    from globofs.tui.screens.dialogs import Choice
+
+    return Choice(None, (((text, style),),))
+
+
+def _to_mount(volume: Volume, place: str) -> list[Choice]:
+    from globofs.mount.place import MountError, check_new, check_place
+    from globofs.tui.screens.dialogs import Choice
+
+    make = not os.path.lexists(place)
+    try:
+        (check_new if make else check_place)(volume, place)
+    except MountError as error:
+        lines = wrapped([(str(error.fields["reason"]), "warn")], _REASON_COLUMNS)
+        told = [Choice(None, (((" ", ""), *line),)) for line in lines]
+        return [_told(f"cannot mount on {words.safe(place)}:", "muted"), *told]
+    what = "make and mount on" if make else "mount on"
+    label = ((f"{what} {words.safe(place)}", "strong"),)
+    return [Choice(("make" if make else "mount", place), (label,))]

@@ -29,7 +29,7 @@ LEAVING = frozenset(("escape", "ctrl+c"))
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A row to choose; `value` is what the dialog answers with."""
+    """A row to choose; `value` is what the dialog answers with, None of a row that only tells."""
 
     value: Any
     cells: tuple[Cell, ...]
@@ -86,6 +86,7 @@ class PickDialog(Modal):
         begin: str = "",
         foot: str = "Enter chooses · Esc leaves",
         typed: Callable[[str], Any] | None = None,
+        again: float = 0.0,
     ) -> None:
         super().__init__()
         self._title = title
@@ -97,6 +98,7 @@ class PickDialog(Modal):
         self._begin = begin or empty  # before anything is typed
         self._foot = foot
         self._typed = typed  # what the text itself means where no row is meant
+        self._again = again  # seconds between looks for what changed; 0: it does not
         self._choices: list[Choice] = []
         self._shown: str | None = None  # the text whose rows are shown
 
@@ -116,6 +118,8 @@ class PickDialog(Modal):
         self.set_focus(self.query_one(Input))
         self._soon = Debounce(self, 0.05, self._ask)
         self._ask()
+        if self._again:
+            self.set_interval(self._again, self._ask)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Another text, other rows."""
@@ -143,8 +147,10 @@ class PickDialog(Modal):
     def _got(self, text: str, choices: Sequence[Choice], said: str = "") -> None:
         if not self.query("#pick-list"):
             return  # left meanwhile
-        self._choices, self._shown = list(choices), text
         rows = self.query_one("#pick-list", VirtualList)
+        values = [choice.value for choice in choices]
+        same, stay = text == self._shown, self._chosen()
+        self._choices, self._shown = list(choices), text
         source = rows.source
         assert isinstance(source, Rows)
         source.replace(
@@ -154,7 +160,16 @@ class PickDialog(Modal):
         )
         rows.words = (said or (self._empty if self.query_one(Input).value else self._begin),)
         rows.reload(keep=False)
-        rows.go_to(next((i for i, c in enumerate(choices) if c.value not in ("", None)), 0))
+        first = next((at for at, value in enumerate(values) if value not in ("", None)), 0)
+        if not same:
+            rows.go_to(first)
+        elif stay in values and stay is not None:  # rows came or went above it
+            rows.go_to(values.index(stay))
+
+    def _chosen(self) -> Any:
+        """What the row under the cursor means, if anything."""
+        cursor = self.query_one("#pick-list", VirtualList).cursor
+        return self._choices[cursor].value if 0 <= cursor < len(self._choices) else None
 
     def input_key(self, key: str) -> bool:
         """Arrows move in the list while typing, once it is that of the text."""
@@ -177,15 +192,12 @@ class PickDialog(Modal):
 
     def do_choose(self) -> None:
         """Answer with the row under the cursor, else with the text."""
-        rows = self.query_one("#pick-list", VirtualList)
         text = self.query_one(Input).value
-        if self._typed is not None and text:
-            meant = self._typed(text)
-            if meant is not None:
-                self.dismiss(meant)
-                return
-        if 0 <= rows.cursor < len(self._choices):
-            self.dismiss(self._choices[rows.cursor].value)
+        meant = self._typed(text) if self._typed is not None and text else None
+        if meant is None:
+            meant = self._chosen()
+        if meant is not None:
+            self.dismiss(meant)
 
     def on_virtual_list_opened(self, message: VirtualList.Opened) -> None:
         """A double click chooses."""
