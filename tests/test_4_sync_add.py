@@ -530,15 +530,15 @@ def halting(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     seconds(monkeypatch, [])
     pids: list[int] = []
+    once = threading.Lock()
     usual = _ingest.Second
 
     class Halting(usual):  # type: ignore[misc, valid-type]
         def read(self, asked: list[_second.Asked]) -> list[_second.Told | None] | None:
             told = super().read(asked)
-            if not pids:
+            if once.acquire(blocking=False):
+                os.kill(self.pid, signal.SIGSTOP)
                 pids.append(self.pid)
-                os.kill(pids[0], signal.SIGSTOP)
-                os.waitid(os.P_PID, pids[0], os.WSTOPPED | os.WNOWAIT)
             return told
 
     monkeypatch.setattr(_ingest, "Second", Halting)
@@ -600,6 +600,17 @@ def test_what_fails_while_a_batch_is_handed_over_leaves_no_lock_and_no_file(
     assert staged.leftovers(node.blocks.staged) == []
     with node.locks.adders.try_exclusive() as alone:
         assert alone
+
+
+def test_an_add_that_only_brings_lost_content_back_puts_it_where_peers_read(bench: Bench) -> None:
+    bench.put("f", "content")
+    bench.add()
+    blocks = bench.volume.node.blocks
+    block = sha256(b"content").digest()
+    assert blocks.set_aside(block, blocks.damaged)
+    again = bench.add(checksum=True)
+    assert (again.unchanged, again.operation) == (1, None)
+    assert blocks.find(block) is not None
 
 
 def test_what_an_earlier_add_alone_knows_of_is_not_relied_on(bench: Bench) -> None:

@@ -17,6 +17,7 @@ from globofs import limits
 from globofs.events import Emit, Note, ignore
 from globofs.format import kinds
 from globofs.format.manifest import Block, Kind, Manifest, content_of, encode
+from globofs.store import fsio
 from globofs.store.apply_records import Item, load_seen
 from globofs.store.catchup import catch_up, catch_up_own, write_applied
 from globofs.store.index import HeadInfo, PathInfo
@@ -178,7 +179,7 @@ class Operation:
             return
         self._closed = True
         if not self.number:
-            self.node.blocks.flush()  # no new version, yet a block that was lost may be here again
+            self._keep_blocks()
             return
         entries: list[kinds.Entry] = [
             kinds.CloseRecord(self.verb, self.args, self.versions, self.bytes)
@@ -199,6 +200,15 @@ class Operation:
         self.settle()
         unmark_running(self.node, number)
         finish(self.node, told=self._unapplied.told, emit=self._emit)
+
+    def _keep_blocks(self) -> None:
+        """No version is new, yet a block that was lost may be here again."""
+        self.node.blocks.flush()
+        try:
+            self.node.blocks.explode()
+        except OSError as error:
+            if not fsio.is_full(error):  # whoever comes when there is room makes up for it
+                raise
 
     def settle(self) -> None:
         """Bring into the index what a `late` operation has committed so far, its blocks first."""
