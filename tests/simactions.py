@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -245,16 +244,14 @@ def everybody_syncs(world: World) -> None:
 def quiet_week(world: World, machine: Machine) -> None:
     """All hear of all, a grace period ends, and what waited for that may go; often one was away,
     has heard nothing of what was pruned, and takes old versions back."""
-    # A copy that nobody has told from its original yet agrees to a prune in the name of both.
-    names = Counter(other.node.uuid for other in world.machines)
-    apart = [other for other in world.machines if names[other.node.uuid] == 1]
-    away = world.chance.choice([None, *apart])
+    away = world.chance.choice([None, *world.machines])
     if away is not None:
         away.offline = True
     if away is not machine and world.chance.random() < 0.7:
         world.do(machine, "prune", let_versions_go)
     for _ in range(2):
         everybody_syncs(world)
+    world.say_moved()
     world.advance(8 * DAY)
     for _ in range(2):
         if away is not None and away in world.machines:
@@ -393,6 +390,7 @@ def roll_back(world: World, machine: Machine, copy: str) -> None:
         os.rename(copy, machine.volume)
         machine.backup = ""
         machine.model = Model(machine.volume)
+        world.restored[machine.volume] = world.restored.get(machine.volume, 0) + 1
         world.count("rolled back")
         world.reopen(machine)
 

@@ -32,7 +32,7 @@ from globofs.format.config import PeerConfig
 from globofs.format.manifest import Block
 from globofs.peerio.peers import Peers
 from globofs.store import clock as clocks
-from globofs.store import fsio
+from globofs.store import fsio, home
 from globofs.store.announce import announce
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node, create_node, open_node
@@ -190,6 +190,7 @@ class World:
         self.dead = False
         self.promised: dict[bytes, str] = {}
         self.forgiven: set[bytes] = set()
+        self.restored: dict[str, int] = {}  # by volume: how often a backup took its place
         self.log: list[str] = []
         self.faults: dict[str, int] = {}
         self._names = 0
@@ -206,6 +207,7 @@ class World:
         self._patch(uuid, "uuid4", lambda: uuid.UUID(int=self.chance.getrandbits(128), version=4))
         self._patch(Operation, "commit", self._noting(Operation.commit))
         self._patch(fsio, "observer", self._hear)
+        self._patch(home, "facts", self._facts)
         for name, small in SMALL_LIMITS.items():
             if self.chance.random() < 0.4:
                 self._limit(name, small)
@@ -237,6 +239,12 @@ class World:
     def _boot_id(self) -> str:
         machine = self.actor
         return f"b{machine.boot:07x}" if machine is not None else "00000000"
+
+    def _facts(self, path: str) -> str:
+        """What tells a file from its copies: another on every machine, and after each restore from
+        a backup. What a disk brings back after power was lost is the same file."""
+        volume = os.path.join(self.top, os.path.relpath(path, self.top).split(os.sep)[0])
+        return f"{os.path.basename(volume)} {self.restored.get(volume, 0)}"
 
     def _noting(self, commit: Callable[..., list[Committed]]) -> Callable[..., list[Committed]]:
         def noted(operation: Operation, drafts: object) -> list[Committed]:
@@ -510,6 +518,19 @@ class World:
             assert isinstance(node, File)
             node.now[:] = data
 
+    def is_alone(self, machine: Machine) -> bool:
+        """Whether no copy of it goes by its name."""
+        uuid = machine.node.uuid
+        others = [*self.machines, *self.gone]
+        return all(other is machine or other.node.uuid != uuid for other in others)
+
+    def say_moved(self) -> None:
+        """Whoever restored a volume from a backup says that it is used nowhere else."""
+        for machine in self.machines:
+            if not machine.offline and self.is_alone(machine):
+                with self.acting(machine), suppress(OSError):
+                    home.note(machine.node.directory)
+
     # --- the end of all faults --------------------------------------------------------------
 
     def quiet(self) -> None:
@@ -526,6 +547,7 @@ class World:
         if self.lost:  # a backup from before knows only who is gone
             self._close_ranks()
         self._rest()
+        self.say_moved()
         self.advance(8 * 24 * 3600)  # what was set aside may be deleted now
         self._rest()
 

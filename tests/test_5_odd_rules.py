@@ -15,15 +15,18 @@ from pathlib import Path
 
 import pytest
 
+from globofs.errors import Unsupported
 from globofs.format.manifest import manifest_id
 from globofs.format.record import BEFORE_APPEND
+from globofs.store import home
 from globofs.store.catchup import positions
 from globofs.store.node import open_node
 from globofs.store.query import View
 from globofs.sync import evict as eviction
-from globofs.sync import scrub
+from globofs.sync import prune, restore, scrub
 from globofs.sync._journals import append_via
 from globofs.sync.identity import own_records
+from globofs.sync.results import Policy
 from tests.helpers_node import FixedClock
 from tests.helpers_peer import Site, sites, tree, versions
 
@@ -425,3 +428,97 @@ def test_a_branch_that_ended_comes_to_whoever_has_only_the_other(tmp_path: Path)
         settle(hub, third, rounds=4)
         assert passed_on.stat().st_size == size
         again.close()
+
+
+# --- a node that is there twice -----------------------------------------------------------------
+
+DAY = 24 * 3600.0
+
+
+@pytest.fixture
+def twins(tmp_path: Path) -> Iterator[tuple[Site, Site, Site, bytes]]:
+    """`a`, which keeps nothing, its copy, and the keeper with the data of both; an old version
+    of theirs, which a prune lets go of in a moment."""
+    clock = FixedClock(START, tick=1000)
+    with (
+        sites(tmp_path, "a", cacheonly=True, clock=clock) as (a,),
+        sites(tmp_path, "keeper", clock=clock) as (keeper,),
+    ):
+        a.knows(keeper)
+        keeper.knows(a)
+        old = keeper.write("file", b"old" * 400)
+        keeper.write("file", b"new")
+        settle(a, keeper)
+        copy = str(tmp_path / "copy")
+        a.node.index.close()
+        shutil.copytree(a.node.volume, copy, symlinks=True)
+        clone = Site(open_node(copy, clock=clock))
+        clone.node.catch_up()
+        yield a, clone, keeper, old
+        clone.close()
+
+
+def pruned_with(keeper: Site, other: Site) -> None:
+    """The keeper lets old versions go, and whoever has to agree is asked: only `other` is there."""
+    prune.prune(keeper.node, Policy(keep_last=1))
+    for _ in range(3):
+        settle(other, keeper)
+        other.node.catch_up()
+        prune.acknowledge_prunes(other.node)
+        keeper.node.clock.sleep(8 * DAY)
+        prune.collect(keeper.node)
+
+
+def test_a_copy_agrees_to_nothing_in_the_name_of_its_original(
+    twins: tuple[Site, Site, Site, bytes],
+) -> None:
+    """The copy hears of a prune and agreed to it, in the name of both; the original was away and
+    took the version back, of which it holds nothing. Without `at_home` in `acknowledge_prunes` the
+    keeper deleted the data. Seeds 3367 and 7366 of the simulated world told it."""
+    a, clone, keeper, old = twins
+    pruned_with(keeper, clone)
+    restore.restore(a.node, a.puller, [b"file"], version=View(a.node).version_by_id(old))
+    settle(a, keeper)
+    prune.collect(keeper.node)
+    assert a.read("file") == b"old" * 400
+
+
+def test_a_copy_promises_nothing_that_its_original_let_go_of(
+    twins: tuple[Site, Site, Site, bytes],
+) -> None:
+    """The other way round: the original agreed, the data is gone, and nobody could know of a copy
+    that was away and took the version back. Without `_is_here` in `Operation._commit` that was
+    reported as done, and the data was nowhere."""
+    a, clone, keeper, old = twins
+    pruned_with(keeper, a)
+    version = View(clone.node).version_by_id(old)
+    with pytest.raises(Unsupported, match="not all here"):
+        restore.restore(clone.node, clone.puller, [b"file"], version=version)
+    clone.write("file", b"what it has itself it may write")
+
+
+def test_a_copy_that_lets_versions_go_waits_for_itself(
+    twins: tuple[Site, Site, Site, bytes],
+) -> None:
+    """A prune is the agreement to it, too. Without `at_home` in `prune` the original's was given
+    with it."""
+    _, clone, keeper, _ = twins
+    done = prune.prune(clone.node, Policy(keep_last=1))
+    assert done.versions == 1
+    assert home.ELSEWHERE in done.waiting
+    settle(clone, keeper)
+    prune.acknowledge_prunes(keeper.node)
+    keeper.node.clock.sleep(8 * DAY)
+    assert "a has not yet agreed to 1 prune" in prune.collect(keeper.node).waiting
+
+
+def test_told_apart_they_speak_for_themselves(twins: tuple[Site, Site, Site, bytes]) -> None:
+    a, clone, keeper, _ = twins
+    assert not clone.node.at_home()
+    a.write("mine", b"1")
+    settle(a, keeper)
+    clone.write("yours", b"2")
+    settle(clone, keeper)
+    assert clone.uuid != a.uuid
+    assert clone.node.at_home()
+    assert a.node.at_home()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -620,6 +621,27 @@ def test_doctor_says_how_quickly_an_open_screen_answers(world: World) -> None:
     )  # fmt: skip
     words = "its screen is late by 2 ms usual, 9 ms but for 5 %, 31 ms at most"
     assert words in world.here("doctor").out
+
+
+def test_a_volume_that_was_copied_is_told_so_until_it_is_said_that_it_was_moved(
+    world: World, tmp_path: Path
+) -> None:
+    shutil.copytree(world.top / "w", tmp_path / "moved", symlinks=True)
+    moved = Shell(tmp_path / "moved")
+    for words in ("status", "doctor"):
+        told = moved(words).err
+        assert "restored from a backup" in told
+        assert "`globofs doctor --moved`" in told
+    warnings = moved("status", "--json").json["warnings"]
+    assert len(warnings) == 2, "the path in its config is another, too"
+    waits = moved("prune", "--keep-last", "1", "--json").json["waiting"]
+    assert any("nas has not yet agreed" in reason for reason in waits)
+    assert warnings[1] in waits
+    assert "moved" in moved("doctor", "--moved", "--json").json[0]["path"]
+    assert moved("status", "--json").json["warnings"] == []
+    waits = moved("prune", "--keep-last", "1", "--json").json["waiting"]
+    assert not any("nas" in reason for reason in waits)
+    moved("doctor", "--moved", tmp_path, expect=2)
 
 
 ADVICE = [

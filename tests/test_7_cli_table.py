@@ -54,7 +54,7 @@ WORDS = {
     "umount": "MOUNTPOINT",
     "ui": "--readonly",
     "demo": "--headless",
-    "doctor": "",
+    "doctor": "--moved",
     "completion": "SHELL",
 }
 NOT_REPORTING = {"cat", "mount", "umount", "ui", "demo", "completion"}

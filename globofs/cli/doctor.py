@@ -111,6 +111,10 @@ def doctor(context: Context) -> int:
     status = DONE
     documents: list[dict[str, Any]] = []
     found: list[Finding] = []
+    if context.args.moved:
+        if context.args.directory is not None:
+            raise UsageError("--moved is said of a volume, not of a directory to look at")
+        context.volume.moved()
     for place in _places(context):
         if context.cancelled():
             raise Interrupted()

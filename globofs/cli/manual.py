@@ -163,7 +163,11 @@ PAGES: Final = {
     ),
     "doctor": Page(
         "Tries out the directories of this node and of each peer (or DIR), and says what follows.",
-        ("globofs doctor", "globofs doctor /mnt/disk"),
+        (
+            "globofs doctor",
+            "globofs doctor /mnt/disk",
+            "globofs doctor --moved    the volume was brought here, and is used nowhere else",
+        ),
     ),
     "completion": Page(
         "Prints a script.",

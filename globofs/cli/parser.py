@@ -302,6 +302,9 @@ def _demo(parser: Parser) -> None:
 
 def _doctor(parser: Parser) -> None:
     parser.add_argument("directory", metavar="DIR", nargs="?", help="look at this place instead")
+    parser.add_argument(
+        "--moved", action="store_true", help="this volume was moved or restored here, not copied"
+    )
 
 
 def _completion(parser: Parser) -> None:

@@ -56,7 +56,8 @@ def status(context: Context) -> int:
     if context.out.as_json:
         document = status_fields(found, leader)
         document["paused"] = _paused_fields(context.volume.pauses())
-        document["warnings"] = [bad.message for bad in context.volume.peers.problems]
+        bad = [entry.message for entry in context.volume.peers.problems]
+        document["warnings"] = [*context.volume.node.warnings, *bad]
         context.out.document(document)
         return context.finish(())
     line = context.out.line
@@ -74,6 +75,8 @@ def status(context: Context) -> int:
     context.out.table([_peer_row(context, peer) for peer in found.peers])
     if not found.peers:
         line("no peers; `globofs peer add NAME PATH` makes one")
+    for warning in context.volume.node.warnings:
+        context.out.say(f"globofs: {safe(warning)}")
     tell_bad_entries(context)
     return context.finish(())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import struct
 
 _SYNC_FILE_RANGE_WRITE = 2
 _M_ARENA_MAX = -8
@@ -13,6 +14,11 @@ _M_TRIM_THRESHOLD = -1
 _ARENAS = 2
 _MAPPED_BYTES = 32 << 20
 _FREE_BYTES = 64 << 20
+_AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
+_STATX_BTIME = 0x800
+_STATX_BYTES = 256
+_BTIME_AT = 80  # in `struct statx`: seconds (64 bits), nanoseconds (32 bits)
 
 try:
     _libc: ctypes.CDLL | None = ctypes.CDLL(None, use_errno=True)
@@ -21,6 +27,7 @@ except OSError:
 _syncfs = getattr(_libc, "syncfs", None)
 _mallopt = getattr(_libc, "mallopt", None)
 _sync_file_range = getattr(_libc, "sync_file_range", None)
+_statx = getattr(_libc, "statx", None)
 if _sync_file_range is not None:
     _sync_file_range.argtypes = (
         ctypes.c_int,
@@ -48,6 +55,19 @@ def start_writeback(fd: int) -> None:
     """sync_file_range(2) that waits for nothing; does nothing where the system lacks it."""
     if _sync_file_range is not None:
         _sync_file_range(fd, 0, 0, _SYNC_FILE_RANGE_WRITE)
+
+
+def birth_ns(path: str) -> int | None:
+    """When a file was made, by statx(2); None where the file system or the system does not tell."""
+    if _statx is None:
+        return None
+    found = ctypes.create_string_buffer(_STATX_BYTES)
+    name = os.fsencode(path)
+    if _statx(_AT_FDCWD, name, _AT_SYMLINK_NOFOLLOW, _STATX_BTIME, found) != 0:
+        return None
+    (mask,) = struct.unpack_from("=I", found)
+    seconds, nanoseconds = struct.unpack_from("=qI", found, _BTIME_AT)
+    return seconds * 10**9 + nanoseconds if mask & _STATX_BTIME else None
 
 
 def share_heaps() -> None:

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from globofs import limits
+from globofs import errors, limits
 from globofs.events import Emit, Note, ignore
 from globofs.format import kinds
 from globofs.format.manifest import Block, Kind, Manifest, content_of, encode
-from globofs.store import fsio
+from globofs.store import fsio, home
 from globofs.store.apply_records import Item, load_seen
 from globofs.store.catchup import catch_up, catch_up_own, write_applied
 from globofs.store.index import HeadInfo, PathInfo
@@ -270,8 +270,21 @@ class Operation:
             if several:
                 infos[draft.path] = _after(info, made, entry.manifest)
         if entries:
+            self._is_here([done.draft for done in plan if not done.skipped])
             self._write(entries)
         return plan
+
+    def _is_here(self, drafts: Sequence[Draft]) -> None:
+        """Raise Unsupported where a node that may be a copy would make versions of blocks that it
+        does not hold: nobody knows of it, so nobody keeps them for it."""
+        node = self.node
+        if node.at_home():
+            return
+        node.blocks.flush()
+        for draft in drafts:
+            if not all(node.blocks.has(block.id) for block in draft.blocks):
+                lacking = f"{errors.printable(draft.path)} is not all here, and {home.ELSEWHERE}"
+                raise errors.Unsupported(what=self.verb, reason=lacking)
 
     def _manifest(
         self, draft: Draft, info: PathInfo, bases: dict[bytes, HeadInfo], now: int

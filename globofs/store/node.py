@@ -15,7 +15,7 @@ from globofs.format.config import (
     render_node,
     set_key,
 )
-from globofs.store import fsio, peer_entries
+from globofs.store import fsio, home, peer_entries
 from globofs.store.clock import SYSTEM, Clock
 from globofs.store.find import (
     check_entry_name,
@@ -59,6 +59,8 @@ def open_node(where: str, readonly: bool = False, clock: Clock = SYSTEM) -> Node
     let_go = None
     if not reason:
         reason, let_go = claim(directory, Lock(directory, "host"))
+    if not reason:
+        home.settle(directory)
     node = Node(volume, directory, config, clock, reason)
     node.let_go = let_go
     return node

@@ -13,7 +13,7 @@ from typing import Final, Self
 
 from globofs import errors
 from globofs.format.config import NodeConfig, parse_node, set_key
-from globofs.store import fsio
+from globofs.store import fsio, home
 from globofs.store.apply_records import load_seen
 from globofs.store.blocks import BlockStore
 from globofs.store.clock import Clock
@@ -38,6 +38,7 @@ class NodeParts:
         self.clock = clock
         self.readonly = bool(readonly)
         self.readonly_reason = readonly
+        self._at_home = False
         self.let_go: Callable[[], None] | None = None
         """Ends this machine's claim to write here; called by `close`."""
         self.locks = Locks(directory)
@@ -109,6 +110,9 @@ class NodeParts:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what is odd here and does no harm."""
+        return (*self._wrong_path(), *(() if self.at_home() else (home.ELSEWHERE,)))
+
+    def _wrong_path(self) -> tuple[str, ...]:
         said = self.config.path
         if not said or os.path.normpath(said) == self.volume:
             return ()
@@ -119,6 +123,15 @@ class NodeParts:
             f"{errors.printable(self.volume)}; if it was moved, correct the line; if this is a "
             "copy and both are used, the copy will take an identity of its own",
         )
+
+    def at_home(self) -> bool:
+        """Whether this directory is the node's only one, as far as can be told: see `home`.
+
+        Looked up until it is so.
+        """
+        if not self._at_home:
+            self._at_home = home.is_here(self.directory)
+        return self._at_home
 
     def writable(self) -> None:
         """Raises ReadOnlyVolume where nothing may be changed."""

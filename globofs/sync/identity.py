@@ -23,7 +23,7 @@ from globofs.format import kinds
 from globofs.format.applied import Applied, Position
 from globofs.format.record import BEFORE_APPEND, Found, Record
 from globofs.peerio.peer import Peer
-from globofs.store import fsio
+from globofs.store import fsio, home
 from globofs.store.apply_records import unpack_gaps
 from globofs.store.commit import Operation, Verbatim
 from globofs.store.node import Node
@@ -346,6 +346,7 @@ def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
         node.index.reset()
         node.catch_up(emit=emit)
     node.finish()
+    home.note(node.directory)  # whatever it was copied from bears another name
     with suppress(FileNotFoundError):
         fsio.unlink(os.path.join(node.directory, "state", _MARK))
 

@@ -18,7 +18,7 @@ from globofs.errors import Unsupported
 from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import kinds, names
 from globofs.limits import SECOND_NS, TRASH_GRACE_SECONDS
-from globofs.store import fsio
+from globofs.store import fsio, home
 from globofs.store.catchup import positions
 from globofs.store.commit import Operation
 from globofs.store.node import Node
@@ -80,7 +80,8 @@ def prune(
         with operation:
             for ids in chunks([old.id for old in doomed], RECORD_IDS):
                 seq = operation.record(kinds.PruneRecord(_policy.fields(policy), tuple(ids)))
-                operation.record(kinds.PruneOkRecord(node.uuid, seq))
+                if node.at_home():
+                    operation.record(kinds.PruneOkRecord(node.uuid, seq))
             recorded = True
     except OSError as error:
         # On a full disk it must be possible to let go: what was recorded may be built later.
@@ -162,13 +163,16 @@ def _freed(node: Node, doomed: list[_Old]) -> tuple[int, int]:
 
 
 def acknowledge_prunes(node: Node, *, emit: Emit = ignore) -> int:
-    """Answer every prune record of another node that is applied here; how many were answered."""
+    """Answer every prune record that is applied here and not answered; how many were.
+
+    Not while this node may be there twice: its other self may be away, and use what would go.
+    """
     asked = node.index.rows("SELECT origin, seq FROM event WHERE kind = 'prune'")
     if not asked:
         return 0
     answered = _answers(node).get(node.uuid, set())
     pending = [(origin, seq) for origin, seq in asked if (origin, seq) not in answered]
-    if not pending or node.readonly:
+    if not pending or node.readonly or not node.at_home():
         return 0
     with Operation(node, "prune-ok", emit=emit) as operation:
         operation.record(*[kinds.PruneOkRecord(origin, seq) for origin, seq in pending])
@@ -376,4 +380,6 @@ def _silent(node: Node) -> list[str]:
             name = (info.name if info is not None else "") or peers.get(uuid) or uuid[:8]
             count = "1 prune" if len(missing) == 1 else f"{len(missing)} prunes"
             silent.append(f"{name} has not yet agreed to {count}")
+            if uuid == node.uuid and not node.at_home():
+                silent.append(home.ELSEWHERE)
     return silent

@@ -52,3 +52,11 @@ class CareVerbs(Verbs):
         from globofs.sync.prune import prune
 
         return prune(self.node, policy, dry_run=dry_run, emit=emit, cancelled=cancelled)
+
+    def moved(self) -> None:
+        """Note that the volume was moved or restored to where it lies now, and is used nowhere
+        else: the node speaks for itself again. Raises ReadOnlyVolume, OSError."""
+        from globofs.store import home
+
+        self.node.change_config("path", self.node.volume)
+        home.note(self.node.directory)
