@@ -66,6 +66,7 @@ PUSH_BUFFER_BYTES: Final = 4 * MIB
 BACKOFF_MAX_SECONDS: Final = 60.0
 
 # --- eviction and collection ---
+PULLED_SYNC_SECONDS: Final = 5.0
 COPIES_DEFAULT: Final = 1
 EVICT_SEEN_TWICE_SECONDS: Final = 60.0
 TRASH_GRACE_SECONDS: Final = 7 * 24 * 3600.0

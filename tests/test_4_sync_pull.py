@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -18,6 +19,7 @@ from globofs.peerio.directory import PeerDirectory, block_name
 from globofs.peerio.pool import Call, PeerPool
 from globofs.store.query import View
 from globofs.sync.pull import FileReader, Wanted
+from tests.helpers_engine import until
 from tests.helpers_peer import Site, sites
 
 
@@ -68,6 +70,38 @@ def test_reading_pulls_keeps_and_counts(three: tuple[Site, Site, Site]) -> None:
     for other in ("a", "b"):
         os.rename(c.peers[other].path, c.peers[other].path + "-away")
     assert c.read("file") == DATA
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_a_reader_pulled_is_synced_soon_and_without_its_doing_anything(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """A reader that goes on for days, or pauses. A cache lets go of its copy a minute after it saw
+    ours: on a kernel that writes back later than that, a power cut then took the last one."""
+    a, b, c = three
+    spread(a, b, c)
+    monkeypatch.setattr(limits, "PULLED_SYNC_SECONDS", 0.05)
+    tried = threading.Event()
+    sync = c.node.blocks.sync_pending
+
+    def sync_pending() -> None:
+        if fails and not tried.is_set():
+            tried.set()
+            raise OSError(errno.EIO, "bad")
+        sync()
+
+    monkeypatch.setattr(c.node.blocks, "sync_pending", sync_pending)
+    version = View(c.node).version(b"file")
+    assert version is not None
+    with FileReader(c.puller, version) as reader:
+        reader.pread(0, 10)
+        if fails:
+            assert tried.wait(5)
+            reader.pread(len(DATA) - 10, 10)
+        assert until(lambda: not c.node.blocks.sync_due)
+        assert blocks()[0] in c.node.index.synced(blocks())
+    c.puller.close()
+    assert c.puller._settling._timer is None
 
 
 def test_a_wrong_copy_is_named_and_pulled_elsewhere(three: tuple[Site, Site, Site]) -> None:

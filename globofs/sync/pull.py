@@ -43,6 +43,7 @@ from globofs.store.versions import blocks_of
 from globofs.store.views import Block, Version
 from globofs.sync._flight import Driver, Flight, Pulled, Wanted
 from globofs.sync._queue import Queue
+from globofs.sync._settling import Settling
 from globofs.sync._shelf import Shelf
 
 _HEDGE_LEAST_SECONDS = 0.25
@@ -73,6 +74,7 @@ class Puller:
         self.emit = emit
         self.paused: Callable[[str], bool] = lambda name: False
         """Whether a peer of that name is to be left alone; the engine sets it."""
+        self._settling = Settling(node)
         self._lock = threading.Lock()
         self._flights: dict[tuple[bytes, int], Flight] = {}  # by id and by what is said of its size
         self._bytes = 0
@@ -187,6 +189,7 @@ class Puller:
 
     def close(self) -> None:
         """Make what was pulled durable. Waits for no peer."""
+        self._settling.stop()
         if self.node.blocks.sync_due:
             self.settle()
 
@@ -349,6 +352,7 @@ class Puller:
         if self.node.readonly:
             return
         self.node.blocks.put(wanted.id, data, suffix, wanted.size)
+        self._settling.due()
 
 
 # --- content of versions --------------------------------------------------------------------
