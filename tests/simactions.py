@@ -168,6 +168,7 @@ def retire(world: World, machine: Machine) -> None:
         if all(other.node.uuid != uuid for other in world.machines):
             peering.peer_retire(machine.node, uuid)
             world.gone.remove(gone)
+            world.retired.append(gone)
             return
 
 
@@ -369,6 +370,26 @@ def lose_machine(world: World, machine: Machine) -> None:
         world.count("machine lost")
 
 
+def find_machine(world: World, machine: Machine) -> None:
+    """A machine that was believed to be lost, and perhaps retired, is found in a cupboard. Of one
+    that was retired nobody kept anything, so it hears the news before it does anything itself."""
+    found = [*world.gone, *world.retired]
+    busy = any(other.full or other.offline for other in world.machines)
+    if not found or len(world.machines) > 4:
+        return
+    back = world.chance.choice(found)
+    if busy and back in world.retired:
+        return
+    world.find(back)
+    if back in world.retired:
+        world.retired.remove(back)
+        for _ in range(2):
+            everybody_syncs(world)
+    else:
+        world.gone.remove(back)
+    world.count("machine found")
+
+
 def back_up(world: World, machine: Machine) -> None:
     """A copy of the whole directory; or yesterday's copy takes its place."""
     copy = machine.volume + "-backup"
@@ -518,4 +539,6 @@ BAD_DAYS: list[Action] = [
     clone,
     lose_machine,
     lose_machine,
+    find_machine,
+    find_machine,
 ]

@@ -38,7 +38,8 @@ from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node, create_node, open_node
 from globofs.store.query import View
 from globofs.store.versions import blocks_of
-from globofs.sync import edit, evict, mirror, peering, pins, prune, restore, scrub, undo
+from globofs.sync import _lost, edit, evict, mirror, peering, pins, prune, restore, scrub, undo
+from globofs.sync._settling import Settling
 from globofs.sync.add import add
 from globofs.sync.pull import Puller
 from globofs.sync.resolve import conflicts, resolve
@@ -183,6 +184,7 @@ class World:
         self.now = START_NS
         self.machines: list[Machine] = []
         self.gone: list[Machine] = []  # lost with their disks; nobody has retired them yet
+        self.retired: list[Machine] = []  # the same, and somebody has
         self.lost = 0
         self.cloned = False
         self.actor: Machine | None = None
@@ -208,6 +210,7 @@ class World:
         self._patch(Operation, "commit", self._noting(Operation.commit))
         self._patch(fsio, "observer", self._hear)
         self._patch(home, "facts", self._facts)
+        self._patch(Settling, "due", lambda settling: None)  # it would need a real clock
         for name, small in SMALL_LIMITS.items():
             if self.chance.random() < 0.4:
                 self._limit(name, small)
@@ -498,6 +501,24 @@ class World:
         for other in full:
             other.full = True
 
+    def find(self, machine: Machine) -> None:
+        """A machine that was lost is there again, as it was."""
+        os.rename(machine.volume + "-gone", machine.volume)
+        machine.model = Model(machine.volume)
+        machine.offline = machine.full = False
+        if machine in self.retired:
+            known = {version for other in self.machines for version, _ in versions_of(other)}
+        self.machines.append(machine)
+        with self.acting(machine):
+            self.reopen(machine)
+        if machine in self.retired:
+            for row, version in machine.node.index.rows("SELECT row, id FROM version"):
+                if version not in known:
+                    self.forgiven.update(
+                        block.id for block, _ in blocks_of(machine.node.index, row)
+                    )
+        self._close_ranks()
+
     def _close_ranks(self) -> None:
         """Those who are left name each other, so that all hear of all."""
         self._ring([machine for machine in self.machines if not machine.cloned])
@@ -521,7 +542,7 @@ class World:
     def is_alone(self, machine: Machine) -> bool:
         """Whether no copy of it goes by its name."""
         uuid = machine.node.uuid
-        others = [*self.machines, *self.gone]
+        others = [*self.machines, *self.gone, *self.retired]
         return all(other is machine or other.node.uuid != uuid for other in others)
 
     def say_moved(self) -> None:
@@ -548,6 +569,11 @@ class World:
             self._close_ranks()
         self._rest()
         self.say_moved()
+        for gone in self.gone:
+            if self.is_alone(gone):
+                with self.acting(self.machines[0]):
+                    peering.peer_retire(self.machines[0].node, gone.node.uuid)
+        self.retired += self.gone
         self.advance(8 * 24 * 3600)  # what was set aside may be deleted now
         self._rest()
 
@@ -607,6 +633,7 @@ class World:
                 break
         self._agree()
         self._kept()
+        self._nothing_awaited()
         for machine in self.machines:
             self._pinned(machine)
         for machine in self.machines:
@@ -649,6 +676,14 @@ class World:
                     raise Broken(
                         f"nobody holds block {block.id.hex()[:16]} of version {version.hex()[:16]}"
                     )
+
+    def _nothing_awaited(self) -> None:
+        """No record is missing: each is here, or has been given up."""
+        if all(self.is_alone(machine) for machine in [*self.machines, *self.retired]):
+            for machine in self.machines:
+                reason = _lost.unknown(machine.node)
+                if reason.startswith("records of"):
+                    raise Broken(f"{machine.name}: {reason}")
 
     def holders(self, block: bytes, size: int) -> list[Machine]:
         """Machines on which a block is readable."""

@@ -357,6 +357,8 @@ def test_a_record_that_contradicts_its_manifest_is_refused() -> None:
         kinds.PruneRecord((), ()),
         kinds.PruneOkRecord(OTHER, 7),
         kinds.RetireRecord(OTHER),
+        kinds.BackRecord(OTHER, 7),
+        kinds.LostRecord(OTHER, ((3, 3), (7, 2**53))),
         kinds.NoteRecord("two\nlines, and \udcff"),
     ],
 )
@@ -377,6 +379,11 @@ def test_every_kind_comes_back(entry: kinds.Entry) -> None:
         (kinds.PruneRecord, (), b"\xff\n"),
         (kinds.PruneOkRecord, (("of", OTHER),), b""),
         (kinds.RetireRecord, (("node", "x"),), b""),
+        (kinds.LostRecord, (("node", OTHER),), b""),
+        (kinds.LostRecord, (("node", OTHER), ("numbers", "3")), b""),
+        (kinds.LostRecord, (("node", OTHER), ("numbers", "4-3")), b""),
+        (kinds.LostRecord, (("node", OTHER), ("numbers", "0-3")), b""),
+        (kinds.LostRecord, (("numbers", "1-3"),), b""),
         (kinds.NoteRecord, (), b""),
     ],
 )

@@ -22,7 +22,7 @@ import zstandard
 from globofs import limits
 from globofs.format import applied
 from globofs.format.manifest import Block
-from globofs.store import fsio
+from globofs.store import fsio, home
 from globofs.store.commit import Draft
 from globofs.volume import Volume
 from tests.helpers_cli import Shell, make, run
@@ -106,6 +106,8 @@ def pair(met: Path, tmp_path: Path) -> Pair:
     shutil.copytree(met, tmp_path, symlinks=True, dirs_exist_ok=True)
     for config in tmp_path.glob("*/*/config"):
         config.write_text(config.read_text().replace(str(met), str(tmp_path)))
+        if (config.parent / "state").exists():
+            home.note(str(config.parent))
     return Pair(tmp_path)
 
 

@@ -25,6 +25,7 @@ from globofs.format.text import (
     unescape,
 )
 from globofs.limits import (
+    GAPS_MAX,
     MANIFEST_BYTES,
     MANIFEST_INLINE_BYTES,
     PARENTS_MAX,
@@ -309,6 +310,50 @@ class RetireRecord:
     def parse(cls, record: Record) -> RetireRecord:
         """What `record` says."""
         return cls(parse_uuid(record.need("node")))
+
+
+def parse_numbers(text: str) -> tuple[int, int]:
+    """Records from one number to another, both counted. Raises FormatError."""
+    low, _, high = text.partition("-")
+    first, last = parse_count(low, SEQUENCE_MAX), parse_count(high, SEQUENCE_MAX)
+    if not 0 < first <= last:
+        raise FormatError(what="numbers", reason=f"{text} is no range")
+    return first, last
+
+
+@dataclass(frozen=True, slots=True)
+class BackRecord(PruneOkRecord):
+    """The writing node is not gone: the retire record `seq` of `of`, which names it, is over."""
+
+    KIND: ClassVar[str] = "back"
+
+
+@dataclass(frozen=True, slots=True)
+class LostRecord:
+    """The writing node lacks these records of `node`, which is retired, and has never had them."""
+
+    KIND: ClassVar[str] = "lost"
+
+    node: str
+    numbers: tuple[tuple[int, int], ...]
+
+    def fields(self) -> Fields:
+        """The fields in their order."""
+        numbers = [("numbers", f"{low}-{high}") for low, high in self.numbers]
+        return (("node", self.node), *numbers)
+
+    def payload(self) -> bytes:
+        """None."""
+        return b""
+
+    @classmethod
+    def parse(cls, record: Record) -> LostRecord:
+        """What `record` says."""
+        node = parse_uuid(record.need("node"))
+        numbers = [parse_numbers(value) for key, value in record.fields if key == "numbers"]
+        if not 0 < len(numbers) <= GAPS_MAX:
+            raise _bad(record, f"it names {len(numbers)} ranges of numbers")
+        return cls(node, tuple(numbers))
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,7 @@ def store_event(db: sqlite3.Connection, record: Record, op: int) -> None:
 
     Raises FormatError for one that breaks its kind's rules; unknown kinds are left alone.
     """
+    retired = ""
     if record.kind == "close":
         close = kinds.CloseRecord.parse(record)
         args = "\n".join(value for key, value in record.fields if key == "arg")
@@ -270,13 +271,17 @@ def store_event(db: sqlite3.Connection, record: Record, op: int) -> None:
     elif record.kind == "retire":
         retired = kinds.RetireRecord.parse(record).node
         db.execute("INSERT OR IGNORE INTO node(uuid) VALUES(?)", (retired,))
-        db.execute("UPDATE node SET retired = 1 WHERE uuid = ?", (retired,))
+    elif record.kind == "back":
+        kinds.BackRecord.parse(record)
+        retired = record.origin
     elif record.kind == "prune":
         versions = [(version,) for version in kinds.PruneRecord.parse(record).versions]
         db.executemany("INSERT OR IGNORE INTO prune VALUES(?)", versions)
         db.executemany("UPDATE version SET pruned = 1 WHERE id = ?", versions)
     elif record.kind == "prune-ok":
         kinds.PruneOkRecord.parse(record)
+    elif record.kind == "lost":
+        kinds.LostRecord.parse(record)
     elif record.kind != "note":
         return
     fields = "\n".join(f"{key}={value}" for key, value in record.fields)
@@ -284,3 +289,11 @@ def store_event(db: sqlite3.Connection, record: Record, op: int) -> None:
         "INSERT OR REPLACE INTO event VALUES(?, ?, ?, ?, ?, ?)",
         (record.origin, record.seq, record.kind, record.time, op, fields),
     )
+    if record.kind in ("retire", "back"):
+        db.execute(
+            "UPDATE node SET retired = EXISTS(SELECT 1 FROM event r WHERE r.kind = 'retire'"
+            " AND r.fields = 'node=' || ?1 AND NOT EXISTS(SELECT 1 FROM event b WHERE"
+            " b.kind = 'back' AND b.origin = ?1 AND b.fields = 'of=' || r.origin || ':' || r.seq))"
+            " WHERE uuid = ?1",
+            (retired,),
+        )

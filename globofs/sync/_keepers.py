@@ -21,6 +21,8 @@ from globofs.store import fsio
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
 from globofs.store.state import LineFile
+from globofs.sync._lost import given_up
+from globofs.sync._spans import Spans
 
 SEEN_APART_NS: Final = int(EVICT_SEEN_TWICE_SECONDS * SECOND_NS)
 SEEN_FORGOTTEN_NS: Final = 24 * 3600 * SECOND_NS
@@ -55,6 +57,7 @@ def keepers(node: Node, peers: Peers) -> tuple[list[Keeper], list[tuple[str, str
     """The keepers that can be asked now, and the other peers with the reason why not."""
     announced = {info.uuid: info for info in node.index.nodes()}
     leaving = _announcement(node)
+    given = given_up(node)
     found: list[Keeper] = []
     others: list[tuple[str, str]] = []
     for peer in peers:
@@ -74,7 +77,7 @@ def keepers(node: Node, peers: Peers) -> tuple[list[Keeper], list[tuple[str, str
         elif applied is None:
             others.append((peer.name, f"{peer.name} has acknowledged nothing yet"))
         else:
-            keeper = Keeper(peer, applied)
+            keeper = Keeper(peer, _without(applied, given))
             if leaving is None or not keeper.knows((leaving,)):
                 others.append(
                     (
@@ -85,6 +88,16 @@ def keepers(node: Node, peers: Peers) -> tuple[list[Keeper], list[tuple[str, str
             else:
                 found.append(keeper)
     return found, others
+
+
+def _without(applied: Applied, given: dict[str, Spans]) -> Applied:
+    """What a keeper acknowledges, with no gaps where nobody has anything."""
+    changed = {
+        origin: applied[origin]._replace(gaps=tuple(Spans(applied[origin].gaps).minus(lost)))
+        for origin, lost in given.items()
+        if origin in applied
+    }
+    return {**applied, **changed}
 
 
 def _announcement(node: Node) -> tuple[str, int] | None:

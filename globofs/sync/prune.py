@@ -23,7 +23,7 @@ from globofs.store.catchup import positions
 from globofs.store.commit import Operation
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
-from globofs.sync import _policy
+from globofs.sync import _lost, _policy
 from globofs.sync._versions import writable
 from globofs.sync.results import Policy, PruneResult
 
@@ -58,6 +58,8 @@ def prune(
         writable(node)
     _policy.check(policy)
     node.catch_up(emit=emit)
+    if not dry_run:
+        _lost.tell(node, emit=emit)
     _whole(node)
     doomed: list[_Old] = []
     keeping = 0
@@ -104,19 +106,9 @@ def prune(
 
 def _whole(node: Node) -> None:
     """Raise Unsupported while something is unknown that may need what would be collected."""
-    reason = _unknown(node)
+    reason = _lost.unknown(node)
     if reason:
         raise Unsupported(what="prune", reason=reason)
-
-
-def _unknown(node: Node) -> str:
-    if node.index.one("SELECT 1 FROM version WHERE pending = 1 LIMIT 1"):
-        return "the manifest of a large file has not arrived yet; `globofs sync` fetches it"
-    for origin, position in positions(node).items():
-        if position.gaps:
-            name = node.index.node_name(origin) or origin[:8]
-            return f"records of {name} are missing here; `globofs sync` fetches them"
-    return ""
 
 
 def _versions(node: Node, policy: Policy) -> Iterator[_Old]:
@@ -163,10 +155,13 @@ def _freed(node: Node, doomed: list[_Old]) -> tuple[int, int]:
 
 
 def acknowledge_prunes(node: Node, *, emit: Emit = ignore) -> int:
-    """Answer every prune record that is applied here and not answered; how many were.
+    """Answer every prune record that is applied here and not answered; how many were. What is
+    lacking of retired nodes is told, too: it stops every prune until it is given up.
 
     Not while this node may be there twice: its other self may be away, and use what would go.
     """
+    _lost.come_back(node, emit=emit)
+    _lost.tell(node, emit=emit)
     asked = node.index.rows("SELECT origin, seq FROM event WHERE kind = 'prune'")
     if not asked:
         return 0
@@ -194,7 +189,7 @@ def collect(
     # Alone: whoever adds may be about to rely on a block that no record names yet.
     with node.locks.adders.exclusive():
         node.catch_up(emit=emit)  # what was recorded while we waited is in use
-        reason = _unknown(node)
+        reason = _lost.unknown(node)
         if reason:
             return PruneResult(waiting=(reason,), problems=(Problem(b"", reason, warning=True),))
         trash = _Trash(node, grace_ns)
@@ -252,7 +247,7 @@ def _is_due(node: Node, grace_ns: int) -> bool:
     if not prunes:
         return False
     if node.index.meta(_COLLECTED) != prunes:
-        return not _unknown(node)
+        return not _lost.unknown(node)
     trash = _Trash(node, grace_ns)
     portions = trash.portions()
     if not portions:
@@ -369,15 +364,10 @@ def _silent(node: Node) -> list[str]:
     """Nodes that have not answered every prune record, in sentences."""
     answers = _answers(node)
     asked = set(map(tuple, node.index.rows("SELECT origin, seq FROM event WHERE kind = 'prune'")))
-    nodes = {info.uuid: info for info in node.index.nodes()}
-    # A peer that has written nothing yet counts, too: it may hold and restore what it heard.
-    peers = {entry.config.uuid: entry.name for entry in node.peer_entries([])}
     silent = []
-    for uuid in sorted({*nodes, *peers, *node.journal.origins()}):
-        info = nodes.get(uuid)
+    for uuid, name in _lost.waited_for(node).items():
         missing = asked - answers.get(uuid, set())
-        if missing and not (info is not None and info.retired):
-            name = (info.name if info is not None else "") or peers.get(uuid) or uuid[:8]
+        if missing:
             count = "1 prune" if len(missing) == 1 else f"{len(missing)} prunes"
             silent.append(f"{name} has not yet agreed to {count}")
             if uuid == node.uuid and not node.at_home():

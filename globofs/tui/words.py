@@ -29,6 +29,8 @@ _VERBS: Final = {
     "adopt": "found on disk",
     "config": "announced",
     "retire": "retired",
+    "lost": "told what is lost",
+    "back": "came back",
 }
 
 _VALUED: Final = frozenset(("--to", "--at", "--version", "--with", "--exclude", "--from"))
