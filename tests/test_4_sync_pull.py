@@ -98,8 +98,7 @@ def test_what_a_reader_pulled_is_synced_soon_and_without_its_doing_anything(
         if fails:
             assert tried.wait(5)
             reader.pread(len(DATA) - 10, 10)
-        assert until(lambda: not c.node.blocks.sync_due)
-        assert blocks()[0] in c.node.index.synced(blocks())
+        assert until(lambda: blocks()[0] in c.node.index.synced(blocks()))
     c.puller.close()
     assert c.puller._settling._timer is None
 

@@ -32,6 +32,7 @@ from globofs.store.commit import Draft
 from globofs.sync import peering
 from globofs.sync.results import failed
 from globofs.sync.round import PeerMemory, sync_round
+from tests.helpers_node import FixedClock
 from tests.helpers_peer import Site, sites, tree
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -499,3 +500,25 @@ def test_one_bad_entry_does_not_keep_the_others_from_syncing(pair: tuple[Site, S
     assert any("typo" in problem.reason for problem in done.problems)
     b.node.catch_up()
     assert b.paths() == [b"one"]
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(9, 0), (11, 1), (60 * 24 * 365, 1)])
+def test_a_clock_that_is_ahead_is_told_once(tmp_path: Path, minutes: int, told: int) -> None:
+    """Its versions sort as the newest until ours has come as far: whoever wonders why was told."""
+    ahead = FixedClock(
+        FixedClock().now + minutes * 60 * limits.SECOND_NS + limits.SECOND_NS, tick=1000
+    )
+    with (
+        sites(tmp_path, "a", clock=FixedClock(tick=1000)) as (a,),
+        sites(tmp_path, "b", clock=ahead) as (b,),
+    ):
+        a.knows(b)
+        b.knows(a)
+        for text in (b"1", b"2"):
+            b.write("file", text)
+            a.sync()
+            b.sync()
+        words = f"the clock of b ({b.uuid}) is {minutes:,} minutes ahead"
+        said = [e.reason for e in a.events if isinstance(e, Problem) and words in e.reason]
+        assert len(said) == told
+        assert not [e for e in b.events if isinstance(e, Problem) and "clock" in e.reason]

@@ -245,7 +245,22 @@ class _Reader:
                     count += self._file(origin, writer, directory, name, status)
                 except OSError as error:
                     self._unread(os.path.join("upstream", directory, name), writer, error)
+        if count and origin != self.node.uuid and origin not in self.node.clocks_told:
+            self._look_at_clock(origin)
         return count
+
+    def _look_at_clock(self, origin: str) -> None:
+        """Say, once a process, that what another node wrote last is still to come here."""
+        sql = "SELECT time FROM op WHERE node = ? ORDER BY number DESC LIMIT 1"
+        last = self.node.index.one(sql, (origin,))
+        ahead = (last[0] - self.node.clock.now_ns()) // limits.SECOND_NS if last else 0
+        if ahead > limits.CLOCK_AHEAD_SECONDS:
+            self.node.clocks_told.add(origin)
+            text = (
+                f"the clock of {self.name(origin)} is {ahead // 60:,} minutes ahead of this one's:"
+                " what it writes until both agree counts as newer than all that others write"
+            )
+            self.emit(Problem(b"", text, warning=True))
 
     def _file(
         self, origin: str, writer: str, directory: str, name: str, status: os.stat_result

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-SCHEMA_NUMBER: Final = 7
+SCHEMA_NUMBER: Final = 8
 """Raised with every change below; an index of another number is rebuilt."""
 
 BUSY_MILLISECONDS: Final = 60_000
