@@ -13,6 +13,7 @@ from globofs.errors import NotPinned, Unsupported
 from globofs.limits import SECOND_NS
 from globofs.store.announce import announce
 from globofs.store.clock import SYSTEM
+from globofs.store.intent import IntentLog
 from globofs.volume import Volume
 from tests.helpers_verbs import Bench
 
@@ -259,6 +260,25 @@ def test_pinned_stays_and_is_said(pair: Pair) -> None:
         pair.light.unpin(b"docs/d/y")
     assert pair.light.unpin(b"docs/d").pins == ()
     pair.clock.sleep(1)
+    pair.light.evict()
+    pair.clock.sleep(61)
+    pair.light.evict()
+    assert pair.held() == 0
+
+
+def test_what_is_open_through_a_mount_stays_and_is_said(pair: Pair) -> None:
+    """Whoever reads it would wait for a peer, who may be away by then. A mount that has died holds
+    nothing open."""
+    pair.announced()
+    log = IntentLog(f"{pair.light.node.directory}/state/open", "1-mount")
+    log.say_where("/somewhere")
+    log.say_open([b"docs/d/y"])
+    pair.light.evict()
+    pair.clock.sleep(61)
+    assert dict(pair.light.evict().kept) == {"open through a mount": 1}
+    assert pair.bench.shown("docs/d/y").missing == 0
+    assert pair.bench.shown("docs/x").missing > 0
+    log.close(clean=False)
     pair.light.evict()
     pair.clock.sleep(61)
     pair.light.evict()

@@ -134,6 +134,7 @@ STATUSES = [
     (0, "diff docs --from BEFORE --to now", ""),
     (0, "log --operations docs", ""),
     (0, "verify --sample 5%", ""),
+    (0, "verify --restart", ""),
     (0, "copies docs", ""),
     (0, "retry", ""),
     (0, "bump docs", ""),

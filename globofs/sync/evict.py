@@ -6,6 +6,7 @@ seen to hold the block twice, a minute apart (`_keepers`). Any doubt keeps the b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -15,6 +16,7 @@ from globofs.format import names
 from globofs.limits import COPIES_DEFAULT, SECOND_NS
 from globofs.peerio.peers import Peers
 from globofs.store.announce import announce
+from globofs.store.intent import living
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
 from globofs.store.query import View
@@ -108,6 +110,8 @@ class _Evicting:
         self.next_at: int | None = None
         self.kept: dict[str, int] = {}
         self._pins = node.state.pins()
+        mounts = living(os.path.join(node.directory, "state", "open"))
+        self._open = sorted({path for mount in mounts for path in mount.open})
         node.blocks.uses.tell()
         self._unused_before = node.clock.now_ns() - int(
             (node.config.cachetime_seconds or 0) * SECOND_NS
@@ -149,14 +153,17 @@ class _Evicting:
         self.kept[reason] = self.kept.get(reason, 0) + count
 
     def _free(self, blocks: Sequence[bytes], count: bool = True) -> list[bytes]:
-        """Those of `blocks` that are held, unpinned and unused for long enough."""
-        pinned = self._pinned(blocks) if self._pins else set()
+        """Those of `blocks` that are held, unpinned, not open and unused for long enough."""
+        pinned = self._below(blocks, self._pins) if self._pins else set()
+        being_read = self._below(blocks, self._open) if self._open else set()
         found: list[bytes] = []
         for chunk in chunks(blocks):
             sql = f"SELECT id, last_use FROM block WHERE held = 1 AND id IN ({marks(chunk)})"
             for block, last_use in self.node.index.rows(sql, chunk):
                 if block in pinned:
                     reason = "pinned"
+                elif block in being_read:
+                    reason = "open through a mount"
                 elif last_use > self._unused_before:
                     reason = "used not long ago"
                 else:
@@ -166,7 +173,8 @@ class _Evicting:
                     self._keep(reason)
         return found
 
-    def _pinned(self, blocks: Sequence[bytes]) -> set[bytes]:
+    def _below(self, blocks: Sequence[bytes], tops: Sequence[bytes]) -> set[bytes]:
+        """Those of `blocks` that versions at and below one of these paths use."""
         found: set[bytes] = set()
         for chunk in chunks(blocks):
             sql = (
@@ -175,7 +183,7 @@ class _Evicting:
                 f" WHERE b.id IN ({marks(chunk)})"
             )
             for block, path in self.node.index.rows(sql, chunk):
-                if any(names.is_below(path, pin) for pin in self._pins):
+                if any(names.is_below(path, top) for top in tops):
                     found.add(block)
         return found
 
