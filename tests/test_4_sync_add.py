@@ -353,6 +353,18 @@ def test_odd_names_survive(bench: Bench) -> None:
     }
 
 
+def test_hard_links_become_files_of_their_own_with_their_content_once(bench: Bench) -> None:
+    one = bench.put("one", b"linked" * 1000)
+    os.link(one, one.with_name("two"))
+    assert bench.add().added == 2
+    assert len(list(bench.volume.node.index.held_blocks())) == 1
+    one.with_name("two").unlink()
+    bench.put("two", b"a life of its own")
+    bench.add(yes=True)
+    assert bench.content("docs/one") == b"linked" * 1000
+    assert bench.content("docs/two") == b"a life of its own"
+
+
 def test_equal_content_is_stored_once(bench: Bench) -> None:
     data = os.urandom(2_000_000)
     for n in range(4):

@@ -100,6 +100,19 @@ def test_pruned_versions_are_not_made_from_again(old: Bench) -> None:
     assert [item.action for item in plan.items] == ["skip"] or not plan.files
 
 
+def test_a_moment_shows_what_was_let_go_of_as_pruned_and_does_not_skip_it(old: Bench) -> None:
+    """Who looks back must not take the version after it, or none, for what was there then."""
+    times = [(v.time, v.id) for v in old.volume.history(b"docs/x")]
+    old.volume.prune(Policy(keep_last=2))
+    for place, (time, version) in enumerate(times):
+        entry = old.volume.view(time).entry(b"docs/x")
+        shown = old.volume.view(time).version(b"docs/x")
+        assert entry is not None
+        assert shown is not None
+        assert (entry.version, shown.id) == (version, version)
+        assert (shown.pruned, entry.missing > 0) == (place >= 2, place >= 2)
+
+
 def test_the_grace_period_then_they_are_deleted(old: Bench) -> None:
     old.volume.prune(Policy(keep_last=1))
     assert collect(old.volume.node).deleted_blocks == 0

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -18,7 +20,7 @@ from globofs.events import Problem
 from globofs.peerio.directory import PeerDirectory, block_name
 from globofs.peerio.pool import Call, PeerPool
 from globofs.store.query import View
-from globofs.sync.pull import FileReader, Wanted
+from globofs.sync.pull import FileReader, Puller, Wanted
 from tests.helpers_engine import until
 from tests.helpers_peer import Site, sites
 
@@ -116,6 +118,38 @@ def test_a_wrong_copy_is_named_and_pulled_elsewhere(three: tuple[Site, Site, Sit
     named = [problem.reason for problem in done.problems]
     assert any(blocks()[5].hex()[:16] in text and text.startswith("a ") for text in named)
     assert c.read("file") == DATA
+
+
+def test_peers_are_asked_in_the_order_of_what_they_promise(three: tuple[Site, Site, Site]) -> None:
+    """The version's node, then keepers, then who answered last, then the quickest; who is away, or
+    has just been overtaken, comes last."""
+    _, _, c = three
+
+    def peer(uuid: str, keeps: bool, seconds: float | None, reachable: bool = True) -> Any:
+        facts = SimpleNamespace(cacheonly=not keeps)
+        return SimpleNamespace(
+            uuid=uuid, name=uuid, facts=facts, latency_seconds=seconds, reachable=reachable
+        )
+
+    made = [
+        peer("away", True, 0.1, reachable=False),
+        peer("slow keeper", True, 3.0),
+        peer("keeper", True, 2.0),
+        peer("answered", False, 9.0),
+        peer("quick", False, 0.1),
+        peer("writer", False, 9.0),
+        peer("overtaken", True, 0.1),
+    ]
+    puller = Puller(c.node, made)  # type: ignore[arg-type]
+    puller._answered = "answered"
+    puller._lagging = {"overtaken": SimpleNamespace(done=lambda: False)}  # type: ignore[dict-item]
+    puller.paused = lambda name: name == "quick"
+    order = ["writer", "keeper", "slow keeper", "answered", "overtaken", "away"]
+    assert [one.uuid for one in puller._candidates("writer")] == order
+    puller.paused = lambda name: False
+    assert [one.uuid for one in puller._candidates("nobody")] == [
+        *("keeper", "slow keeper", "answered", "quick", "writer", "overtaken", "away")
+    ]
 
 
 def test_nobody_has_it(three: tuple[Site, Site, Site]) -> None:

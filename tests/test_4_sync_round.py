@@ -22,6 +22,7 @@ from globofs.errors import (
     NoSuchPeer,
     PeerOffline,
     PeerWrong,
+    Unsupported,
     UsageError,
 )
 from globofs.events import Problem
@@ -29,8 +30,8 @@ from globofs.format.manifest import Block
 from globofs.peerio.directory import PeerDirectory
 from globofs.store import fsio
 from globofs.store.commit import Draft
-from globofs.sync import peering
-from globofs.sync.results import failed
+from globofs.sync import evict, peering, prune
+from globofs.sync.results import Policy, failed
 from globofs.sync.round import PeerMemory, sync_round
 from tests.helpers_node import FixedClock
 from tests.helpers_peer import Site, sites, tree
@@ -407,8 +408,15 @@ def test_a_large_manifest_is_pulled_before_its_version_shows(pair: tuple[Site, S
     a.sync()
     b.sync()
     assert b.node.index.one("SELECT pending FROM version WHERE id = ?", (version,)) == (1,)
+    words = "the manifest of a large file has not arrived yet"  # and who knows what it needs
+    with pytest.raises(Unsupported, match=words):
+        prune.prune(b.node, Policy(keep_last=1))
+    assert words in prune.collect(b.node).waiting[0]
     b.sync(pull=True)
     assert b.node.index.one("SELECT pending FROM version WHERE id = ?", (version,)) == (0,)
+    assert prune.collect(b.node).waiting == ()
+    assert b.node.blocks.has(version)
+    assert version not in set(evict._candidates(b.node, b"")), "a manifest never goes"
     assert tree(a) == tree(b)
     assert len(b.held("big")) == 16_001
 

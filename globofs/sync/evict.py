@@ -77,13 +77,15 @@ def evict(
 
 
 def _candidates(node: Node, path: bytes) -> Iterator[bytes]:
-    """Held blocks that versions at and below `path` use."""
+    """Held blocks that versions at and below `path` use. Not manifests, which stay for ever: one
+    that was waited for is in use by its version, too."""
     last = 0
     below = path + b"/"
     sql = (
         "SELECT DISTINCT b.no, b.id FROM block b JOIN use u ON u.block = b.no"
         " JOIN version v ON v.row = u.version JOIN path p ON p.no = v.path"
-        " WHERE b.held = 1 AND b.no > ? AND (? = x'' OR p.path = ? OR substr(p.path, 1, ?) = ?)"
+        " WHERE b.held = 1 AND NOT EXISTS (SELECT 1 FROM version m WHERE m.id = b.id)"
+        " AND b.no > ? AND (? = x'' OR p.path = ? OR substr(p.path, 1, ?) = ?)"
         " ORDER BY b.no LIMIT 5000"
     )
     while rows := node.index.rows(sql, (last, path, path, len(below), below)):
