@@ -13,7 +13,7 @@ from globofs.format.record import BEFORE_APPEND
 from globofs.store import home
 from globofs.store.catchup import positions
 from globofs.store.query import View
-from globofs.sync import _keepers, _lost, evict, prune, restore
+from globofs.sync import _keepers, _lost, evict, prune, restore, scrub
 from globofs.sync._journals import append_via
 from globofs.sync.identity import own_records
 from globofs.sync.peering import peer_retire
@@ -92,6 +92,10 @@ def test_what_went_with_a_node_that_is_gone_for_good_is_given_up_by_all(
     before = a.node.journal.last()
     rounds(a, b)
     assert a.node.journal.last() == before, "it is said once"
+    for site in (a, b):
+        reasons: list[object] = []
+        scrub.verify(site.node, None, emit=reasons.append)
+        assert "index.sqlite" not in str(reasons)
 
 
 def test_whoever_has_such_a_record_is_waited_for_and_brings_it(
@@ -191,6 +195,8 @@ def test_a_retired_node_that_comes_back_is_waited_for_again(
     rounds(gone, a)
     prune.collect(a.node)
     assert a.read("file") == b"one" * 300
+    for site in (a, b, gone):
+        assert scrub.verify(site.node, None).damaged == 0, "it is what the journals say"
     peer_retire(a.node, gone.uuid)
     rounds(a)
     assert gone.uuid not in _lost.waited_for(a.node), "it may be said again"

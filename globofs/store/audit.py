@@ -34,6 +34,8 @@ SHOWN: Final = 10
 _EVENTS: Final[dict[str, Callable[[Record], object]]] = {
     "node": kinds.NodeRecord.parse,
     "retire": kinds.RetireRecord.parse,
+    "back": kinds.BackRecord.parse,
+    "lost": kinds.LostRecord.parse,
     "prune": kinds.PruneRecord.parse,
     "prune-ok": kinds.PruneOkRecord.parse,
     "note": lambda _: None,
@@ -86,7 +88,8 @@ class Audit:
         self._missing: list[tuple[str, int, bytes]] = []
         self._missing_too: list[tuple[str, int, int]] = []  # ranges of numbers
         self._nodes: dict[str, tuple[int, kinds.NodeRecord]] = {}
-        self._retired: set[str] = set()
+        self._retired: set[tuple[str, str, int]] = set()  # node, and the record that says so
+        self._back: set[tuple[str, str, int]] = set()  # node, and the record that is over
         self._forked: set[str] = set()
         self._until: dict[str, int] = {}
 
@@ -237,7 +240,9 @@ class Audit:
                 if before is None or before[0] < seq:
                     self._nodes[origin] = (seq, entry)
             elif isinstance(entry, kinds.RetireRecord):
-                self._retired.add(entry.node)
+                self._retired.add((entry.node, origin, seq))
+            elif isinstance(entry, kinds.BackRecord):
+                self._back.add((origin, entry.of, entry.seq))
             elif isinstance(entry, kinds.PruneRecord):
                 self._pruned(seq, origin, entry.versions)
 
@@ -315,7 +320,7 @@ class Audit:
             number, said = self._nodes.get(uuid, (0, kinds.NodeRecord("")))
             if rows.get(uuid, ())[:3] != (said.name, said.cacheonly, number):
                 self.findings.add(b"", f"what is known of the node {uuid}")
-        retired = dict.fromkeys(self._retired, 1)
+        retired = {node: 1 for node, _, _ in self._retired - self._back}
         if not moved and {uuid: row[3] for uuid, row in rows.items() if row[3]} != retired:
             self.findings.add(b"", "which nodes are retired")
 
