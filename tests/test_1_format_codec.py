@@ -51,7 +51,13 @@ def test_the_trial_spares_noise_the_work(monkeypatch: pytest.MonkeyPatch) -> Non
         codec, "_encode", lambda data, *how: sizes.append(len(data)) or real(data, *how)
     )
     codec.compress(NOISE, "zstd", 19)
-    assert sizes == [64 * 1024]
+    assert sizes == [16 * 1024]
+
+
+def test_the_trial_looks_at_all_of_a_block() -> None:
+    text = (TEXT * 2)[: len(NOISE)]
+    for data in (text + NOISE + text, NOISE + text + NOISE):
+        assert codec.compress(data, "zstd", 1)[1] == ".zst"
 
 
 def test_equal_data_is_stored_equally() -> None:

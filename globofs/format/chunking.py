@@ -8,13 +8,14 @@ smallest and four times it as the largest block. Readers need none of this: mani
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
-
-from pyfastcdc import FastCDC
+from typing import TYPE_CHECKING, Final
 
 from globofs.errors import FormatError
 from globofs.format.config import CDC_BLOCK_SIZE_MAX
 from globofs.limits import BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, MIB
+
+if TYPE_CHECKING:
+    from pyfastcdc import FastCDC
 
 WINDOW_BYTES: Final = 4 * MIB
 
@@ -36,15 +37,9 @@ class Chunker:
         """Content of at most this size is one block."""
         self.largest = blocksize * 4 if chunking == "cdc" else blocksize
         """No block is larger."""
-        self._cdc: FastCDC | None = None
-        if chunking == "cdc":
-            self._cdc = FastCDC(
-                blocksize,
-                min_size=self.smallest,
-                max_size=self.largest,
-                normalized_chunking=1,
-                seed=0,
-            )
+        self._fixed = chunking == "fixed"
+        self._average = blocksize
+        self._cdc: FastCDC | None = None  # made when there is something to cut
 
     def cut(self, data: bytes | memoryview, final: bool = True) -> list[int]:
         """The sizes of the blocks that `data` begins with.
@@ -53,19 +48,34 @@ class Chunker:
         only the blocks whose end cannot depend on what follows; their sum may be less than
         `len(data)`, and the rest must come first next time.
         """
-        if not data:
-            return []
-        if self._cdc is None:
+        if self._fixed:
             whole, rest = divmod(len(data), self.largest)
             return [self.largest] * whole + ([rest] if rest and final else [])
         sizes: list[int] = []
         left = len(data)
+        if left <= self.smallest:
+            return [left] if left and final else sizes
+        if self._cdc is None:
+            self._cdc = self._make_cdc()
         for chunk in self._cdc.cut_buf(data):
-            if left < self.largest and not final:
+            # A cut before the end of `data` is where the bytes before it say; FastCDC looks at how
+            # many are left for the last block only.
+            if chunk.length == left and not final:
                 break
             sizes.append(chunk.length)
             left -= chunk.length
         return sizes
+
+    def _make_cdc(self) -> FastCDC:
+        from pyfastcdc import FastCDC  # slow to load, and most files are one block
+
+        return FastCDC(
+            self._average,
+            min_size=self.smallest,
+            max_size=self.largest,
+            normalized_chunking=1,
+            seed=0,
+        )
 
 
 def iter_chunks(read_into: ReadInto, chunker: Chunker, size_hint: int = 0) -> Iterator[bytes]:

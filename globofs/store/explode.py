@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -53,6 +52,8 @@ def _explode_file(store: BlockFiles, path: str) -> int:
         if len(blocks) < _ALONE:
             _place(store, fd, blocks)
         else:
+            from concurrent.futures import ThreadPoolExecutor  # slow to load
+
             half = len(blocks) // 2
             with ThreadPoolExecutor(1) as pool:
                 other = pool.submit(_place, store, fd, blocks[half:])

@@ -11,7 +11,6 @@ import fcntl
 import marshal
 import os
 import select
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -41,6 +40,8 @@ class SecondProcess:
 
     def __init__(self, module: str, *words: str) -> None:
         """Start `serve(*words)` of a module. Raises OSError."""
+        import subprocess  # slow to load, and few files do without
+
         here = os.path.dirname(os.path.dirname(os.path.abspath(globofs.__file__)))
         places = [here, *map(os.path.abspath, sys.path)]
         self._process = subprocess.Popen(
@@ -115,6 +116,8 @@ class SecondProcess:
 
     def close(self) -> None:
         """End it and let go of it, when nobody sends or receives any more. May be called twice."""
+        import subprocess
+
         self.end()
         for pipe in (self._requests, self._answers):
             with suppress(OSError):

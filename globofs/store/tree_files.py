@@ -11,7 +11,6 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from globofs import limits
@@ -88,6 +87,8 @@ class Builder:
         if len(rows) < _ALONE:
             self._each(texts)
         else:
+            from concurrent.futures import ThreadPoolExecutor  # slow to load
+
             # Versions of one path stay in one hand, in their order.
             times = Counter(row.path for row in rows)
             single = [text for text in texts if times[text[0].path] == 1]

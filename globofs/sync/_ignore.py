@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Final
-
-from pathspec import GitIgnoreSpec
+from typing import TYPE_CHECKING, Final
 
 from globofs.errors import UsageError
 from globofs.limits import MIB
 from globofs.store import fsio
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 IGNORE_NAME: Final = ".globofsignore"
 IGNORE_BYTES: Final = 1 * MIB
@@ -25,7 +26,7 @@ def excludes(patterns: Iterable[str]) -> GitIgnoreSpec | None:
     """The patterns of `--exclude`, None if there are none. Raises UsageError for a bad one."""
     given = list(patterns)
     try:
-        return GitIgnoreSpec.from_lines(given) if given else None
+        return _spec(given) if given else None
     except ValueError as error:
         raise UsageError(f"--exclude: {error}") from None
 
@@ -36,8 +37,14 @@ def read_ignore_file(path: str) -> GitIgnoreSpec | None:
     Raises OSError where it cannot be read, ValueError where a line is no pattern.
     """
     lines = os.fsdecode(fsio.read_file(path, IGNORE_BYTES)).splitlines()
-    spec = GitIgnoreSpec.from_lines(lines)
+    spec = _spec(lines)
     return spec if any(pattern.include is not None for pattern in spec.patterns) else None
+
+
+def _spec(lines: Iterable[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # slow to load, and most sources have no rules
+
+    return GitIgnoreSpec.from_lines(lines)
 
 
 class Rules:

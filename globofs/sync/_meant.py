@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from itertools import islice
 from typing import Final
@@ -46,5 +45,7 @@ def _near(wanted: bytes, there: list[bytes]) -> bytes | None:
         if name.lower() == wanted.lower():
             return name
     some = map(os.fsdecode, islice(there, _LOOK_AT_MOST))
+    import difflib  # slow to load, and only a mistake needs it
+
     near = difflib.get_close_matches(os.fsdecode(wanted), some, 1, _CUTOFF)
     return os.fsencode(near[0]) if near else None

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from globofs.events import Emit, ignore
 from globofs.format import names
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
 from globofs.store.state import Source, parse_entry, signature, source_key
-from globofs.sync.results import PlanItem
+
+if TYPE_CHECKING:
+    from globofs.sync.results import PlanItem
 
 ID_HEX: Final = 64
 _ADDING: Final = b"//adding"

@@ -29,7 +29,7 @@ from globofs.sync._ingest import Done, Ingest
 from globofs.sync._scan import Item, Place, Scan
 from globofs.sync._sources import Memory, SourceName, source_name
 from globofs.sync._versions import batched, writable
-from globofs.sync.results import AddResult
+from globofs.sync.added import AddResult
 
 TELL_SECONDS = 0.1
 
