@@ -130,3 +130,48 @@ def test_a_name_in_the_schema_that_is_no_text(
     assert data.count(b"CREATE INDEX") > 1
     path.write_bytes(data.replace(b"CREATE INDEX", b"CREATE I\xa0DEX"))
     beats(at, 0, sound[1])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_index_a_journal_and_a_block_at_once(
+    at: Path, sound: tuple[Path, dict[bytes, bytes]], seed: int
+) -> None:
+    """Neither is mended by what the other says wrongly: records that are lost come from the peer
+    though the index, which knew them, is made anew."""
+    chance = random.Random(seed)
+    with Volume.open(str(at)) as volume:
+        volume.node.index.db.execute("UPDATE version SET size = size + 1, mode = 1")
+        volume.node.index.db.execute("UPDATE record SET id = zeroblob(32) WHERE seq = 3")
+    journals = files(at, "upstream/*/updates/*")
+    for path in journals:
+        frames = [item for item in scan(path.read_bytes(), final=True) if isinstance(item, Found)]
+        for record in chance.sample(frames, 2):
+            flip(path, chance.randrange(record.offset, record.end), chance.randrange(8))
+    block = chance.choice(files(at, "hashes/*/*/*"))
+    flip(block, chance.randrange(block.stat().st_size), chance.randrange(8))
+    beats(at, 2 + 2 * len(journals) + 1, sound[1])
+
+
+def test_records_that_the_index_alone_knows_are_not_forgotten(
+    at: Path, sound: tuple[Path, dict[bytes, bytes]]
+) -> None:
+    """While no peer gives them back, the damaged index stays, and what is left of their versions
+    in `root/`."""
+    with Volume.open(str(at)) as volume:
+        volume.node.index.db.execute("UPDATE version SET mode = 1 WHERE row = 1")
+        peer = volume.peer_list()[0]
+        volume.peer_remove(peer.name)
+        (path,) = files(at, f"upstream/{volume.uuid}/updates/*")
+        frames = [item for item in scan(path.read_bytes(), final=True) if isinstance(item, Found)]
+        flip(path, frames[-2].end - 30, 3)
+        for _ in range(2):
+            done = volume.verify(repair=True)
+            assert done.remaining == done.damaged == 2
+            assert any("it alone knows 1 record that is lost" in p.reason for p in done.problems)
+        volume.peer_add(peer.name, peer.path, yes=True)
+    with Volume.open(str(at)) as volume:
+        assert volume.verify(repair=True).remaining == 0
+        done = volume.verify()
+        assert done.damaged == 0
+        assert all(problem.warning for problem in done.problems)
+        assert contents(volume) == sound[1]

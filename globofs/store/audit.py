@@ -26,7 +26,6 @@ from globofs.store.audit_tree import audit_tree
 from globofs.store.index import Index
 from globofs.store.portions import chunks, marks
 
-BATCH: Final = 1000
 MISSING_MOST: Final = 1000
 """Of so many records that the index lacks the ids are kept; of more, the numbers."""
 SHOWN: Final = 10

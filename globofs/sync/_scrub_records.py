@@ -25,16 +25,17 @@ PAGE: Final = 1000
 
 @dataclass
 class JournalReport:
-    """Records looked at, and how many of those that are known stand in no file any more."""
+    """Records looked at; those that are known and stand in no file, and how many came back."""
 
     checked: int = 0
     lost: dict[str, Spans] = field(default_factory=dict)
+    came: int = 0
     whole: bool = False  # every journal was read to its end
 
     @property
     def count(self) -> int:
-        """How many are lost, of all journals."""
-        return sum(numbers.count() for numbers in self.lost.values())
+        """How many were lost, of all journals."""
+        return self.came + sum(numbers.count() for numbers in self.lost.values())
 
 
 def check_journals(
@@ -100,10 +101,11 @@ def _lost_records(node: Node, origin: str, here: Spans, strays: set[bytes]) -> S
 
 def refetch_records(
     node: Node, peers: Iterable[Peer], report: JournalReport, emit: Emit, cancelled: Cancelled
-) -> int:
-    """Get lost records again from whoever has them, byte for byte; how many came."""
-    came = 0
-    for origin, lost in report.lost.items():
+) -> None:
+    """Get lost records again from whoever has them, byte for byte; `report` says what came. Only
+    those are taken whose ids the index knows: before it is made anew."""
+    before = report.came
+    for origin, lost in [*report.lost.items()]:
         left = lost
         for peer in peers:
             if not left or cancelled():
@@ -112,12 +114,15 @@ def refetch_records(
                 left = fetch_again(node, peer, origin, left, emit=emit, cancelled=cancelled)
         found = lost.count() - left.count()
         if found:
-            came += found
+            report.came += found
             name = node.index.node_name(origin) or origin[:8]
             emit(Problem(b"", f"{found} records of the journal of {name} repaired", warning=True))
-    if came:
+        if left:
+            report.lost[origin] = left
+        else:
+            del report.lost[origin]
+    if report.came > before:
         node.catch_up(emit=emit)
-    return came
 
 
 _KNOWN: Final = "SELECT seq, id FROM record WHERE origin = ? ORDER BY seq"

@@ -152,9 +152,13 @@ def fetch_again(
 ) -> Spans:
     """Fetch records that are known here, but stand whole in no file any more; which did not come.
 
-    Only the very records that the index knows are taken. Raises `PeerError`, `FormatError`.
+    Only the very records that the index knows are taken, or that one behind them names as the one
+    before it: the index may be damaged, too. Raises `PeerError`, `FormatError`.
     """
     known = _known_ids(node, origin, wanted)
+    sql = "SELECT prev FROM record WHERE origin = ? AND seq BETWEEN ? AND ?"
+    for low, high in wanted:
+        known.update(row[0] for row in node.index.rows(sql, (origin, low + 1, high + 1)))
 
     def take(found: Found) -> bool:
         return found.id in known

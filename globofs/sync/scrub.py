@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import time
 from contextlib import suppress
 
@@ -56,7 +57,7 @@ def verify(
         _go_on(notes, restart, emit)
     _finish(scrub)
     mending = repair and not node.readonly
-    index, repaired, journals = _check_records(scrub, mending)
+    index, repaired, journals = _check_records(scrub, puller if mending else None)
     check_blocks(scrub)
     check_vanished(scrub)
     lost = _lost(node)
@@ -70,13 +71,15 @@ def verify(
     else:
         tree = check_tree(node, choose, scrub.tell, emit, cancelled)
     scrub.checked += tree.checked + journals.checked
+    if journals.lost or node.index.one("SELECT 1 FROM seen WHERE gaps <> ''"):
+        tree.left.clear()  # what such a record told stands nowhere else, perhaps
     if mending and not cancelled():
         if lost or scrub.unreadable:
             repaired += _repair_blocks(scrub, puller, lost)
         if tree.bad or tree.extra or tree.left or tree.stale:
             repaired += rebuild_tree(node, tree, emit)
         if journals.lost and puller is not None:
-            repaired += refetch_records(node, puller.peers, journals, emit, cancelled)
+            refetch_records(node, puller.peers, journals, emit, cancelled)
     interrupted = cancelled()
     if notes is not None and not interrupted:
         notes.forget()
@@ -86,7 +89,7 @@ def verify(
         earlier=scrub.earlier,
         bytes=scrub.bytes,
         damaged=len(bad) + len(tree.bad) + len(tree.extra) + journals.count + index,
-        repaired=repaired,
+        repaired=repaired + journals.came,
         missing=root.missing if root is not None else 0,
         sampled=sample is not None,
         interrupted=interrupted,
@@ -111,25 +114,36 @@ def _go_on(notes: Notes, restart: bool, emit: Emit) -> None:
         )
 
 
-def _check_records(scrub: Scrub, mending: bool) -> tuple[int, int, JournalReport]:
+def _check_records(scrub: Scrub, puller: Puller | None) -> tuple[int, int, JournalReport]:
     """Check journals and index: how much of the index is damaged, how much of that was mended, and
-    what the journals are like. A sample reads the journals alone."""
+    what the journals are like. A sample reads the journals alone; without `puller` nothing is
+    mended."""
     node, tell, emit, cancelled = scrub.node, scrub.tell, scrub.emit, scrub.cancelled
     if scrub.notes is None:
         return 0, 0, check_journals(node, tell, emit, cancelled)
     damaged = check_index(node, tell)
-    if damaged and not mending:
+    journals = JournalReport()
+    if damaged and puller is None:
         return damaged, 0, check_journals(node, tell, emit, cancelled)
     if damaged:
-        rebuild_index(node, emit)
-        left, journals = compare_index(node, tell, emit, cancelled)
-        return damaged, max(0, damaged - left), journals
-    damaged, journals = compare_index(node, tell, emit, cancelled)
-    if not damaged or not mending:
+        with suppress(sqlite3.Error):
+            journals = check_journals(node, lambda *_, **__: None, emit, cancelled)
+    else:
+        damaged, journals = compare_index(node, tell, emit, cancelled)
+        if not damaged or puller is None:
+            return damaged, 0, journals
+    if puller is not None and journals.lost:
+        refetch_records(node, puller.peers, journals, emit, cancelled)
+    if journals.lost:
+        count = sum(lost.count() for lost in journals.lost.values())
+        lost = "1 record that is" if count == 1 else f"{count:,} records that are"
+        reason = f"index.sqlite is left as it is: it alone knows {lost} lost"
+        tell(b"", f"{reason}; a peer may have what is lacking, deleting the file gives it up")
         return damaged, 0, journals
     rebuild_index(node, emit)
-    left, _ = compare_index(node, tell, emit, cancelled)
-    return damaged, max(0, damaged - left), journals
+    left, after = compare_index(node, tell, emit, cancelled)
+    after.came += journals.came
+    return damaged, max(0, damaged - left), after
 
 
 def _finish(scrub: Scrub) -> None:
