@@ -17,7 +17,7 @@ from globofs.errors import FormatError
 from globofs.format import kinds, manifest, record
 from globofs.format.record import Framed, encode_record, frames
 from globofs.format.versions import read
-from globofs.store import _decoding, apply, catchup, filling, second
+from globofs.store import _decoding, apply, catchup, filling, index_schema, second
 from globofs.store.apply import Item, apply_items
 from globofs.store.catchup import catch_up
 from globofs.store.decoder import Decoder, item
@@ -92,8 +92,10 @@ def test_filled_at_once_is_made_step_by_step(seed: int, count: int, batch: int) 
     items += rng.sample(items, rng.randrange(len(items)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(apply, "BATCH", batch)
+        patch.setattr(apply, "MANY", 2)
         made, at_once = filled(items, False), filled(items, True)
     assert tables(at_once) == tables(made)
+    assert at_once.one("PRAGMA cache_size") == (-index_schema.CACHE_KIB,)
     made.close()
     at_once.close()
 

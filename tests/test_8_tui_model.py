@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -328,6 +329,26 @@ def test_a_changed_tree_is_read_again_only_where_it_changed(monkeypatch: Any) ->
     assert b"2026" not in asked
     assert set(asked) == {b"", b"2025"}
     assert len(rows.rows) == len(rows.where)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_tree_of_another_moment_is_not_kept(monkeypatch: Any, large: bool) -> None:
+    if large:
+        monkeypatch.setattr("globofs.tui.model.tree.KEPT_ENTRIES", 1)
+    builder = Builder(fake.full_volume())  # type: ignore[arg-type]
+    now, then = Wish(opened=frozenset([b"2025"])), Wish(at=2**62)
+    builder.build(now)
+    builder.build(then)
+    asked: list[bytes] = []
+    real = fake.FakeView.children
+
+    def children(view: fake.FakeView, path: bytes = b"", deleted: bool = False) -> Any:
+        asked.append(path)
+        return real(view, path, deleted)
+
+    monkeypatch.setattr(fake.FakeView, "children", children)
+    builder.build(now)
+    assert asked == ([b"", b"2025"] if large else [])
 
 
 @given(st.text(st.characters(codec="utf-8"), max_size=200), st.integers(12, 80))

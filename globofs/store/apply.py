@@ -7,6 +7,7 @@ same code as normal life and has to run at tens of thousands of records a second
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 BATCH: Final = 5000
 """Records of one transaction."""
+MANY: Final = 1000
+"""Records for which more of the index is kept in memory."""
 CHANGED_PATHS: Final = 1000
 """The most paths one `Changed` event names."""
 
@@ -90,21 +93,28 @@ def apply_items(
     """Apply records in batches; announce what changed. Returns the sums over all batches."""
     records = versions = 0
     batches = chunks(given, BATCH)
-    while True:
-        with no_collection():
-            batch = next(batches, None)
-            if batch is None:
-                break
-            work = index.write(partial(_apply, batch, read_block or index.read_block))
-        records += work.new_records
-        versions += len(work.new)
-        for problem in work.problems:
-            emit(problem)
-        if work.new_records:
-            paths = tuple(dict.fromkeys(new.path.path for new in work.new))
-            origin = batch[0].record.origin
-            emit(Changed(paths if len(paths) <= CHANGED_PATHS else (), origin, work.new_records))
+    with contextlib.ExitStack() as cache:
+        while True:
+            with no_collection():
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                if not records and len(batch) >= MANY:
+                    cache.enter_context(index.large_cache())
+                work = index.write(partial(_apply, batch, read_block or index.read_block))
+            records += work.new_records
+            versions += len(work.new)
+            _announce(work, batch, emit)
     return Done(records, versions)
+
+
+def _announce(work: _Batch, batch: Sequence[Item], emit: Emit) -> None:
+    for problem in work.problems:
+        emit(problem)
+    if work.new_records:
+        paths = tuple(dict.fromkeys(new.path.path for new in work.new))
+        origin = batch[0].record.origin
+        emit(Changed(paths if len(paths) <= CHANGED_PATHS else (), origin, work.new_records))
 
 
 def _apply(batch: Sequence[Item], read_block: ReadBlock | None, db: sqlite3.Connection) -> _Batch:

@@ -123,7 +123,7 @@ def _catch_up(node: NodeParts, emit: Emit, quick: bool = True) -> int:
             reader = _Reader(node, emit)
             if quick and sum(map(reader.amount, news)) >= FILL_BYTES:
                 filling.begin(index)
-            with reader.helped():
+            with index.large_cache(), reader.helped():
                 count = sum(map(reader.origin, news))
             filling.finish(index)
         write_applied(node)

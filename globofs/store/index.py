@@ -357,6 +357,17 @@ class Index(BlockTable):
             finally:
                 db.execute("ROLLBACK")
 
+    @contextlib.contextmanager
+    def large_cache(self) -> Iterator[None]:
+        """While this thread writes much."""
+        before = self.db.execute("PRAGMA cache_size").fetchone()[0]
+        self.db.execute(f"PRAGMA cache_size=-{index_schema.LARGE_CACHE_KIB}")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                self.db.execute(f"PRAGMA cache_size={before}")
+
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in a transaction. It may be done twice: it must not depend on the first time.
 

@@ -13,7 +13,10 @@ SCHEMA_NUMBER: Final = 8
 """Raised with every change below; an index of another number is rebuilt."""
 
 BUSY_MILLISECONDS: Final = 60_000
-CACHE_KIB: Final = 32 * 1024
+CACHE_KIB: Final = 8 * 1024
+"""Of each connection, and every thread has one: what is read is in the system's cache as well."""
+LARGE_CACHE_KIB: Final = 32 * 1024
+"""While many records are applied: what one batch changed, the next changes again."""
 
 TOTALS: Final = ("files", "bytes", "versions", "conflicts", "blocks", "missing", "lacking", "live")
 """What a directory sums up over everything below it, as columns `d_<name>` of `path`."""
@@ -127,7 +130,7 @@ def use_memory(db: sqlite3.Connection) -> None:
 
 
 def spare_memory(db: sqlite3.Connection, kib: int) -> None:
-    """A small cache, and temporary files, until `use_memory`; outside of a transaction."""
+    """A cache of that size, and temporary files, until `use_memory`; outside of a transaction."""
     db.execute(f"PRAGMA cache_size=-{kib}")
     db.execute("PRAGMA temp_store=FILE")
 

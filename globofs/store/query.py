@@ -10,6 +10,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from sys import intern
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from globofs.store import history, versions
@@ -54,8 +55,15 @@ _THERE: Final = "(nversions > 0 OR d_versions > 0)"
 
 
 def _entries(rows: Iterable[Any]) -> list[Entry]:
+    """A kind and a node are texts that 100,000 entries share: kept once."""
     new = cast(Any, tuple.__new__)
-    return [new(Entry, (*row[:12], row[12] > 0, *row[13:])) for row in rows]
+    return [
+        new(
+            Entry,
+            (row[0], intern(row[1]), *row[2:6], intern(row[6]), *row[7:12], row[12] > 0, *row[13:]),
+        )
+        for row in rows
+    ]
 
 
 def _first_of_each(rows: Iterable[Any]) -> list[Any]:
@@ -79,12 +87,12 @@ def entry_of(row: PathRow) -> Entry:
     sums = directory or row.kind in ("directory", "")
     return Entry(
         path=row.path,
-        kind=cast(Kind, kind),
+        kind=cast(Kind, intern(kind)),
         size=size if directory else row.size,
         mode=row.mode if own else DIRECTORY_MODE,
         mtime=row.mtime if own else 0,
         time=row.time if own else 0,
-        node=row.node if own else "",
+        node=intern(row.node) if own else "",
         version=row.version if own else b"",
         row=row.shown if own else 0,
         versions=below if sums else row.nversions,

@@ -23,6 +23,7 @@ FILTER_MAX: Final = 5000  # matches shown by a filter
 SLICE: Final = 20_000  # rows; beyond, each opened directory asks whether anyone still waits
 REST_TIMES: Final = 20.0
 KEPT_MAX: Final = 5000  # directories kept in memory
+KEPT_ENTRIES: Final = 20_000  # entries kept when another moment is looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +159,18 @@ class Builder:
         if kept is not None and kept.totals is not None and kept.totals == totals:
             kept.checked = generation
             return kept
+        self._make_room(wish)
         kept = _Kept(totals, view.children(path, deleted=wish.deleted), generation)
-        if len(self._kept) > KEPT_MAX:
-            self._kept = {}
         self._kept[place] = kept
         return kept
+
+    def _make_room(self, wish: Wish) -> None:
+        """Of other moments only small trees are kept."""
+        if len(self._kept) > KEPT_MAX:
+            self._kept = {}
+        if sum(len(kept.entries) for kept in self._kept.values()) > KEPT_ENTRIES:
+            same = (wish.at, wish.deleted)
+            self._kept = {place: kept for place, kept in self._kept.items() if place[1:] == same}
 
     def _rows(self, path: bytes, level: int, wish: Wish) -> list[TreeRow]:
         """The rows of one directory, all closed."""
