@@ -49,11 +49,11 @@ def main(words: list[str] | None = None) -> int:
         print(f"\n{name}: {(JOBS[name].__doc__ or '').strip()}", flush=True)
         _show(JOBS[name](bench))
         print(f"  ({time.monotonic() - begin:.0f} s in all)", flush=True)
-    bench.empty_trash()
     print(
         f"\nmost memory of ours: {bench.memory / 2**20:.0f} MiB (goal: below 150),"
         f" of what that started: {bench.others / 2**20:.0f} MiB"
     )
+    bench.empty_trash()
     return 0
 
 
