@@ -304,11 +304,21 @@ _OF_THE_NAME = frozenset(
 """What is wrong with what was asked for, not with the disk: no word of comfort is needed."""
 
 
+def os_reason(error: OSError) -> str:
+    """What an `OSError` says, and what to do about a FUSE mount whose process is gone."""
+    if error.errno == _errno.ENOTCONN:
+        return (
+            "a mount that died lies there; `globofs umount` takes it away, where it is not of a "
+            "volume `fusermount3 -u`"
+        )
+    return error.strerror or str(error)
+
+
 def from_os_error(error: OSError, path: object = None) -> DiskError:
     """The user's sentence for an `OSError`, naming the file it concerns."""
     name = path if path is not None else (error.filename or "the volume")
     kind = Refused if error.errno in _OF_THE_NAME else DiskError
     kind = NotTakenBack if getattr(error, "may_show_up", False) else kind
-    made = kind(path=name, reason=error.strerror or str(error))
+    made = kind(path=name, reason=os_reason(error))
     made.errno = error.errno or _errno.EIO
     return made

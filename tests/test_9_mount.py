@@ -219,7 +219,10 @@ def test_unmounting_a_dead_mount_records_what_it_had_not(tmp_path: Path) -> None
         os.killpg(mount.process.pid, signal.SIGKILL)
         mount.process.communicate()
         said = at("mount", str(m), expect=1)
-        assert "a mount that died still lies there; `globofs umount` takes it away" in said.err
+        assert "a mount that died lies there; `globofs umount` takes it away" in said.err
+        for said in (At(m)("ls", expect=None), at("add", str(m), expect=1)):
+            assert said.status == 1
+            assert "a mount that died lies there; `globofs umount` takes it away" in said.err
         said = at("umount", str(m))
         assert "recovered" in said.err
         assert "recovered" in (at.node / "run/mount.log").read_text()

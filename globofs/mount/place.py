@@ -6,7 +6,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from globofs.errors import GlobofsError, NoVolume
+from globofs.errors import GlobofsError, NoVolume, os_reason
 from globofs.store.node import find_volume
 
 if TYPE_CHECKING:
@@ -32,9 +32,7 @@ def check_place(volume: Volume, mountpoint: str) -> str:
     except FileNotFoundError:
         raise MountError(path=mountpoint, reason="there is no such directory; make it") from None
     except OSError as error:
-        dead = "a mount that died still lies there; `globofs umount` takes it away"
-        reason = dead if error.errno == errno.ENOTCONN else error.strerror
-        raise MountError(path=mountpoint, reason=reason) from None
+        raise MountError(path=mountpoint, reason=os_reason(error)) from None
     place = os.path.realpath(mountpoint)
     reason = "it is not a directory" if not os.path.isdir(place) else _reason(volume, place)
     if reason:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from globofs.errors import BadPath, UsageError
+from globofs.errors import BadPath, UsageError, os_reason
 from globofs.events import Emit, Note, Problem
 from globofs.format import names
 from globofs.store.state import signature
@@ -115,7 +115,7 @@ class Scan:
         try:
             info = os.lstat(self.place.disk)
         except OSError as error:
-            self._trouble(self.place.path, error.strerror or str(error))
+            self._trouble(self.place.path, os_reason(error))
             return
         if not stat.S_ISDIR(info.st_mode):
             yield from self._one(self.place.path, self.place.disk, info)
@@ -134,7 +134,7 @@ class Scan:
                 with os.scandir(disk) as found:
                     entries = sorted(found, key=lambda entry: entry.name)
             except OSError as error:
-                self._trouble(path, f"{error.strerror}; left as it is in the volume")
+                self._trouble(path, f"{os_reason(error)}; left as it is in the volume")
                 if path:
                     self.survey.seen.add(path)
                 continue
@@ -164,7 +164,7 @@ class Scan:
         except FileNotFoundError:
             return None  # deleted since the directory was listed
         except OSError as error:
-            self._trouble(path, error.strerror or str(error))
+            self._trouble(path, os_reason(error))
             return None
 
     def _enter(self, path: bytes, info: os.stat_result, above: os.stat_result) -> bool:

@@ -14,7 +14,14 @@ import time as _time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from globofs.errors import MassChange, Refused, UsageError, from_os_error, printable
+from globofs.errors import (
+    MassChange,
+    Refused,
+    UsageError,
+    from_os_error,
+    os_reason,
+    printable,
+)
 from globofs.events import Cancelled, Emit, Event, Note, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.format.manifest import content_of
@@ -96,7 +103,7 @@ def _places(node: Node, sources: Sequence[str], to: bytes) -> tuple[list[Place],
         try:
             mode = os.lstat(disk).st_mode
         except OSError as error:
-            problems.append(Problem(os.fsencode(source), error.strerror or str(error)))
+            problems.append(Problem(os.fsencode(source), os_reason(error)))
             continue
         if source.endswith("/") and not stat.S_ISDIR(mode):
             problems.append(Problem(os.fsencode(source), os.strerror(errno.ENOTDIR)))

@@ -16,6 +16,7 @@ from globofs.errors import (
     NoPeerThere,
     PeerWrong,
     UsageError,
+    os_reason,
     printable,
 )
 from globofs.events import Emit, Note, ignore
@@ -88,7 +89,7 @@ def _look(pool: PeerPool, name: str, volume: str) -> NodeFacts:
     try:
         facts = pool.call(find_node, volume)
     except OSError as error:
-        reason = error.strerror or str(error)
+        reason = os_reason(error)
         if isinstance(error, FileNotFoundError):
             reason = "is not there; is it mounted?"
         elif isinstance(error, NotADirectoryError):
