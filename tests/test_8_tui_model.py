@@ -288,6 +288,10 @@ def test_operations_in_words() -> None:
     )
     assert words.operation(op) == "added documents/notes.md"
     assert words.operation(replace(op, verb="mv", args=("a", "b"))) == "renamed a to b"
+    through = words.operation(replace(op, verb="mount", args=("/mnt/v",)))
+    assert through == "written through the mount /mnt/v"
+    recovered = words.operation(replace(op, verb="recover", args=()))
+    assert recovered == "recovered from a mount that died"
 
 
 def test_habits_survive_and_nonsense_does_not(tmp_path: Path) -> None:

@@ -176,7 +176,11 @@ async def test_time_travel_keeps_the_cursor_and_says_so() -> None:
         await b.keys("[", "[", "[", "[")
         assert b.screen.wish.at is not None
         assert b.screen.selected.path == b"budget.csv"
-        assert "AS OF" in "".join(text for text, _ in b.screen.banner.parts)
+        said, keys, _ = "".join(text for text, _ in b.screen.banner.parts).partition("[ ]")
+        assert "AS OF" in said
+        assert " now  after: " in said
+        assert keys
+        assert len(said) < 80, "on 80 columns it is told what it is after"
         assert b.app.why_not(b.screen, "add").startswith("the past cannot be changed")
         before = b.screen.wish.at
         await b.keys("]")

@@ -25,6 +25,7 @@ _VERBS: Final = {
     "resolve": "settled",
     "mount": "written through the mount",
     "write": "written through the mount",
+    "recover": "recovered from a mount that died",
     "prune": "pruned",
     "adopt": "found on disk",
     "config": "announced",
@@ -141,7 +142,8 @@ def operation(op: Operation, count_too: bool = True, below: str = "") -> str:
     names, to = _things(op.args)
     if op.verb in ("add", "watch"):
         names = [_landed(name, to.strip("/")) for name in names]
-    names = [safe(name.removeprefix(f"{below}/")) for name in names]
+    above = "" if op.verb == "mount" else f"{below}/"  # a mount lies in no volume
+    names = [safe(name.removeprefix(above)) for name in names]
     what = names[0] if names else ""
     if op.verb == "config":
         what, names = ", ".join(names), []

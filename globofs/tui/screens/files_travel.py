@@ -46,14 +46,13 @@ class FilesTravel(FilesFind):
             after = ""
             if found is not None:
                 node = words.safe(self._names.get(found.key.node, ""))
-                after = f"just after: {node} {words.operation(found)}"
-            return (
+                after = f"{node} {words.operation(found)}"
+            return (  # what there is no room for is cut: keys are in the hints as well
                 (f"{self.glyphs.clock} AS OF ", "strong"),
                 (words.exact_time(self.wish.at), "accent strong"),
-                ("  [ ]", "key"), (" step  ", "muted"),
-                (key.key_for(key.actions["now"]), "key"), (" now  ", "muted"),
-                ("r", "key"), (" restores   ", "muted"),
-                (after, ""),
+                ("  ", ""), (key.key_for(key.actions["now"]), "key"), (" now  ", "muted"),
+                (f"after: {after}  " if after else "", ""),
+                ("[ ]", "key"), (" step  ", "muted"), ("r", "key"), (" restores", "muted"),
             )  # fmt: skip
         if self.wish.since is not None:
             return (
