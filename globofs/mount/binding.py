@@ -11,6 +11,7 @@ import ctypes
 import errno
 import os
 import struct
+import threading
 import time
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ _FILL_PLUS = 2
 _SECOND = 1_000_000_000
 _BLOCK_BYTES = 1 << 17
 """What `st_blksize` says: the most that the kernel asks for at once."""
+_THREADS_KEPT = 64
+"""How many threads keep their state: that of one which libfuse lets end is not freed."""
 
 
 _STAT_FIELDS = (
@@ -114,8 +117,31 @@ class Fuse(mfusepy.FUSE):
         return done
 
 
+class _Threads(threading.local):
+    """What Python knows of the calling thread of libfuse, from one request to the next.
+
+    ctypes makes a state for each call that comes from a foreign thread and throws it away: an
+    mmap(2), a munmap(2) and what every `threading.local` holds, such as decompressors.
+    """
+
+    kept = 0
+
+    def __init__(self) -> None:
+        if _Threads.kept < _THREADS_KEPT:
+            _Threads.kept += 1
+            ctypes.pythonapi.PyGILState_Ensure()  # without its Release: ctypes' own ends nothing
+
+
+_threads = _Threads()
+
+
 class VolumeBinding(Fuse):
     """The frequent calls, shorter: its operations answer with `Attributes`, not dictionaries."""
+
+    def _wrapper(self, func: Any, *args: Any) -> Any:
+        """Every request comes through here."""
+        _ = _threads.kept  # the first look from a thread makes what it keeps
+        return super()._wrapper(func, *args)  # type: ignore[no-untyped-call]
 
     def fgetattr(self, path: bytes | None, buf: Any, fip: Any) -> int:
         """`stat(2)`, `fstat(2)`."""

@@ -11,7 +11,7 @@ import errno
 import queue
 import threading
 import time
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import OrderedDict, deque
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
@@ -29,8 +29,14 @@ if TYPE_CHECKING:
     from globofs.volume import Volume
 
 _KEPT_BYTES = 32 << 20
-_AHEAD = 3
-"""Blocks that are decoded before they are asked for, of a file read in its order."""
+_KEPT_LEAST = 2
+"""Blocks that are kept however large they are: each is asked for in many pieces."""
+_AHEAD_BYTES = 12 << 20
+"""What is decoded before it is asked for, of a file read in its order: one block at least."""
+_ALL_AHEAD_BYTES = 24 << 20
+"""The same of all files together."""
+_STALE_SECONDS = 2.0
+"""What nobody read for so long makes room for what is read ahead for others."""
 _WORKERS = 2
 _FORESEEN = 8
 """Directories whose next files are at hand at the same time, 2 MiB each at most."""
@@ -63,9 +69,13 @@ class Contents:
         self._lock = threading.Lock()
         self._foreseen: deque[_Foreseen] = deque(maxlen=_FORESEEN)
         self.siblings = Siblings(self)
-        self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-        self._bytes = 0
+        self._kept: OrderedDict[bytes, bytes] = OrderedDict()  # of what was read, by age
+        self._unread: dict[bytes, bytes] = {}
+        self._bytes = 0  # of both
         self._coming: dict[bytes, _Coming] = {}
+        # What is, or will be, in `_unread`, by age: its size, and since when.
+        self._promised: dict[bytes, tuple[int, float]] = {}
+        self._promised_bytes = 0
         self._ahead: queue.SimpleQueue[Block] = queue.SimpleQueue()
         self._workers = 0
 
@@ -92,12 +102,16 @@ class Contents:
         """Random access to the content of the version of that id, for any number of threads."""
         return VersionReader(self, version)
 
-    def held(self, block: Block) -> bytes | None:
-        """The plain bytes of a block that is on this node, decoded once however many ask."""
+    def held(self, block: Block, *, ahead: bool = False) -> bytes | None:
+        """The plain bytes of a block that is on this node, decoded once however many ask.
+
+        `ahead`: nobody reads them yet.
+        """
         with self._lock:
-            data = self._kept.get(block.id)
+            if not ahead:
+                self._forget(block.id)
+            data = self._at_hand(block.id)
             if data is not None:
-                self._kept.move_to_end(block.id)
                 return data
             coming = self._coming.get(block.id)
             mine = coming is None
@@ -131,31 +145,70 @@ class Contents:
     def keep(self, block: Block, data: bytes) -> None:
         """Hand out `data` for `block` as long as there is room."""
         with self._lock:
-            self._bytes += len(data) if block.id not in self._kept else 0
-            self._kept[block.id] = data
-            self._trim()
+            if self._at_hand(block.id) is None:
+                (self._unread if block.id in self._promised else self._kept)[block.id] = data
+                self._bytes += len(data)
+            while self._bytes > _KEPT_BYTES and len(self._kept) > _KEPT_LEAST:
+                self._bytes -= len(self._kept.popitem(last=False)[1])
 
-    def _trim(self) -> None:
-        while self._bytes > _KEPT_BYTES:
-            _, old = self._kept.popitem(last=False)
-            self._bytes -= len(old)
+    def _at_hand(self, block: bytes) -> bytes | None:
+        data = self._kept.get(block)
+        return self._unread.get(block) if data is None else data
 
-    def look_ahead(self, blocks: list[Block]) -> None:
-        """Decode some blocks soon, where they are on this node."""
+    def _forget(self, block: bytes) -> None:
+        """A block is ahead of nobody any more."""
+        size, _ = self._promised.pop(block, (0, 0.0))
+        self._promised_bytes -= size
+        data = self._unread.pop(block, None)
+        if data is not None:
+            self._kept[block] = data
+
+    def look_ahead(self, blocks: list[Block]) -> int:
+        """Decode some blocks soon, where they are on this node. Returns how many of them will be,
+        or are: all, unless too much waits to be read already."""
+        fresh: list[Block] = []
+        taken = 0
         with self._lock:
-            fresh = [b for b in blocks if b.id not in self._kept and b.id not in self._coming]
+            for block in blocks:
+                if not (
+                    block.id in self._promised
+                    or block.id in self._coming
+                    or self._at_hand(block.id) is not None
+                ):
+                    if not self._room(block.size):
+                        break
+                    self._promised[block.id] = block.size, time.monotonic()
+                    self._promised_bytes += block.size
+                    fresh.append(block)
+                taken += 1
             while fresh and self._workers < _WORKERS:
                 self._workers += 1
                 threading.Thread(target=self._work, name="look ahead", daemon=True).start()
         for block in fresh:
             self._ahead.put(block)
+        return taken
+
+    def _room(self, size: int) -> bool:
+        while self._promised and self._promised_bytes + size > _ALL_AHEAD_BYTES:
+            oldest, (_, since) = next(iter(self._promised.items()))
+            if time.monotonic() - since < _STALE_SECONDS:
+                return False
+            self._forget(oldest)
+        return True
 
     def _work(self) -> None:
         while True:
+            block = self._ahead.get()
+            data = None
             try:
-                self.held(self._ahead.get())
+                if block.id in self._promised:  # else somebody was quicker
+                    data = self.held(block, ahead=True)
             except (OSError, GlobofsError):
-                continue  # whoever reads the block itself is told
+                pass  # whoever reads the block itself is told
+            if data is None:
+                with self._lock:
+                    self._forget(block.id)
+            del data  # it is not held on to while there is nothing to do
 
 
 class VersionReader:
@@ -166,7 +219,10 @@ class VersionReader:
         self._version = version
         self._blocks = contents.blocks(version)
         self._starts = list(accumulate((block.size for block in self._blocks), initial=0))
-        self._asked = 0  # blocks before this one were read, or asked for ahead
+        # Asked for whole: there is no use in keeping anything of it.
+        self._small = self._starts[-1] <= SMALL_BYTES
+        self._begin = self._asked = 0  # these blocks were read in their order, or asked for ahead
+        self._elsewhere = 0  # where the last read outside of them ended
         self._remote: FileReader | None = None
         self._vain: dict[int, tuple[float, ContentMissing]] = {}
         self._opening = threading.Lock()
@@ -178,8 +234,8 @@ class VersionReader:
             return b""
         at = bisect_right(self._starts, offset) - 1
         pieces: list[memoryview] = []
-        if offset:
-            self._look_ahead(at)
+        if not self._small:
+            self._look_ahead(at, offset, end)
         while offset < end:
             start = self._starts[at]
             piece = memoryview(self._block(at))[offset - start : end - start]
@@ -190,18 +246,30 @@ class VersionReader:
 
     def _block(self, at: int) -> bytes:
         block = self._blocks[at]
-        if block.size <= SMALL_BYTES:  # asked for whole: there is no use in keeping it
+        if self._small:
             data = self._contents.once(block)
         else:
             data = self._contents.held(block)
         return data if data is not None else self._pulled(at)
 
-    def _look_ahead(self, at: int) -> None:
-        """Have the blocks after `at` decoded, if the file is read in its order."""
-        until = at + 1 + _AHEAD
-        if at <= self._asked < min(until, len(self._blocks)):
-            first, self._asked = max(self._asked, at + 1), until
-            self._contents.look_ahead(self._blocks[first:until])
+    def _look_ahead(self, at: int, offset: int, end: int) -> None:
+        """The bytes from `offset`, in block `at`, to `end` are read: have the blocks behind them
+        decoded, if this goes on with what was read before, be it only the latest read."""
+        last = bisect_left(self._starts, end) - 1
+        if offset == 0:
+            self._begin, self._asked = 0, last + 1
+            return  # perhaps nobody wants more than to know what it is
+        if not self._begin <= at <= self._asked:
+            goes_on = offset == self._elsewhere
+            self._elsewhere = end
+            if not goes_on:
+                return
+            self._begin = self._asked = at
+        self._asked = max(self._asked, last + 1)
+        most = bisect_right(self._starts, self._starts[last + 1] + _AHEAD_BYTES) - 1
+        until = min(max(most, last + 2), len(self._blocks))
+        if self._asked < until:
+            self._asked += self._contents.look_ahead(self._blocks[self._asked : until])
 
     def _pulled(self, at: int) -> bytes:
         """A block that is not here: from a peer, with the next ones on their way."""
