@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from globofs.volume import Volume
 
 _GATHER_SECONDS = 0.2
-"""How long changes are gathered into one operation."""
+"""How long changes are gathered into one operation, and longer while there are always more."""
+_BURST_SECONDS = 1.0
+"""But no longer than this: who unpacks an archive is slowed down by every operation."""
 _RETRY_SECONDS = 5.0
 CANNOT_RECORD = "cannot record what was written"
 
@@ -66,7 +68,7 @@ class Recorder:
             self._ready.wait(timeout=1.0)
             if self._ending:
                 return
-            time.sleep(_GATHER_SECONDS)
+            self._gather()
             self._tell_open()
             self._ready.clear()
             try:
@@ -76,6 +78,14 @@ class Recorder:
                 self._emit(Note(f"{CANNOT_RECORD}: {told_why(error)}", warning=True))
                 self._ready.wait(_RETRY_SECONDS)  # what changes may have made room
                 self._ready.set()
+
+    def _gather(self) -> None:
+        end = time.monotonic() + _BURST_SECONDS
+        while not self._ending:
+            self._ready.clear()
+            time.sleep(_GATHER_SECONDS)
+            if not self._ready.is_set() or time.monotonic() >= end:
+                return
 
     def _tell_open(self) -> None:
         paths = self.open_paths()
