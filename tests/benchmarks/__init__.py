@@ -23,6 +23,5 @@ clock starts; ours are whole commands from the start of the process, in its defa
 
 The slow path of `far` and `push` is `line`: 20 ms round trips and 25 MB/s in a relay of our own,
 which sshfs (ours), rsync's protocol and Syncthing go through alike. `load` makes a volume of a
-million versions and prints what looking at it costs; `bench_mount` and `bench_ui` can be run by
-themselves, too.
+million versions and prints what looking at it costs; `bench_ui` can be run by itself, too.
 """
