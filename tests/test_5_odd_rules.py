@@ -105,6 +105,18 @@ TOLD = {
         "test_4_sync_identity.test_a_client_in_the_middle_of_writing_is_waited_for",
         "the lock `journal` in `identity.finish_reissue`",
     ),
+    "records of a retired node are given up when all others have said that they lack them": (
+        "test_4_sync_lost.test_whoever_has_such_a_record_is_waited_for_and_brings_it",
+        "`waited_for` in `_lost.given_up`: what this node lacks was given up",
+    ),
+    "a retired node that comes back is waited for again": (
+        "test_4_sync_lost.test_a_retired_node_that_comes_back_is_waited_for_again",
+        "`come_back` in `prune.acknowledge_prunes`",
+    ),
+    "what a reader pulled is synced without its doing anything": (
+        "test_4_sync_pull.test_what_a_reader_pulled_is_synced_soon_and_without_its_doing_anything",
+        "`due` in `Puller._keep`",
+    ),
     "relay over a middle": (
         "test_4_sync_relay.test_a_b_c_then_c_hears_of_a",
         "`relay` in `round._write`",
@@ -522,3 +534,30 @@ def test_told_apart_they_speak_for_themselves(twins: tuple[Site, Site, Site, byt
     assert clone.uuid != a.uuid
     assert clone.node.at_home()
     assert a.node.at_home()
+
+
+def test_what_a_keeper_acknowledges_of_a_copy_says_nothing_of_the_original(
+    twins: tuple[Site, Site, Site, bytes],
+) -> None:
+    """Both have written a record under one number, and the keeper acknowledges the copy's. It knows
+    nothing of the original's version, whose block it happens to hold. Without `_is_doubtful` in
+    `_keepers` the original let go of the block."""
+    a, clone, keeper, _ = twins
+    eviction.evict(a.node, a.peers)
+    settle(a, keeper)
+    keeper.node.remove_peer_entry("a")  # what it hears of either comes from the copy
+    keeper.peers.reload()
+    number = a.node.journal.last().seq
+    a.write("mine", b"old" * 400)
+    a.node.finish()
+    settle(clone)
+    while clone.node.journal.last().seq < a.node.journal.last().seq:
+        clone.write("yours", b"%d" % clone.node.journal.last().seq)
+    settle(clone)
+    keeper.node.catch_up()
+    assert positions(keeper.node)[a.uuid].received > number
+    assert clone.uuid == a.uuid
+    for _ in range(2):
+        eviction.evict(a.node, a.peers)
+        a.node.clock.sleep(61)
+    assert a.held("mine") == [True]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from globofs.errors import FormatError, PeerError, PeerStuck
-from globofs.format.applied import Applied
+from globofs.format.applied import Applied, Position
 from globofs.limits import EVICT_SEEN_TWICE_SECONDS, SECOND_NS
 from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
@@ -77,7 +77,8 @@ def keepers(node: Node, peers: Peers) -> tuple[list[Keeper], list[tuple[str, str
         elif applied is None:
             others.append((peer.name, f"{peer.name} has acknowledged nothing yet"))
         else:
-            keeper = Keeper(peer, _without(applied, given))
+            known = {of: at for of, at in applied.items() if not _is_doubtful(node, of, at)}
+            keeper = Keeper(peer, _without(known, given))
             if leaving is None or not keeper.knows((leaving,)):
                 others.append(
                     (
@@ -88,6 +89,15 @@ def keepers(node: Node, peers: Peers) -> tuple[list[Keeper], list[tuple[str, str
             else:
                 found.append(keeper)
     return found, others
+
+
+def _is_doubtful(node: Node, origin: str, position: Position) -> bool:
+    """Whether what a keeper acknowledges last of a journal is another record than ours of that
+    number, or is beyond what we wrote ourselves: it has heard of a copy of that node, and not, as
+    far as can be told, of the node."""
+    sql = "SELECT id FROM record WHERE origin = ? AND seq = ?"
+    ours = {row[0] for row in node.index.rows(sql, (origin, position.received))}
+    return position.hash not in ours if ours else origin == node.uuid and position.received > 0
 
 
 def _without(applied: Applied, given: dict[str, Spans]) -> Applied:
