@@ -148,7 +148,8 @@ PAGES: Final = {
     ),
     "prune": Page(
         "A version stays if any rule keeps it; the current ones always do. Data is deleted only"
-        " when every node agreed and a grace period is over.",
+        " when every node agreed and a grace period is over. Say of a node that is gone for good that"
+        " it is: `globofs peer retire NAME`.",
         ("globofs prune --keep-daily 30 --keep-monthly 12 --dry-run",),
     ),
     "mount": Page(
