@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from globofs.errors import Unsupported
+from globofs.events import Problem
 from globofs.format.manifest import manifest_id
 from globofs.format.record import BEFORE_APPEND
 from globofs.store import home
@@ -476,7 +477,7 @@ def pruned_with(keeper: Site, other: Site) -> None:
     for _ in range(3):
         settle(other, keeper)
         other.node.catch_up()
-        prune.acknowledge_prunes(other.node)
+        prune.acknowledge_prunes(other.node, emit=other.events.append)
         keeper.node.clock.sleep(8 * DAY)
         prune.collect(keeper.node)
 
@@ -489,6 +490,7 @@ def test_a_copy_agrees_to_nothing_in_the_name_of_its_original(
     keeper deleted the data. Seeds 3367 and 7366 of the simulated world told it."""
     a, clone, keeper, old = twins
     pruned_with(keeper, clone)
+    assert [e.reason for e in clone.events if isinstance(e, Problem)].count(home.ELSEWHERE) == 1
     restore.restore(a.node, a.puller, [b"file"], version=View(a.node).version_by_id(old))
     settle(a, keeper)
     prune.collect(keeper.node)

@@ -245,7 +245,7 @@ class _Reader:
                     count += self._file(origin, writer, directory, name, status)
                 except OSError as error:
                     self._unread(os.path.join("upstream", directory, name), writer, error)
-        if count and origin != self.node.uuid and origin not in self.node.clocks_told:
+        if count and origin != self.node.uuid and origin not in self.node.told:
             self._look_at_clock(origin)
         return count
 
@@ -255,7 +255,7 @@ class _Reader:
         last = self.node.index.one(sql, (origin,))
         ahead = (last[0] - self.node.clock.now_ns()) // limits.SECOND_NS if last else 0
         if ahead > limits.CLOCK_AHEAD_SECONDS:
-            self.node.clocks_told.add(origin)
+            self.node.told.add(origin)
             text = (
                 f"the clock of {self.name(origin)} is {ahead // 60:,} minutes ahead of this one's:"
                 " what it writes until both agree counts as newer than all that others write"

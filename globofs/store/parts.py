@@ -39,8 +39,8 @@ class NodeParts:
         self.readonly = bool(readonly)
         self.readonly_reason = readonly
         self._at_home = False
-        self.clocks_told: set[str] = set()
-        """Nodes of whose clock it was said that it is ahead."""
+        self.told: set[str] = set()
+        """Said once a process: nodes whose clock is ahead, and that this one may be there twice."""
         self.let_go: Callable[[], None] | None = None
         """Ends this machine's claim to write here; called by `close`."""
         self.locks = Locks(directory)

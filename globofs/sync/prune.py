@@ -167,7 +167,12 @@ def acknowledge_prunes(node: Node, *, emit: Emit = ignore) -> int:
         return 0
     answered = _answers(node).get(node.uuid, set())
     pending = [(origin, seq) for origin, seq in asked if (origin, seq) not in answered]
-    if not pending or node.readonly or not node.at_home():
+    if not pending or node.readonly:
+        return 0
+    if not node.at_home():
+        if home.ELSEWHERE not in node.told:
+            node.told.add(home.ELSEWHERE)
+            emit(Problem(b"", home.ELSEWHERE, warning=True))
         return 0
     with Operation(node, "prune-ok", emit=emit) as operation:
         operation.record(*[kinds.PruneOkRecord(origin, seq) for origin, seq in pending])
