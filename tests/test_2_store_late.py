@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from globofs import limits
-from globofs.store import catchup, fsio, index_blocks, unapplied
+from globofs.store import catchup, fsio, index_blocks, staged, unapplied
 from globofs.store.apply_records import Item
 from globofs.store.commit import Draft, Operation
 from globofs.store.index import Index
@@ -160,6 +160,15 @@ def test_blocks_that_no_record_names_are_known_once_they_are_put_into_place(node
     with open_node(node.volume, clock=node.clock) as other:
         put(other, b"b", b"1")
         assert other.index.synced([block.id]) == {block.id}
+
+
+def test_what_is_let_go_of_is_in_no_staged_file_of_a_killed_add_either(node: Node) -> None:
+    """Another boot would put it back."""
+    block = seal_late(node, b"data")
+    with open_node(node.volume, clock=node.clock) as other:
+        with other.locks.adders.exclusive():
+            other.blocks.remove([block.id])
+        assert staged.files(other.blocks.staged) == []
 
 
 def test_large_blocks_are_known_before_their_file_is_whole(node: Node) -> None:
