@@ -494,12 +494,7 @@ class World:
         self.gone.append(machine)
         self.advance(WRITEBACK_SECONDS + 1)
         self.lost += 1
-        full = [other for other in self.machines if other.full]
-        for other in full:
-            other.full = False
         self._close_ranks()
-        for other in full:
-            other.full = True
 
     def find(self, machine: Machine) -> None:
         """A machine that was lost is there again, as it was."""
@@ -520,12 +515,17 @@ class World:
         self._close_ranks()
 
     def _close_ranks(self) -> None:
-        """Those who are left name each other, so that all hear of all."""
+        """Those who are left name each other, so that all hear of all; full disks make room."""
+        full = [machine for machine in self.machines if machine.full]
+        for machine in full:
+            machine.full = False
         self._ring([machine for machine in self.machines if not machine.cloned])
         for clone in self.machines:
             if clone.cloned:
                 strange = (m for m in self.machines if m.node.uuid != clone.node.uuid)
                 self.know(clone, next(strange))
+        for machine in full:
+            machine.full = True
 
     def damage(self, path: str, change: Callable[[bytes], bytes]) -> None:
         """Change a file behind everybody's back, in the model too."""
