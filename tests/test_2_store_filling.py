@@ -228,6 +228,7 @@ def test_a_second_process_decodes_what_an_index_is_filled_from(
     catch_up(node)
     records = [len(piece[1]) for piece in heard if piece]
     assert sum(records) == (node.journal.last().seq if fate == "works" else 0)
+    assert node.index.one("PRAGMA wal_autocheckpoint") == (index_schema.LOG_PAGES,)
     after = tables(node.index)
     for name in ("path", "version", "use", "op", "record", "seen", "indexes"):
         assert after[name] == before[name], name

@@ -161,12 +161,15 @@ class _Reader:
     @contextlib.contextmanager
     def helped(self) -> Iterator[None]:
         """While the index is filled a second process decodes what is read."""
-        if filling.is_filling(self.node.index.db):
-            from globofs.store.decoder import Decoder  # slow to load, and seldom needed
-
-            self.decoder = Decoder.start()
-        try:
+        if not filling.is_filling(self.node.index.db):
             yield
+            return
+        from globofs.store.decoder import Decoder  # slow to load, and seldom needed
+
+        self.decoder = Decoder.start()
+        try:
+            with self.node.index.large_log():
+                yield
         finally:
             if self.decoder is not None:
                 self.decoder.close()

@@ -368,6 +368,17 @@ class Index(BlockTable):
             with contextlib.suppress(sqlite3.Error):
                 self.db.execute(f"PRAGMA cache_size={before}")
 
+    @contextlib.contextmanager
+    def large_log(self) -> Iterator[None]:
+        """While this thread fills the index."""
+        self.db.execute(f"PRAGMA wal_autocheckpoint={index_schema.FILLING_LOG_PAGES}")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlite3.Error):
+                self.db.execute(f"PRAGMA wal_autocheckpoint={index_schema.LOG_PAGES}")
+                self.db.execute(f"PRAGMA journal_size_limit={index_schema.LOG_KEPT_BYTES}")
+
     def write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in a transaction. It may be done twice: it must not depend on the first time.
 

@@ -12,6 +12,12 @@ from typing import Final
 SCHEMA_NUMBER: Final = 8
 """Raised with every change below; an index of another number is rebuilt."""
 
+LOG_PAGES: Final = 1000
+FILLING_LOG_PAGES: Final = 16 * 1024
+"""Pages in the log before they are brought into the file, always and while the index is filled:
+each time both are made durable."""
+LOG_KEPT_BYTES: Final = 4 * 1024 * 1024
+"""What of a log that grew is kept to be written over."""
 BUSY_MILLISECONDS: Final = 60_000
 CACHE_KIB: Final = 8 * 1024
 """Of each connection, and every thread has one: what is read is in the system's cache as well."""
