@@ -230,6 +230,28 @@ def test_views_may_be_used_from_any_thread(volume: Volume) -> None:
 # --- content ----------------------------------------------------------------------------------
 
 
+def test_a_tree_is_never_half_of_one_while_its_index_is_filled_again(volume: Volume) -> None:
+    """Whoever saw it so through a mount would take files for deleted."""
+
+    def shown(at: Volume) -> list[bytes]:
+        at.node.index.refresh()  # as who watches for changes does
+        return [entry.path for entry in at.view().walk(b"")]
+
+    whole = shown(volume)
+    assert len(whole) > 3
+    with Volume.open(volume.directory) as beside, ThreadPoolExecutor(1) as pool:
+        assert shown(beside) == whole
+        with beside.node.locks.apply.exclusive():  # as who fills it
+            beside.node.index.reset()
+            assert not beside.node.index.is_filled()
+            seen = pool.submit(shown, volume)
+            with pytest.raises(TimeoutError):
+                seen.result(0.2)
+        assert seen.result() == whole
+        assert beside.node.index.is_filled()
+        assert shown(beside) == whole
+
+
 def test_reading_pulls_and_keeps(other: Volume, docs: Path) -> None:
     version = other.view().version(b"docs/large")
     assert version is not None

@@ -132,6 +132,7 @@ def _catch_up(node: NodeParts, emit: Emit, quick: bool = True) -> int:
         # What was written beside us after the first time, or by who was killed before he looked.
         learn(node.blocks)
         take_given(node)
+    index.note_filled()
     return count
 
 

@@ -21,6 +21,7 @@ from globofs.store.portions import chunks, marks
 
 T = TypeVar("T")
 MEMORY: Final = ":memory:"
+_FILLED: Final = "filled"
 """The path of an index that is kept nowhere."""
 
 
@@ -102,6 +103,7 @@ class Index(BlockTable):
         self._watching: tuple[int, sqlite3.Connection] | None = None
         self._inode = 0
         self._emptied = False  # a damaged file was replaced, and nobody filled the new one yet
+        self._filled = -1  # the generation of connections whose file is known to be filled
         self._memory: sqlite3.Connection | None = None
         self.read_block: Callable[[bytes], bytes | None] | None = None
         """Reads a held block: large manifests are blocks. Set by the node."""
@@ -440,6 +442,22 @@ class Index(BlockTable):
         """Keep a value beside the tables."""
         sql = "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)"
         self.write(lambda db: db.execute(sql, (key, value)))
+
+    def is_filled(self) -> bool:
+        """Whether all was read into it that lay there when it was made: until then it, too, can be
+        asked, but what it does not have may only not be in it yet."""
+        _ = self.db  # notices a file that was replaced
+        generation = self._generation
+        if self._filled != generation and self.meta(_FILLED) is not None:
+            self._filled = generation
+        return self._filled == generation
+
+    def note_filled(self) -> None:
+        """Everything that lay there is in it now."""
+        if not self.is_filled():
+            if not self.readonly or self._memory is not None:
+                self.set_meta(_FILLED, 1)
+            self._filled = self._generation
 
     # --- what a commit asks -----------------------------------------------------------------
 

@@ -181,9 +181,15 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
     # --- looking ------------------------------------------------------------------------------
 
     def view(self, at: int | None = None) -> View:
-        """The tree now, or as it was at the moment `at`."""
+        """The tree now, or as it was at the moment `at`.
+
+        An index that was thrown away, here or by another client, is filled again first: half of it
+        would look as if files had been deleted. Raises OSError, Locked.
+        """
         from globofs.store.query import View
 
+        if not self.node.index.is_filled():
+            self.node.catch_up()
         return View(self.node, at)
 
     def history(self, path: bytes, *, limit: int = 0) -> list[Version]:
