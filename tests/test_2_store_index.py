@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -381,3 +382,22 @@ def test_the_mark_of_change_is_the_same_for_all_threads(tmp_path: Path) -> None:
     assert mark() != before
     ours.close()
     theirs.close()
+
+
+def test_closing_breaks_nobodys_question(index: Index) -> None:
+    """The thread of a peer that hangs is left to itself, and may be in the middle of one."""
+    asked, closed = threading.Event(), threading.Event()
+
+    def ask() -> int:
+        connection = index.db
+        while not closed.is_set():
+            connection.execute("SELECT count(*) FROM version").fetchone()
+            asked.set()
+        return int(connection.execute("SELECT count(*) FROM version").fetchone()[0])
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(ask)
+        assert asked.wait(10)
+        index.close()
+        closed.set()
+        assert answer.result() == 0

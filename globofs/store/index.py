@@ -98,7 +98,7 @@ class Index(BlockTable):
         """Called after a damaged index was thrown away, to fill the new one."""
         self._threads: dict[int, tuple[int, sqlite3.Connection]] = {}
         self._lock = threading.RLock()
-        self._opened: list[sqlite3.Connection] = []
+        self._opened: list[tuple[int, sqlite3.Connection]] = []  # by which thread
         self._generation = 0
         self._watching: tuple[int, sqlite3.Connection] | None = None
         self._inode = 0
@@ -186,13 +186,14 @@ class Index(BlockTable):
             # The file was replaced, by us or another: other threads hold the one that is gone.
             self._outdate()
         self._inode = inode
-        self._opened.append(connection)
+        self._opened.append((threading.get_ident(), connection))
         return connection
 
     def _outdate(self) -> None:
         """Make every thread connect anew; connections in use close when they are let go of."""
         self._generation += 1
         self._opened.clear()
+        self._threads.clear()
         self._inode = 0
         self.serial += 1
 
@@ -270,20 +271,17 @@ class Index(BlockTable):
         except FileNotFoundError:
             return -1
 
-    def _close_all(self) -> None:
-        for connection in self._opened:
-            with contextlib.suppress(sqlite3.Error):
-                connection.close()
-        self._opened.clear()
-
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close the connections of this thread and of those that have ended. One that still runs,
+        as nobody could wait for it, may be in the middle of a question: closing would crash it."""
         with self._lock:
-            self._generation += 1
-            self._close_all()
-            if self._memory is not None:
-                self._memory.close()
-                self._memory = None
+            running = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+            for thread, connection in self._opened:
+                if thread not in running:
+                    with contextlib.suppress(sqlite3.Error):
+                        connection.close()
+            self._outdate()
+            self._memory = None
 
     # --- asking and writing -----------------------------------------------------------------
 
