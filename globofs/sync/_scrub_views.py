@@ -199,10 +199,12 @@ class _Look:
             there = os.readlink(link + suffix)
         except FileNotFoundError:
             others = [one for one in SUFFIXES if os.path.islink(link + one)]
-            if any(os.readlink(link + one) == target + one for one in others):
+            if any(_leads(link + one) == target + one for one in others):
                 return _STALE  # made before the block came, in another form
             return "is missing" if others or self._links() else ""
         except OSError as error:
+            if error.errno in NO_LINKS:  # made, but not to be read: sshfs with some servers
+                return ""
             return "is no link" if error.errno == errno.EINVAL else "is missing"
         if there == target + suffix:
             return ""
@@ -287,10 +289,15 @@ def _is_manifest(where: str, path: bytes) -> bool:
 def _is_link(where: str, depth: int) -> bool:
     """Whether a link in a path's `hashes/` leads to the block whose name it bears."""
     stored = "/".join(where.rsplit("/", 3)[1:])
+    return _leads(where) == f"{'../' * depth}hashes/{stored}"
+
+
+def _leads(link: str) -> str:
+    """Where a link leads; "" where that cannot be read."""
     try:
-        return os.readlink(where) == f"{'../' * depth}hashes/{stored}"
+        return os.readlink(link)
     except OSError:
-        return False
+        return ""
 
 
 def _list_links(directory: str, digits: str, depth: int, found: dict[str, list[str]]) -> None:
