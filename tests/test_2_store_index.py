@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import sqlite3
 import threading
@@ -382,6 +383,18 @@ def test_the_mark_of_change_is_the_same_for_all_threads(tmp_path: Path) -> None:
     assert mark() != before
     ours.close()
     theirs.close()
+
+
+def test_a_thread_that_is_left_running_keeps_nothing_out_of_the_file(tmp_path: Path) -> None:
+    """An idle thread of a peer: the log would stay beside the file for the next process."""
+    index = Index(str(tmp_path / "index.sqlite"))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: index.rows("SELECT count(*) FROM version")).result()
+        index.set_meta("something", 1)
+        index.close()
+        assert not os.path.getsize(tmp_path / "index.sqlite-wal")
+    with closing(sqlite3.connect(tmp_path / "index.sqlite")) as db:
+        assert db.execute("SELECT value FROM meta WHERE key = 'something'").fetchone() == (1,)
 
 
 def test_closing_breaks_nobodys_question(index: Index) -> None:

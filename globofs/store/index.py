@@ -275,7 +275,11 @@ class Index(BlockTable):
         """Close the connections of this thread and of those that have ended. One that still runs,
         as nobody could wait for it, may be in the middle of a question: closing would crash it."""
         with self._lock:
-            running = {thread.ident for thread in threading.enumerate()} - {threading.get_ident()}
+            here = threading.get_ident()
+            running = {thread.ident for thread in threading.enumerate()} - {here}
+            own = self._threads.get(here)
+            if own and not self.readonly and any(thread in running for thread, _ in self._opened):
+                index_schema.bring_in_log(own[1])
             for thread, connection in self._opened:
                 if thread not in running:
                     with contextlib.suppress(sqlite3.Error):

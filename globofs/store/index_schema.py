@@ -7,6 +7,7 @@ wrong with it (another schema, damage, a foreign file) is answered by deleting a
 from __future__ import annotations
 
 import sqlite3
+from contextlib import suppress
 from typing import Final
 
 SCHEMA_NUMBER: Final = 8
@@ -159,3 +160,10 @@ def path_is_memory(db: sqlite3.Connection) -> bool:
 def number(db: sqlite3.Connection) -> int:
     """The schema number of an open database, 0 for an empty one."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def bring_in_log(connection: sqlite3.Connection) -> None:
+    """As SQLite does when the last connection closes, unless somebody would have to wait."""
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
