@@ -249,15 +249,13 @@ def _prunes(node: Node) -> int:
 
 def _is_due(node: Node, grace_ns: int) -> bool:
     prunes = _prunes(node)
-    if not prunes:
-        return False
-    if node.index.meta(_COLLECTED) != prunes:
+    if prunes and node.index.meta(_COLLECTED) != prunes:
         return not _lost.unknown(node)
     trash = _Trash(node, grace_ns)
     portions = trash.portions()
     if not portions:
         return False
-    if portions[0][0] + grace_ns <= node.clock.now_ns() and not _silent(node):
+    if prunes and portions[0][0] + grace_ns <= node.clock.now_ns() and not _silent(node):
         return True
     newest = node.index.one("SELECT coalesce(max(row), 0) FROM version")[0]
     if node.index.meta(_LOOKED) == newest:
