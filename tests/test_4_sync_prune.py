@@ -134,6 +134,19 @@ def test_a_new_use_brings_them_back(old: Bench) -> None:
     assert old.volume.verify().damaged == 0
 
 
+def test_what_came_before_its_record_is_brought_back_where_nothing_was_pruned(old: Bench) -> None:
+    """(Seed 100406 of the simulated world.)"""
+    node = old.volume.node
+    node.blocks.put(sha256(b"early").digest(), b"early", "", 5)
+    node.blocks.flush()
+    assert collect(node).blocks == 1
+    assert len(trash(old.volume)) == 1
+    with node.operation("add", ["x"]) as operation:
+        operation.commit([file_draft(b"late", b"early")])
+    collect_due(node)
+    assert old.content("late") == b"early"
+
+
 def test_what_was_added_while_it_waited_for_the_adders_is_in_use(
     old: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
