@@ -185,8 +185,8 @@ def test_who_is_killed_behind_applying_does_not_hide_blocks_from_the_next(
     block = seal_late(node, b"data")
     late(node).commit([Draft(b"a", "file", 4, 0o644, blocks=(block,))])
     with open_node(node.volume, clock=node.clock) as other:
-        monkeypatch.setattr(catchup, "learn", lambda blocks: None)
-        monkeypatch.setattr(catchup, "take_given", fail := Mock(side_effect=Killed))
+        monkeypatch.setattr(catchup, "index_pending", lambda blocks: None)
+        monkeypatch.setattr(catchup, "take_sent", fail := Mock(side_effect=Killed))
         with pytest.raises(Killed):
             other.catch_up()
         assert fail.called
@@ -212,7 +212,7 @@ def test_an_operation_that_cannot_end_tells_of_its_blocks(
     monkeypatch.setattr(node.journal, "append", full)
     with pytest.raises(OSError, match="no room"):
         operation.close()
-    assert not node.blocks.untold.those([block.id])
+    assert not node.blocks.unindexed.those([block.id])
     assert node.index.is_held(block.id)
 
 
@@ -223,7 +223,7 @@ def test_what_was_put_is_told_though_what_was_sealed_cannot_be(
     pulled = sha256(b"pulled").digest()
     node.blocks.put(pulled, b"pulled", "", 6)
     with monkeypatch.context() as patch:
-        patch.setattr(node.blocks.untold, "tell", Mock(side_effect=Killed))
+        patch.setattr(node.blocks.unindexed, "tell", Mock(side_effect=Killed))
         with pytest.raises(Killed):
             node.blocks.flush()
     node.blocks.flush()
@@ -239,7 +239,7 @@ def test_the_index_hears_of_blocks_before_their_records(node: Node) -> None:
         entry = View(node).entry(b"a")
         assert entry is not None
         assert entry.missing == 0
-    assert not node.blocks.untold.those([block.id])
+    assert not node.blocks.unindexed.those([block.id])
 
 
 def test_a_path_that_comes_again_descends_from_what_was_not_applied_yet(node: Node) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def init(context: Context) -> int:
     """Make a node; prints its uuid."""
-    from globofs.store.ground import shortcomings
+    from globofs.store.capabilities import shortcomings
     from globofs.volume import Volume
 
     args = context.args

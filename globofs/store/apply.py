@@ -27,7 +27,7 @@ from globofs.store.apply_paths import (
 )
 from globofs.store.apply_records import Item, Positions, store_event, who
 from globofs.store.filling import Known, known_versions, make_index
-from globofs.store.garbage import no_collection
+from globofs.store.gc_pause import gc_paused
 from globofs.store.portions import chunks, marks
 from globofs.store.totals import PathRow, PathRows
 
@@ -95,7 +95,7 @@ def apply_items(
     batches = chunks(given, BATCH)
     with contextlib.ExitStack() as cache:
         while True:
-            with no_collection():
+            with gc_paused():
                 batch = next(batches, None)
                 if batch is None:
                     break

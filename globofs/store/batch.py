@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from globofs import limits
 from globofs.store import fsio
 from globofs.store.staged import StagedWriter
-from globofs.store.untold import Sealed
+from globofs.store.unindexed import Sealed
 
 if TYPE_CHECKING:
     from globofs.store.block_files import BlockFiles
@@ -72,7 +72,7 @@ class BlockBatch:
         """
         with self._guard:
             found = {block for block in blocks if block in self._seen or block in self._skipped}
-        found |= self.store.untold.those(blocks)  # durable for sure
+        found |= self.store.unindexed.those(blocks)  # durable for sure
         left = [block for block in blocks if block not in found]
         if left:
             here = self.store.holding(left)
@@ -203,7 +203,7 @@ class BlockBatch:
             self.store.index.mark_held(large, synced=True)
             self.store.uses.note([block for block, _ in large])
         if writers:
-            enough = self.store.untold.take(Sealed(one.base, one.blocks) for one in writers)
+            enough = self.store.unindexed.take(Sealed(one.base, one.blocks) for one in writers)
             if enough or not self._late:
                 self.store.flush()
 

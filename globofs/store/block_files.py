@@ -22,7 +22,7 @@ from globofs.store.clock import Clock
 from globofs.store.locks import Locks
 from globofs.store.portions import chunks
 from globofs.store.staged import STORED_MAX, StagedReader
-from globofs.store.untold import Untold
+from globofs.store.unindexed import Unindexed
 from globofs.store.uses import Uses
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class BlockFiles:
         self._flushed = clock.monotonic()
         self._unsynced_puts = False  # blocks put that no `sync_pending` has covered yet
         self.uses = Uses(index, clock)
-        self.untold = Untold()
+        self.unindexed = Unindexed()
 
     @property
     def own_suffix(self) -> str:
@@ -325,7 +325,7 @@ class BlockFiles:
 
     def flush(self) -> None:
         """Tell the index of the blocks put and sealed since the last time."""
-        self.uses.note(self.untold.tell(self.index))
+        self.uses.note(self.unindexed.tell(self.index))
         with self._guard:
             rows, self._pending = self._pending, []
             self._flushed = self.clock.monotonic()

@@ -26,9 +26,9 @@ from globofs.store.apply import apply_items
 from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
-from globofs.store.given import is_behind, take_given
 from globofs.store.index import is_damage
-from globofs.store.unheard import learn
+from globofs.store.sent_blocks import is_behind, take_sent
+from globofs.store.staged_index import index_pending
 
 if TYPE_CHECKING:
     from globofs.store.decoder import Decoder
@@ -75,10 +75,10 @@ def catch_up_own(node: NodeParts, *, emit: Emit = ignore) -> None:
     known = load_seen(index.db, node.uuid)
     if node.journal.last()[0] > known.received:
         with node.locks.apply.exclusive():
-            learn(node.blocks)
+            index_pending(node.blocks)
             if _Reader(node, emit).origin(node.uuid):
-                learn(node.blocks)
-                take_given(node)
+                index_pending(node.blocks)
+                take_sent(node)
 
 
 def _rebuild(node: NodeParts) -> None:
@@ -113,13 +113,13 @@ def _catch_up(node: NodeParts, emit: Emit, quick: bool = True) -> int:
         index.to_memory()
         reader = _Reader(node, emit)
         if node.uuid in news:
-            learn(node.blocks)
+            index_pending(node.blocks)
         count = sum(reader.origin(origin) for origin in news)
         filling.finish(index)
     elif news or (filling.is_filling(index.db) and not node.readonly):
         with node.locks.apply.exclusive(say=lambda text: emit(Note(text))):
             if node.uuid in news:
-                learn(node.blocks)
+                index_pending(node.blocks)
             reader = _Reader(node, emit)
             if quick and sum(map(reader.amount, news)) >= FILL_BYTES:
                 filling.begin(index)
@@ -130,8 +130,8 @@ def _catch_up(node: NodeParts, emit: Emit, quick: bool = True) -> int:
     complete_pending(index)
     if count or (not node.readonly and is_behind(node)):
         # What was written beside us after the first time, or by who was killed before he looked.
-        learn(node.blocks)
-        take_given(node)
+        index_pending(node.blocks)
+        take_sent(node)
     index.note_filled()
     return count
 
@@ -249,7 +249,7 @@ class _Reader:
                     count += self._file(origin, writer, directory, name, status)
                 except OSError as error:
                     self._unread(os.path.join("upstream", directory, name), writer, error)
-        if count and origin != self.node.uuid and origin not in self.node.told:
+        if count and origin != self.node.uuid and origin not in self.node.warned:
             self._look_at_clock(origin)
         return count
 
@@ -259,7 +259,7 @@ class _Reader:
         last = self.node.index.one(sql, (origin,))
         ahead = (last[0] - self.node.clock.now_ns()) // limits.SECOND_NS if last else 0
         if ahead > limits.CLOCK_AHEAD_SECONDS:
-            self.node.told.add(origin)
+            self.node.warned.add(origin)
             text = (
                 f"the clock of {self.name(origin)} is {ahead // 60:,} minutes ahead of this one's:"
                 " what it writes until both agree counts as newer than all that others write"

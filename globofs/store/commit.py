@@ -26,7 +26,7 @@ from globofs.store.portions import chunks, marks
 from globofs.store.running import mark_running, unmark_running
 from globofs.store.tree import build_tree
 from globofs.store.unapplied import Unapplied
-from globofs.store.versions import NOTHING_TOLD, Told
+from globofs.store.versions import NO_TEXTS, VersionText
 from globofs.store.views import OperationKey
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ class Operation:
             raise
         self.settle()
         unmark_running(self.node, number)
-        finish(self.node, told=self._unapplied.told, emit=self._emit)
+        finish(self.node, texts=self._unapplied.texts, emit=self._emit)
 
     def _keep_blocks(self) -> None:
         """No version is new, yet a block that was lost may be here again."""
@@ -419,11 +419,11 @@ def _after(info: PathInfo, made: Manifest, version: bytes) -> PathInfo:
 
 
 def finish(
-    node: NodeParts, *, told: Mapping[bytes, Told] = NOTHING_TOLD, emit: Emit = ignore
+    node: NodeParts, *, texts: Mapping[bytes, VersionText] = NO_TEXTS, emit: Emit = ignore
 ) -> None:
     """What every writing command does before it exits: blocks and tree into their places.
 
-    `told` is what the caller knows of new versions, by their ids.
+    `texts` are those of new versions that the caller knows, by their ids.
 
     Nothing of it is needed for what was committed to be safe; whoever comes next makes up for
     what a killed command left.
@@ -435,5 +435,5 @@ def finish(
     node.blocks.explode()
     if (node.index.meta("own_ready") or 0) < seq:
         node.index.set_meta("own_ready", seq)
-    build_tree(node, told, emit=emit)
+    build_tree(node, texts, emit=emit)
     write_applied(node)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from globofs import limits
 from globofs.store import clock, fsio, staged
 from globofs.store.staged import DONE, StagedBlock, StagedFile
-from globofs.store.unheard import learn, learn_of
+from globofs.store.staged_index import index_pending, index_staged
 
 if TYPE_CHECKING:
     from globofs.store.block_files import BlockFiles
@@ -36,7 +36,7 @@ def explode(store: BlockFiles) -> int:
     count = 0
     with store.locks.explode.exclusive():
         for file in staged.pending(store.staged):
-            learn_of(store, file)  # nobody looks at it after this
+            index_staged(store, file)  # nobody looks at it after this
             path = os.path.join(store.staged, file.name)
             count += _explode_file(store, path)
             fsio.rename(path, os.path.join(store.staged, f"{file.base}.{clock.boot_id()}"))
@@ -151,7 +151,7 @@ def _drop(store: BlockFiles) -> None:
 def drop(store: BlockFiles, going: set[bytes]) -> None:
     """Delete staged files that hold copies of the blocks `going`; what else they hold stands
     durably in `hashes/` before. Where a full disk is in the way of that, they stay."""
-    learn(store)  # of those of killed adds, too
+    index_pending(store)  # of those of killed adds, too
     bases = {at.file for at in store.index.staged_locate(going).values()}
     if not bases:
         return

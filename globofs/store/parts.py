@@ -39,7 +39,7 @@ class NodeParts:
         self.readonly = bool(readonly)
         self.readonly_reason = readonly
         self._at_home = False
-        self.told: set[str] = set()
+        self.warned: set[str] = set()
         """Said once a process: nodes whose clock is ahead, and that this one may be there twice."""
         self.let_go: Callable[[], None] | None = None
         """Ends this machine's claim to write here; called by `close`."""

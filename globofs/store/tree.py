@@ -17,7 +17,7 @@ from globofs.events import Emit, ignore
 from globofs.store import fsio
 from globofs.store.clock import boot_id
 from globofs.store.tree_files import Builder, Row
-from globofs.store.versions import NOTHING_TOLD, Told
+from globofs.store.versions import NO_TEXTS, VersionText
 
 if TYPE_CHECKING:
     from globofs.store.parts import NodeParts
@@ -34,14 +34,14 @@ _SELECT: Final = (
 
 def build_tree(
     node: NodeParts,
-    told: Mapping[bytes, Told] = NOTHING_TOLD,
+    texts: Mapping[bytes, VersionText] = NO_TEXTS,
     *,
     everything: bool = False,
     emit: Emit = ignore,
 ) -> int:
     """Bring `root/` up to the index; the number of versions looked at.
 
-    `told` is what the caller knows of some of them, by their ids.
+    `texts` are those that the caller knows, by their versions' ids.
 
     `everything`: compare all of it, not only what came since the last time. OSErrors of the disk
     pass through, except for names that it refuses: those are announced and left out.
@@ -55,7 +55,7 @@ def build_tree(
         start = 0 if everything else _start(node)
         positions = index.rows("SELECT origin, received FROM seen")
         skip: dict[str, int] = {} if everything or _is_bare(node) else _built(node)
-        builder = Builder(node, told, emit)
+        builder = Builder(node, texts, emit)
         count = 0
         for rows in _pending(node, start):
             # Rows are numbered anew with the index; what stood before it was lost stands now.

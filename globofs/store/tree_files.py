@@ -21,7 +21,7 @@ from globofs.format.names import to_disk
 from globofs.format.text import format_time
 from globofs.store import fsio
 from globofs.store.tree_names import LeftOut, TreeNames
-from globofs.store.versions import Told, told_of
+from globofs.store.versions import VersionText, version_texts
 
 if TYPE_CHECKING:
     from globofs.store.parts import NodeParts
@@ -34,7 +34,7 @@ _ALONE: Final = 200
 REFUSED_NAME: Final = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ, errno.ENOTDIR)
 """What a disk says of a name that it cannot hold."""
 NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-_NOTHING: Final = Told(None, [])
+_NOTHING: Final = VersionText(None, [])
 
 
 class Row(NamedTuple):
@@ -53,11 +53,11 @@ class Row(NamedTuple):
 class Builder:
     """Puts versions into `root/`. Its own methods by one thread, the work by up to two."""
 
-    def __init__(self, node: NodeParts, told: Mapping[bytes, Told], emit: Emit) -> None:
-        """`told` is what the caller knows of versions, by their ids. Problems are told to `emit`,
-        by the thread that calls `build`."""
+    def __init__(self, node: NodeParts, texts: Mapping[bytes, VersionText], emit: Emit) -> None:
+        """`texts` are those that the caller knows, by their versions' ids. Problems are told to
+        `emit`, by the thread that calls `build`."""
         self.node = node
-        self._told = told
+        self._given = texts
         self.emit = emit
         self._links = node.config.links
         self._root = node.root()
@@ -80,10 +80,10 @@ class Builder:
         self._left_out = LeftOut()
 
     def _build(self, rows: Sequence[Row]) -> None:
-        given = self._told
-        told = told_of(self.node.index, [row.row for row in rows if row.id not in given])
-        told.update((row.row, given[row.id]) for row in rows if row.id in given)
-        texts = [(row, *self._text(row, told)) for row in rows]
+        given = self._given
+        known = version_texts(self.node.index, [row.row for row in rows if row.id not in given])
+        known.update((row.row, given[row.id]) for row in rows if row.id in given)
+        texts = [(row, *self._text(row, known)) for row in rows]
         if len(rows) < _ALONE:
             self._each(texts)
         else:
@@ -99,9 +99,11 @@ class Builder:
                 self._each([text for text in texts if times[text[0].path] > 1])
                 other.result()
 
-    def _text(self, row: Row, told: dict[int, Told]) -> tuple[bytes | None, bytes | None, Told]:
+    def _text(
+        self, row: Row, texts: dict[int, VersionText]
+    ) -> tuple[bytes | None, bytes | None, VersionText]:
         """A version's manifest, the one its path shows, and what is known of it."""
-        known = told.get(row.row, _NOTHING)
+        known = texts.get(row.row, _NOTHING)
         text = _journaled(self.node, row.row, row.id) if known.text is None else known.text
         if text is None or row.shown == row.row:
             return text, text, known
@@ -109,11 +111,11 @@ class Builder:
         found = self.node.index.one("SELECT id FROM version WHERE row = ?", (row.shown,))
         if found is None:
             return text, None, known
-        shown = told_of(self.node.index, (row.shown,)).get(row.shown, _NOTHING).text
+        shown = version_texts(self.node.index, (row.shown,)).get(row.shown, _NOTHING).text
         return text, shown or _journaled(self.node, row.shown, found[0]), known
 
-    def _each(self, texts: Sequence[tuple[Row, bytes | None, bytes | None, Told]]) -> None:
-        for row, text, latest, told in texts:
+    def _each(self, texts: Sequence[tuple[Row, bytes | None, bytes | None, VersionText]]) -> None:
+        for row, text, latest, known in texts:
             if text is None:
                 continue
             try:
@@ -122,13 +124,15 @@ class Builder:
                 if taken:
                     self._left_out.taken(row.path, taken)
                 else:
-                    self._one(relative, row, text, latest, told)
+                    self._one(relative, row, text, latest, known)
             except OSError as error:
                 if error.errno not in REFUSED_NAME:
                     raise
                 self._left_out.refused(row.path, error)
 
-    def _one(self, relative: str, row: Row, text: bytes, latest: bytes | None, told: Told) -> None:
+    def _one(
+        self, relative: str, row: Row, text: bytes, latest: bytes | None, known: VersionText
+    ) -> None:
         directory = f"{self._root}/{relative}"
         fresh = _make(directory)
         versions = f"{directory}/versions"
@@ -137,17 +141,17 @@ class Builder:
         _manifest(versions, row, text)
         if latest is not None:
             _latest(f"{versions}/latest", latest)
-        if self._links and 0 < len(told.blocks) <= LINK_BLOCKS:
-            self._link_all(directory, relative.count("/") + 1, told, fresh)
+        if self._links and 0 < len(known.blocks) <= LINK_BLOCKS:
+            self._link_all(directory, relative.count("/") + 1, known, fresh)
 
-    def _link_all(self, directory: str, depth: int, told: Told, fresh: bool) -> None:
+    def _link_all(self, directory: str, depth: int, known: VersionText, fresh: bool) -> None:
         blocks = self.node.blocks
         up = "../" * (depth + 4) + "hashes"
         below = f"{directory}/hashes"
         if fresh:
             fsio.mkdir(below)
         made: set[str] = set()
-        for block, held in told.blocks:
+        for block, held in known.blocks:
             found = blocks.find(block.id) if held else None
             name = block.id.hex()
             first, second = f"{below}/{name[:2]}", f"{below}/{name[:2]}/{name[2:4]}"

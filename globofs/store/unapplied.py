@@ -19,7 +19,7 @@ from globofs.store.apply_records import Item, load_seen
 from globofs.store.cursors import PRINT_BYTES, Cursor, advance
 from globofs.store.journal import Written
 from globofs.store.journal_tail import Last
-from globofs.store.versions import Told
+from globofs.store.versions import VersionText
 
 if TYPE_CHECKING:
     from globofs.store.index import Index
@@ -39,7 +39,7 @@ class Unapplied:
         self._written: dict[int, Written] = {}
         self._last: Last | None = None
         self._bytes = 0
-        self.told: dict[bytes, Told] = {}
+        self.texts: dict[bytes, VersionText] = {}
         """What was applied last, by version: who builds `root/` need not ask the index for it."""
         self.paths: set[bytes] = set()
         """The paths that have a version among them."""
@@ -79,8 +79,8 @@ class Unapplied:
         self._bytes = 0
         if not items:
             return
-        self.told = {
-            item.version.manifest: Told(
+        self.texts = {
+            item.version.manifest: VersionText(
                 item.version.text, [(b, True) for b in item.manifest.blocks]
             )
             for item in items

@@ -123,15 +123,15 @@ def blocks_of_many(index: Index, rows: Iterable[int]) -> dict[int, list[Block]]:
     return found
 
 
-class Told(NamedTuple):
+class VersionText(NamedTuple):
     """What the index can tell of a version: the exact text of its manifest, and its blocks."""
 
     text: bytes | None  # None where a text made again is not what was written (see `manifests`)
     blocks: list[tuple[Block, bool]]  # in their order, each with whether it is on this node
 
 
-NOTHING_TOLD: Final[Mapping[bytes, Told]] = {}
-"""Nothing is known of versions beside what the index knows."""
+NO_TEXTS: Final[Mapping[bytes, VersionText]] = {}
+"""For a caller that knows no version's text itself: all are asked of the index."""
 _MANIFEST: Final = (
     "SELECT v.row, v.id, v.list, v.pending, v.extra, v.kind, p.path, v.time, v.node, v.parents,"
     " v.size, v.mode, v.mtime, v.target, v.from_path, v.from_id"
@@ -139,9 +139,9 @@ _MANIFEST: Final = (
 )
 
 
-def told_of(index: Index, rows: Iterable[int]) -> dict[int, Told]:
+def version_texts(index: Index, rows: Iterable[int]) -> dict[int, VersionText]:
     """Manifests and blocks of many versions, by their rows: two questions for 900 of them."""
-    found: dict[int, Told] = {}
+    found: dict[int, VersionText] = {}
     for chunk in chunks(rows):
         listed = index.rows(f"{_MANIFEST}({marks(chunk)})", chunk)
         packed = {row[0]: array("I", row[2]) for row in listed}
@@ -152,7 +152,7 @@ def told_of(index: Index, rows: Iterable[int]) -> dict[int, Told]:
                 (Block(known[no][0], size), known[no][1])
                 for no, size in zip(numbers[0::2], numbers[1::2], strict=True)
             ]
-            found[row[0]] = Told(None if row[3] else _rewritten(row, blocks), blocks)
+            found[row[0]] = VersionText(None if row[3] else _rewritten(row, blocks), blocks)
     return found
 
 
@@ -186,5 +186,5 @@ def rewritten_manifest(index: Index, row: int) -> bytes | None:
     `None` where that is not what was written: a hand-made manifest is only in its journal, and a
     large one is a block, which may not be here.
     """
-    told = told_of(index, (row,)).get(row)
-    return told.text if told else None
+    known = version_texts(index, (row,)).get(row)
+    return known.text if known else None

@@ -25,7 +25,7 @@ from globofs.format.codec import compress
 from globofs.limits import BATCH_BYTES, BATCH_RECORDS, KIB, MIB
 from globofs.store import fsio
 from globofs.store.batch import BlockBatch
-from globofs.store.garbage import no_collection
+from globofs.store.gc_pause import gc_paused
 from globofs.store.node import Node
 from globofs.store.second import is_worth_it
 from globofs.store.views import Block
@@ -248,7 +248,7 @@ class Ingest:
         ready = [done for epoch, done in self._ready if epoch <= old.number]
         self._ready = [(epoch, done) for epoch, done in self._ready if epoch > old.number]
         if ready:
-            with no_collection():
+            with gc_paused():
                 take(ready)
 
     def _is_used(self, epoch: _Epoch) -> bool:
@@ -381,7 +381,7 @@ class Ingest:
 
     def _handle(self, task: list[Item] | _Piece, batch: BlockBatch) -> list[Done] | _Stored:
         if isinstance(task, list):
-            with no_collection():
+            with gc_paused():
                 return self._small_files(task, batch)
         digest = sha256(task.data).digest()
         block = Block(digest, len(task.data))

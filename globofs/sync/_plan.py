@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from globofs.errors import NoSuchPath, NotAFile, UnsafeTarget, UsageError, printable
 from globofs.events import Problem
 from globofs.format import names
-from globofs.store.garbage import no_collection
+from globofs.store.gc_pause import gc_paused
 from globofs.store.heads import winner
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -45,7 +45,7 @@ def plan_restore(
     if to is not None and _within(to, node.volume):
         raise UsageError(f"{printable(to)}: lies in the volume itself; restore without --to")
     asked = _Asked(node, View(node), version, at, to is not None)
-    with no_collection():
+    with gc_paused():
         return _plan(asked, paths, to, delete, force)
 
 

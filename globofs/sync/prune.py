@@ -170,8 +170,8 @@ def acknowledge_prunes(node: Node, *, emit: Emit = ignore) -> int:
     if not pending or node.readonly:
         return 0
     if not node.at_home():
-        if home.ELSEWHERE not in node.told:
-            node.told.add(home.ELSEWHERE)
+        if home.ELSEWHERE not in node.warned:
+            node.warned.add(home.ELSEWHERE)
             emit(Problem(b"", home.ELSEWHERE, warning=True))
         return 0
     with Operation(node, "prune-ok", emit=emit) as operation:

@@ -1,9 +1,9 @@
-"""Staged files that are durable here and of which the index has not heard yet.
+"""Staged files that this process sealed and has not entered into the index yet.
 
 A long `add` tells the index of its small blocks with its records (`unapplied`), not before it
 reports them as safe: nobody asks for a block before a version names it. Should the process be
 killed until then, the staged files say what it stored: who reads its records looks there
-(`unheard`).
+(`staged_index`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Sealed(NamedTuple):
     blocks: Sequence[StagedBlock]
 
 
-class Untold:
+class Unindexed:
     """What this process has sealed and not told. Every method may be called from any thread."""
 
     def __init__(self) -> None:

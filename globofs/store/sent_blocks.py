@@ -28,7 +28,7 @@ def _marks(node: NodeParts) -> tuple[int, int]:
     return int(node.index.meta(_META) or 0), newest
 
 
-def take_given(node: NodeParts) -> int:
+def take_sent(node: NodeParts) -> int:
     """Look once at the blocks of each version that is new to the index; how many were there."""
     index = node.index
     seen, newest = _marks(node)

@@ -1,4 +1,4 @@
-"""Staged files of which the index has not heard: their writer was killed, or is not so far yet."""
+"""Staged files that are not in the index yet: their writer was killed, or is not so far."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from globofs.store.block_files import BlockFiles
 
 
-def learn(store: BlockFiles) -> None:
-    """Tell the index of those that are not exploded yet: before records are applied."""
+def index_pending(store: BlockFiles) -> None:
+    """Enter into the index the blocks of all staged files that are not exploded yet: done before
+    records that may name them are applied. Raises OSError."""
     store.flush()
     for file in staged.pending(store.staged):
-        learn_of(store, file)
+        index_staged(store, file)
 
 
-def learn_of(store: BlockFiles, file: staged.StagedFile) -> None:
-    """Tell the index of one of them, unless it knows of its first block, and so of all."""
+def index_staged(store: BlockFiles, file: staged.StagedFile) -> None:
+    """Enter the blocks of one staged file, unless its first is there, and so all are."""
     path = os.path.join(store.staged, file.name)
     with suppress(FileNotFoundError):  # exploded meanwhile, by somebody who told
         first = staged.first(path)
