@@ -292,6 +292,14 @@ def test_signals_unmount_with_everything_recorded(tmp_path: Path) -> None:
         assert not mounted_at(tmp_path / "m")
 
 
+def test_the_kernel_reads_further_ahead_where_it_may_be_told(mount: Mounted) -> None:
+    """Which only root may; without it the mount is as good, reading large files is slower."""
+    device = mount.place.stat().st_dev
+    file = Path(f"/sys/class/bdi/{os.major(device)}:{os.minor(device)}/read_ahead_kb")
+    wanted = "512" if os.access(file, os.W_OK) else "128"
+    until(lambda: file.read_text().strip() == wanted, 10)
+
+
 def test_places_that_are_refused(tmp_path: Path) -> None:
     at, other = make_nodes(tmp_path, "node", "other")
     inside = at.volume / "inside"

@@ -8,6 +8,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -114,7 +115,13 @@ def _serve(
     from globofs.mount.binding import VolumeBinding
 
     engine = Engine(volume, label="mount") if messages is not None else None
-    face.on_mounted = on_ready
+
+    def mounted() -> None:
+        threading.Thread(target=libfuse.read_further, args=(place,), daemon=True).start()
+        if on_ready is not None:
+            on_ready()
+
+    face.on_mounted = mounted
     if engine is not None and messages is not None:
         engine.subscribe(messages.follow)
         engine.start()
