@@ -29,9 +29,9 @@ from tests.simworld import (
     pull_owed,
     resolve,
     restore,
-    scrub,
     sync,
     undo,
+    verify,
 )
 
 Action = Callable[[World, Machine], None]
@@ -307,7 +307,7 @@ def have_all(world: World, machine: Machine) -> None:
 def check(world: World, machine: Machine) -> None:
     """Everything is read, and what is damaged comes again from others."""
     if not machine.offline:
-        scrub.verify(machine.node, machine.puller, repair=True)
+        verify.verify(machine.node, machine.puller, repair=True)
 
 
 # --- bad days -----------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node, create_node, open_node
 from globofs.store.query import View
 from globofs.store.versions import blocks_of
-from globofs.sync import _lost, edit, evict, mirror, peering, pins, prune, restore, scrub, undo
+from globofs.sync import _lost, edit, evict, mirror, peering, pins, prune, restore, undo, verify
 from globofs.sync._settling import Settling
 from globofs.sync.add import add
 from globofs.sync.pull import Puller
@@ -643,7 +643,7 @@ class World:
 
     def _repair(self, machine: Machine) -> int:
         with self.acting(machine):
-            return scrub.verify(machine.node, machine.puller, repair=True).remaining
+            return verify.verify(machine.node, machine.puller, repair=True).remaining
 
     def _pull(self, machine: Machine) -> int:
         with self.acting(machine):
@@ -712,9 +712,9 @@ class World:
         """Nothing is damaged but what nobody in reach can mend: a peer had put it here (or at
         another peer, which put it here) and power went before it was on the disk. That is told."""
         problems: list[object] = []
-        done = scrub.verify(machine.node, None, emit=problems.append)
+        done = verify.verify(machine.node, None, emit=problems.append)
         bad = [p.reason for p in problems if isinstance(p, Problem) and not p.warning]
-        lost = scrub._lost(machine.node)
+        lost = verify._lost(machine.node)
         mendable = [block.hex()[:16] for block in lost if self._in_reach(machine, block)]
         if bad or mendable or done.remaining > len(lost):
             raise Broken(f"{machine.name}: the {turn} check finds {bad or mendable or done}")
@@ -772,7 +772,7 @@ __all__ = [
     "pull_owed",
     "resolve",
     "restore",
-    "scrub",
     "sync",
     "undo",
+    "verify",
 ]

@@ -13,7 +13,7 @@ from globofs.format.record import BEFORE_APPEND
 from globofs.store import home
 from globofs.store.catchup import positions
 from globofs.store.query import View
-from globofs.sync import _keepers, _lost, evict, prune, restore, scrub
+from globofs.sync import _keepers, _lost, evict, prune, restore, verify
 from globofs.sync._journals import append_via
 from globofs.sync.identity import own_records
 from globofs.sync.peering import peer_retire
@@ -94,7 +94,7 @@ def test_what_went_with_a_node_that_is_gone_for_good_is_given_up_by_all(
     assert a.node.journal.last() == before, "it is said once"
     for site in (a, b):
         reasons: list[object] = []
-        scrub.verify(site.node, None, emit=reasons.append)
+        verify.verify(site.node, None, emit=reasons.append)
         assert "index.sqlite" not in str(reasons)
 
 
@@ -196,7 +196,7 @@ def test_a_retired_node_that_comes_back_is_waited_for_again(
     prune.collect(a.node)
     assert a.read("file") == b"one" * 300
     for site in (a, b, gone):
-        assert scrub.verify(site.node, None).damaged == 0, "it is what the journals say"
+        assert verify.verify(site.node, None).damaged == 0, "it is what the journals say"
     peer_retire(a.node, gone.uuid)
     rounds(a)
     assert gone.uuid not in _lost.waited_for(a.node), "it may be said again"

@@ -27,7 +27,7 @@ from globofs.store.commit import Operation
 from globofs.store.intent import Intent, IntentLog
 from globofs.store.node import open_node
 from globofs.sync import prune as pruning
-from globofs.sync import scrub
+from globofs.sync import verify
 from globofs.sync.results import Policy
 from globofs.volume import Volume
 from tests.helpers_disk import Crash, Fault, Recording, another_boot
@@ -87,7 +87,7 @@ def clean(volume: Volume) -> None:
     """`verify` finds nothing, twice; every version that shows is whole."""
     for _ in range(2):
         heard: list[object] = []
-        done = scrub.verify(volume.node, None, emit=heard.append)
+        done = verify.verify(volume.node, None, emit=heard.append)
         bad = [p.reason for p in heard if isinstance(p, Problem) and not p.warning]
         assert (done.damaged, bad) == (0, [])
     for entry in volume.view().walk():
@@ -273,8 +273,8 @@ def two_survive(tmp_path: Path, promises: Promises, names: list[str], *, step: i
                 assert here == everything or not full, "content is lost"
                 assert b"one" in here
                 for site in made:
-                    scrub.verify(site.node, site.puller, repair=True)
-                    done = scrub.verify(site.node, None)
+                    verify.verify(site.node, site.puller, repair=True)
+                    done = verify.verify(site.node, None)
                     assert done.damaged == 0, done
             except AssertionError as error:
                 raise AssertionError(f"{crash.name}, before {crash.before}: {error}") from error

@@ -24,7 +24,7 @@ from globofs.store.catchup import positions
 from globofs.store.node import open_node
 from globofs.store.query import View
 from globofs.sync import evict as eviction
-from globofs.sync import prune, restore, scrub
+from globofs.sync import prune, restore, verify
 from globofs.sync._journals import append_via
 from globofs.sync.identity import own_records
 from globofs.sync.results import Policy
@@ -265,9 +265,9 @@ def test_two_versions_of_one_path_with_one_time(tmp_path: Path) -> None:
                 places = list((site.directory / "root/file/versions").glob("1700000000.*"))
                 texts = [place.read_bytes() for place in places]
                 assert {manifest_id(text) for text in texts} == ids
-                assert scrub.verify(site.node, None).damaged == 0
+                assert verify.verify(site.node, None).damaged == 0
                 shutil.rmtree(site.directory / "root/file")
-                scrub.verify(site.node, None, repair=True)
+                verify.verify(site.node, None, repair=True)
         assert tree(a) == tree(b)
         assert (
             (a.directory / "root/file/versions/latest").read_bytes()

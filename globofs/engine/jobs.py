@@ -23,7 +23,6 @@ DIRECTIONS: Final[dict[str, Direction]] = {
     "undo": "restore",
     "redo": "restore",
     "verify": "verify",
-    "scrub": "verify",
 }
 JOBS_KEPT: Final = 50
 

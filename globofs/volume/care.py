@@ -28,7 +28,7 @@ class CareVerbs(Verbs):
 
         Goes on where an earlier one was stopped, but with `restart`.
         """
-        from globofs.sync.scrub import verify
+        from globofs.sync.verify import verify
 
         return verify(
             self.node,

@@ -137,7 +137,7 @@ class MovingVerbs(Verbs):
         self, *, deadline: float = 5.0, cancelled: Cancelled = never
     ) -> list[PeerStatus]:
         """The peers as they answer now, all asked at once, for `deadline` seconds at most."""
-        from globofs.sync.standing import probe
+        from globofs.sync.peer_probe import probe
 
         return probe(self.node, self.peers, deadline=deadline, cancelled=cancelled)
 

@@ -16,8 +16,8 @@ from globofs.peerio.peer import Peer
 from globofs.store.audit import Audit
 from globofs.store.index import is_damage
 from globofs.store.node import Node
-from globofs.sync._scrub_blocks import Tell
 from globofs.sync._spans import Spans
+from globofs.sync._verify_blocks import Tell
 from globofs.sync.receive import fetch_again
 
 PAGE: Final = 1000

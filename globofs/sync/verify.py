@@ -20,9 +20,9 @@ from globofs.limits import SECOND_NS
 from globofs.store import fsio
 from globofs.store.node import Node
 from globofs.store.query import View
-from globofs.sync._scrub_blocks import Scrub, check_blocks, check_vanished, user_of
-from globofs.sync._scrub_notes import Notes
-from globofs.sync._scrub_records import (
+from globofs.sync._verify_blocks import Verification, check_blocks, check_vanished, user_of
+from globofs.sync._verify_notes import Notes
+from globofs.sync._verify_records import (
     JournalReport,
     check_index,
     check_journals,
@@ -30,7 +30,7 @@ from globofs.sync._scrub_records import (
     rebuild_index,
     refetch_records,
 )
-from globofs.sync._scrub_views import TreeReport, check_tree, rebuild_tree
+from globofs.sync._verify_views import TreeReport, check_tree, rebuild_tree
 from globofs.sync.pull import Puller, Wanted
 from globofs.sync.results import VerifyResult
 
@@ -52,30 +52,30 @@ def verify(
     """
     choose = (lambda: True) if sample is None else (lambda: random.random() < sample)
     notes = Notes(node) if sample is None else None
-    scrub = Scrub(node, emit, cancelled, choose, notes)
+    run = Verification(node, emit, cancelled, choose, notes)
     if notes is not None:
         _go_on(notes, restart, emit)
-    _finish(scrub)
+    _finish(run)
     mending = repair and not node.readonly
-    index, repaired, journals = _check_records(scrub, puller if mending else None)
-    check_blocks(scrub)
-    check_vanished(scrub)
+    index, repaired, journals = _check_records(run, puller if mending else None)
+    check_blocks(run)
+    check_vanished(run)
     lost = _lost(node)
     for block in lost:
-        if block not in scrub.told:
-            scrub.tell_block(block, "was found damaged before, and is not here again", warning=True)
-    bad = {*lost, *scrub.unreadable, *(scrub.told if node.readonly else ())}
+        if block not in run.told:
+            run.tell_block(block, "was found damaged before, and is not here again", warning=True)
+    bad = {*lost, *run.unreadable, *(run.told if node.readonly else ())}
     if index > repaired:
         tree = TreeReport()
-        scrub.tell(b"", "root/ was not compared, as the index is damaged", warning=True)
+        run.tell(b"", "root/ was not compared, as the index is damaged", warning=True)
     else:
-        tree = check_tree(node, choose, scrub.tell, emit, cancelled)
-    scrub.checked += tree.checked + journals.checked
+        tree = check_tree(node, choose, run.tell, emit, cancelled)
+    run.checked += tree.checked + journals.checked
     if journals.lost or node.index.one("SELECT 1 FROM seen WHERE gaps <> ''"):
         tree.left.clear()  # what such a record told stands nowhere else, perhaps
     if mending and not cancelled():
-        if lost or scrub.unreadable:
-            repaired += _repair_blocks(scrub, puller, lost)
+        if lost or run.unreadable:
+            repaired += _repair_blocks(run, puller, lost)
         if tree.bad or tree.extra or tree.left or tree.stale:
             repaired += rebuild_tree(node, tree, emit)
         if journals.lost and puller is not None:
@@ -85,15 +85,15 @@ def verify(
         notes.forget()
     root = View(node).entry(b"")
     return VerifyResult(
-        checked=scrub.checked,
-        earlier=scrub.earlier,
-        bytes=scrub.bytes,
+        checked=run.checked,
+        earlier=run.earlier,
+        bytes=run.bytes,
         damaged=len(bad) + len(tree.bad) + len(tree.extra) + journals.count + index,
         repaired=repaired + journals.came,
         missing=root.missing if root is not None else 0,
         sampled=sample is not None,
         interrupted=interrupted,
-        problems=tuple(scrub.problems),
+        problems=tuple(run.problems),
     )
 
 
@@ -114,12 +114,12 @@ def _go_on(notes: Notes, restart: bool, emit: Emit) -> None:
         )
 
 
-def _check_records(scrub: Scrub, puller: Puller | None) -> tuple[int, int, JournalReport]:
+def _check_records(run: Verification, puller: Puller | None) -> tuple[int, int, JournalReport]:
     """Check journals and index: how much of the index is damaged, how much of that was mended, and
     what the journals are like. A sample reads the journals alone; without `puller` nothing is
     mended."""
-    node, tell, emit, cancelled = scrub.node, scrub.tell, scrub.emit, scrub.cancelled
-    if scrub.notes is None:
+    node, tell, emit, cancelled = run.node, run.tell, run.emit, run.cancelled
+    if run.notes is None:
         return 0, 0, check_journals(node, tell, emit, cancelled)
     damaged = check_index(node, tell)
     journals = JournalReport()
@@ -146,16 +146,16 @@ def _check_records(scrub: Scrub, puller: Puller | None) -> tuple[int, int, Journ
     return damaged, max(0, damaged - left), after
 
 
-def _finish(scrub: Scrub) -> None:
+def _finish(run: Verification) -> None:
     """Build what was not built yet; a full disk keeps nobody from reading what there is."""
-    if scrub.node.readonly:
+    if run.node.readonly:
         return
     try:
-        scrub.node.finish()
+        run.node.finish()
     except OSError as error:
         if not fsio.is_full(error):
             raise
-        scrub.tell(b"", f"not all is built in root/: {error.strerror}", warning=True)
+        run.tell(b"", f"not all is built in root/: {error.strerror}", warning=True)
 
 
 def _lost(node: Node) -> list[bytes]:
@@ -196,13 +196,13 @@ def _forget(node: Node, blocks: set[bytes]) -> None:
                 fsio.remove(os.path.join(node.blocks.damaged, name))
 
 
-def _repair_blocks(scrub: Scrub, puller: Puller | None, lost: list[bytes]) -> int:
+def _repair_blocks(run: Verification, puller: Puller | None, lost: list[bytes]) -> int:
     """Get damaged and unreadable blocks again; how many came. Of the unreadable ones nobody else
     has, our own copy stays: it may be read another day."""
-    blocks = scrub.node.blocks
-    aside = [block for block in scrub.unreadable if blocks.set_aside(block, blocks.damaged)]
+    blocks = run.node.blocks
+    aside = [block for block in run.unreadable if blocks.set_aside(block, blocks.damaged)]
     try:
-        return _bring_back(scrub, puller, [*lost, *aside])
+        return _bring_back(run, puller, [*lost, *aside])
     finally:
         here = blocks.holding(aside)
         for block in aside:
@@ -210,9 +210,9 @@ def _repair_blocks(scrub: Scrub, puller: Puller | None, lost: list[bytes]) -> in
                 blocks.bring_back(block, blocks.damaged)
 
 
-def _bring_back(scrub: Scrub, puller: Puller | None, lost: list[bytes]) -> int:
+def _bring_back(run: Verification, puller: Puller | None, lost: list[bytes]) -> int:
     """Get damaged blocks again, from a staged copy or from peers; how many came."""
-    node = scrub.node
+    node = run.node
     wanted: list[Wanted] = []
     for block in lost:
         with suppress(KeyError, Damaged, OSError):
@@ -222,17 +222,17 @@ def _bring_back(scrub: Scrub, puller: Puller | None, lost: list[bytes]) -> int:
             continue
         wanted += _said_of(node, block)
     if wanted and puller is not None:
-        result = puller.fetch(wanted, cancelled=scrub.cancelled, emit=scrub.emit)
+        result = puller.fetch(wanted, cancelled=run.cancelled, emit=run.emit)
         left = {one.id: one for one in result.missing}
         for block in left.keys() - node.blocks.holding(sorted(left)):
             reason = f"block {block.hex()[:16]} could not be repaired: nobody reachable holds it"
-            scrub.tell(left[block].path, reason)
+            run.tell(left[block].path, reason)
     node.blocks.sync_pending()
     here = node.blocks.holding(lost)
     _forget(node, here)
     for block in here:
         where = user_of(node, block)
-        scrub.emit(Problem(where, f"block {block.hex()[:16]} repaired", warning=True))
+        run.emit(Problem(where, f"block {block.hex()[:16]} repaired", warning=True))
     return len(here)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from globofs.events import Note
 from globofs.store.clock import SYSTEM
-from globofs.sync import _scrub_blocks, _scrub_notes
+from globofs.sync import _verify_blocks, _verify_notes
 from globofs.volume import Volume
 from tests.helpers_cli import Shell
 from tests.helpers_verbs import Bench, bench
@@ -26,8 +26,8 @@ FILES = 40
 def many(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A node of forty blocks, each in a directory of its own, read one directory at a time; what
     was just written counts as long settled."""
-    monkeypatch.setattr(_scrub_notes, "RACY_NS", -(10**18))
-    monkeypatch.setattr(_scrub_blocks, "GROUP", 1)
+    monkeypatch.setattr(_verify_notes, "RACY_NS", -(10**18))
+    monkeypatch.setattr(_verify_blocks, "GROUP", 1)
     for number in range(FILES):
         bench.put(str(number), f"text {number}")
     bench.add()
@@ -69,9 +69,9 @@ def test_the_next_one_goes_on_and_counts_both(many: Bench, monkeypatch: pytest.M
     assert notes(many).exists()
 
     read: list[bytes] = []
-    examine = _scrub_blocks._examine
+    examine = _verify_blocks._examine
     monkeypatch.setattr(
-        _scrub_blocks,
+        _verify_blocks,
         "_examine",
         lambda block, data, suffix: (read.append(block), examine(block, data, suffix))[1],
     )
@@ -128,7 +128,7 @@ def test_damage_that_was_found_before_it_was_stopped_is_not_forgotten(many: Benc
 def test_one_that_could_not_be_read_is_asked_again(
     many: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_file = _scrub_blocks.fsio.read_file
+    read_file = _verify_blocks.fsio.read_file
     broken = str(block_files(many)[3])
 
     def failing(path: str, limit: int) -> bytes:
@@ -137,7 +137,7 @@ def test_one_that_could_not_be_read_is_asked_again(
         return read_file(path, limit)
 
     with monkeypatch.context() as patch:
-        patch.setattr(_scrub_blocks.fsio, "read_file", failing)
+        patch.setattr(_verify_blocks.fsio, "read_file", failing)
         assert many.volume.verify(cancelled=stopped_after(25)).damaged == 1
     done = many.volume.verify()
     assert (done.earlier, done.damaged) == (24, 0)
@@ -151,7 +151,7 @@ def test_restart_reads_all_again(many: Bench) -> None:
 
 def test_one_that_is_too_old_begins_anew(many: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     many.volume.verify(cancelled=stopped_after(25))
-    later = SYSTEM.now_ns() + _scrub_notes.AGE_NS + 10**9
+    later = SYSTEM.now_ns() + _verify_notes.AGE_NS + 10**9
     heard: list[object] = []
     with monkeypatch.context() as patch:
         patch.setattr(type(SYSTEM), "now_ns", lambda _: later)
@@ -191,7 +191,7 @@ def test_notes_that_were_spoiled_cost_only_time(many: Bench, spoil: str) -> None
 
 def test_what_was_just_written_is_not_noted(many: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A later change might bear the same time."""
-    monkeypatch.setattr(_scrub_notes, "RACY_NS", 3 * 10**9)
+    monkeypatch.setattr(_verify_notes, "RACY_NS", 3 * 10**9)
     many.volume.verify(cancelled=stopped_after(25))
     assert not notes(many).exists()
 
@@ -200,7 +200,7 @@ def test_after_another_boot_only_what_is_surely_on_the_disk_counts(
     many: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many.volume.verify(cancelled=stopped_after(25))
-    monkeypatch.setattr(_scrub_notes, "boot_id", lambda: "00c0ffee")
+    monkeypatch.setattr(_verify_notes, "boot_id", lambda: "00c0ffee")
     known = [bytes.fromhex(path.parent.parent.name) for path in block_files(many)[:3]]
     assert len(known) == 3
     ids = [block for block, _ in many.volume.node.blocks.iter_held()]
@@ -223,9 +223,9 @@ def test_sigkill(many: Bench) -> None:
     flip(block_files(many)[3])
     killed = f"""
 import os, signal
-from globofs.sync import _scrub_blocks, _scrub_notes
+from globofs.sync import _verify_blocks, _verify_notes
 from globofs.volume import Volume
-_scrub_notes.RACY_NS, _scrub_notes.FLUSH_SECONDS, _scrub_blocks.GROUP = -(10**18), 0, 1
+_verify_notes.RACY_NS, _verify_notes.FLUSH_SECONDS, _verify_blocks.GROUP = -(10**18), 0, 1
 def emit(event):
     if getattr(event, "files", 0) == 25:
         os.kill(os.getpid(), signal.SIGKILL)

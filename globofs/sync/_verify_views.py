@@ -25,7 +25,7 @@ from globofs.store.tree import build_tree
 from globofs.store.tree_files import LINK_BLOCKS, NO_LINKS, REFUSED_NAME
 from globofs.store.tree_names import LeftOut, TreeNames
 from globofs.store.versions import blocks_of
-from globofs.sync._scrub_blocks import Tell
+from globofs.sync._verify_blocks import Tell
 
 PAGE: Final = 1000
 _DIGITS: Final = re.compile("[0-9a-f]{64}")

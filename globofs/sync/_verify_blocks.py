@@ -19,7 +19,7 @@ from globofs.store import fsio, staged
 from globofs.store.node import Node
 from globofs.store.portions import chunks
 from globofs.store.staged import STORED_MAX
-from globofs.sync._scrub_notes import Look, Notes, look
+from globofs.sync._verify_notes import Look, Notes, look
 
 WORKERS: Final = 2
 GROUP: Final = 64
@@ -39,7 +39,7 @@ class Tell(Protocol):
 
 
 @dataclass
-class Scrub:
+class Verification:
     """One run, and what it has found so far."""
 
     node: Node
@@ -91,33 +91,33 @@ class _Read(NamedTuple):
     sound: list[tuple[str, Look]]
 
 
-def check_blocks(scrub: Scrub) -> None:
+def check_blocks(run: Verification) -> None:
     """Read every block file (or a sample), two at a time."""
-    node = scrub.node
+    node = run.node
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="verify") as pool:
         waiting = []
-        for group in _groups(scrub):
+        for group in _groups(run):
             waiting.append(pool.submit(_read_group, node, group))
             if len(waiting) >= 2 * WORKERS:
-                _count(scrub, waiting.pop(0).result())
+                _count(run, waiting.pop(0).result())
         for one in waiting:
-            _count(scrub, one.result())
-    if scrub.notes is not None:
-        scrub.notes.flush()
+            _count(run, one.result())
+    if run.notes is not None:
+        run.notes.flush()
 
 
-def _groups(scrub: Scrub) -> Iterator[list[_Directory]]:
+def _groups(run: Verification) -> Iterator[list[_Directory]]:
     """What to read, in portions of about 64 blocks; the index hears of what it did not know."""
-    node, notes = scrub.node, scrub.notes
+    node, notes = run.node, run.notes
     group: list[_Directory] = []
     size = 0
     for name, held in node.blocks.iter_directories():
-        if scrub.cancelled():
+        if run.cancelled():
             return
         unknown = {block for block, _ in held} - node.index.held([b for b, _ in held])
         if unknown and not node.readonly:
             node.index.mark_held(unknown)
-        chosen = [one for one in held if scrub.choose()]
+        chosen = [one for one in held if run.choose()]
         if chosen:
             known = notes.print_of(name, held) if notes is not None else ""
             group.append(_Directory(name, chosen, known))
@@ -129,22 +129,22 @@ def _groups(scrub: Scrub) -> Iterator[list[_Directory]]:
         yield group
 
 
-def _count(scrub: Scrub, done: _Read) -> None:
-    scrub.checked += done.checked
-    scrub.earlier += done.earlier
-    scrub.bytes += done.size
+def _count(run: Verification, done: _Read) -> None:
+    run.checked += done.checked
+    run.earlier += done.earlier
+    run.bytes += done.size
     for block, reason, unreadable in done.bad:
         if unreadable:
-            scrub.tell_block(block, f"cannot be read: {reason}")
-            scrub.unreadable.append(block)
+            run.tell_block(block, f"cannot be read: {reason}")
+            run.unreadable.append(block)
             continue
-        scrub.tell_block(block, f"is damaged: {reason}; set aside")
-        if not scrub.node.readonly:
-            scrub.node.blocks.set_aside(block, scrub.node.blocks.damaged)
-    if scrub.notes is not None:
+        run.tell_block(block, f"is damaged: {reason}; set aside")
+        if not run.node.readonly:
+            run.node.blocks.set_aside(block, run.node.blocks.damaged)
+    if run.notes is not None:
         for name, found in done.sound:
-            scrub.notes.add(name, found)
-    scrub.emit(Progress("verify", "blocks", files=scrub.checked, bytes=scrub.bytes))
+            run.notes.add(name, found)
+    run.emit(Progress("verify", "blocks", files=run.checked, bytes=run.bytes))
 
 
 def _read_group(node: Node, group: list[_Directory]) -> _Read:
@@ -186,13 +186,13 @@ def _examine(block: bytes, data: bytes, suffix: str) -> None:
         raise Damaged(path=block.hex(), reason="its SHA-256 is another")
 
 
-def check_vanished(scrub: Scrub) -> None:
+def check_vanished(run: Verification) -> None:
     """Blocks that should be here and whose files are gone. A staged copy that was put into its
     place is no file: peers do not read it, and it goes one day."""
-    node = scrub.node
+    node = run.node
     placed = {file.base for file in staged.files(node.blocks.staged) if file.state}
     for group in chunks(node.index.held_blocks(), 5000):
-        if scrub.cancelled():
+        if run.cancelled():
             return
         gone = [block for block in group if node.blocks.find(block) is None]
         copies = node.index.staged_locate(gone)
@@ -200,7 +200,7 @@ def check_vanished(scrub: Scrub) -> None:
         gone = [block for block in gone if block not in waiting or not node.blocks.has(block)]
         gone = sorted(node.index.held(gone))  # but for what another client let go of just now
         for block in gone:
-            scrub.tell_block(block, "is gone, though nobody let go of it")
+            run.tell_block(block, "is gone, though nobody let go of it")
             if not node.readonly:
                 _mark_gone(node, block)
         if gone and not node.readonly:
