@@ -7,11 +7,13 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
 
+from globofs.store import second as store_second
 from globofs.store.second import SecondProcess
 
 MODULE = "globofs.store._decoding"
@@ -55,3 +57,19 @@ def test_one_that_was_killed_is_found_dead(second: SecondProcess) -> None:
     assert second.dead
     assert not second.send(NOTHING)
     second.close()
+
+
+def test_one_that_is_stopped_holds_up_nobody(
+    second: SecondProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent has no room in the pipe, and nobody makes any."""
+    monkeypatch.setattr(store_second, "ANSWER_SECONDS", 0.3)
+    assert second.send(NOTHING)
+    assert second.receive() == (0, [])
+    os.kill(second.pid, signal.SIGSTOP)
+    sent: list[bool] = []
+    sending = threading.Thread(target=lambda: sent.append(second.send(["x" * 10**7])), daemon=True)
+    sending.start()
+    sending.join(30)
+    assert sent == [False]
+    assert second.dead

@@ -21,7 +21,7 @@ from globofs.limits import MIB
 from globofs.store.messages import LENGTH_BYTES, pack
 
 ANSWER_SECONDS: Final = 60.0
-"""So long nothing at all may come of an answer; who is silent longer is ended."""
+"""So long nothing at all may go out or come of an answer; who is silent longer is ended."""
 _PROGRAM: Final = (
     "import sys; from importlib import import_module; module, count, *rest = sys.argv[1:];"
     " sys.path[:] = rest[int(count) :]; import_module(module).serve(*rest[: int(count)])"
@@ -59,6 +59,9 @@ class SecondProcess:
         for pipe in (self._requests, self._answers):
             with suppress(OSError):  # a limit of this user's pipes: then it is only slower
                 fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, MIB)
+        os.set_blocking(self._requests.fileno(), False)
+        self._room = select.poll()
+        self._room.register(self._requests, select.POLLOUT)
         self._looking = select.poll()
         self._looking.register(self._answers, select.POLLIN)
         self.dead = False
@@ -73,11 +76,13 @@ class SecondProcess:
         return bool(self._looking.poll(seconds * 1000))
 
     def send(self, message: Any) -> bool:
-        """Ask; whether that went out. Where it did not, it is dead from now on."""
+        """Ask; whether that went out. Where it did not, or not in time, it is dead from now on."""
+        data = memoryview(pack(message))
         try:
-            self._requests.write(pack(message))
-            self._requests.flush()
-        except (OSError, ValueError):  # ValueError: closed meanwhile
+            while data:
+                self._wait(self._room)
+                data = data[os.write(self._requests.fileno(), data) :]
+        except (OSError, EOFError, ValueError):  # ValueError: closed meanwhile
             self.end()
         return not self.dead
 
@@ -95,19 +100,22 @@ class SecondProcess:
     def _take(self, size: int) -> bytes:
         """So many bytes of an answer. Raises EOFError where none come any more, or not in time."""
         pieces: list[bytes] = []
-        heard = time.monotonic()
         while size:
-            if not self._looking.poll(_LOOK_MILLISECONDS):
-                if self.dead or time.monotonic() - heard >= ANSWER_SECONDS:
-                    raise EOFError
-                continue
+            self._wait(self._looking)
             piece = os.read(self._answers.fileno(), size)
             if not piece:
                 raise EOFError
             pieces.append(piece)
             size -= len(piece)
-            heard = time.monotonic()
         return b"".join(pieces)
+
+    def _wait(self, pipe: select.poll) -> None:
+        """Until something can go through a pipe. Raises EOFError where nothing ever does, or not
+        in time: it may be stopped, or hang in a dead file system."""
+        until = time.monotonic() + ANSWER_SECONDS
+        while not pipe.poll(_LOOK_MILLISECONDS):
+            if self.dead or time.monotonic() >= until:
+                raise EOFError
 
     def end(self) -> None:
         """End it, whatever it does; who waits for an answer goes on without."""
