@@ -31,6 +31,11 @@ def printable(value: object) -> str:
     return "".join(shown)
 
 
+def plural(n: int, noun: str, nouns: str = "") -> str:
+    """`1 file`, `2,000 files`; `nouns` where adding an s is not enough."""
+    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
+
+
 class GlobofsError(Exception):
     """{message}"""
 
@@ -178,11 +183,26 @@ class MassChange(GlobofsError):
 
 
 class ContentMissing(GlobofsError):
-    """{path}: {count} of its blocks are not here and nobody reachable holds them; {holder} should
-    have them{why}"""
+    """{path}: {these} not here and nobody reachable holds {them}; {holder} should have {them}{why}"""
 
     exit_code = 3
     errno = _errno.EIO
+
+    def __init__(self, *, path: object, count: int, holder: str, why: str = "") -> None:
+        self._given = (path, count, holder, why)
+        super().__init__(
+            path=path,
+            count=count,
+            holder=holder,
+            why=why,
+            these=f"{count:,} of its blocks {'is' if count == 1 else 'are'}",
+            them="it" if count == 1 else "them",
+        )
+
+    def again(self) -> ContentMissing:
+        """The same once more, for whoever meets it later."""
+        path, count, holder, why = self._given
+        return ContentMissing(path=path, count=count, holder=holder, why=why)
 
 
 # --- damage and hostile input ---------------------------------------------------------------

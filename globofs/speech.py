@@ -17,6 +17,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from globofs.errors import BadTime, UsageError, printable
+from globofs.errors import plural as plural
 from globofs.limits import SECOND_NS, TIME_MAX_NS
 
 if TYPE_CHECKING:
@@ -70,11 +71,6 @@ def rjust(text: str, width: int) -> str:
 
 
 # --- numbers ----------------------------------------------------------------------------------
-
-
-def plural(n: int, noun: str, nouns: str = "") -> str:
-    """`1 file`, `2,000 files`; `nouns` where adding an s is not enough."""
-    return f"{n:,} {noun if n == 1 else nouns or noun + 's'}"
 
 
 def size_words(n: int | float) -> str:

@@ -519,7 +519,7 @@ def test_content_is_pulled_when_read_and_missing_when_nobody_has_it(
     assert ran.raw == b""
     error = there("cat", "docs/b.txt", expect=3)
     assert "docs/b.txt" in error.err
-    assert "should have them (laptop is offline: " in error.err
+    assert "should have it (laptop is offline: " in error.err
     assert there("diff", "docs/b.txt", "--json", expect=3).json["kind"] == "missing"
     assert there("restore", "docs/b.txt", "--to", tmp_path / "o", expect=3).err
     assert there("restore", "docs", "--to", f"{tmp_path}/p/", expect=3).err
@@ -561,6 +561,20 @@ def test_pin_unpin_copies_why(pair: tuple[Shell, Shell]) -> None:
     assert "no such file" in there("why", "nope", expect=1).err
 
 
+def test_why_says_that_something_was_lost_here(pair: tuple[Shell, Shell]) -> None:
+    """A keeper lets go of nothing, and nobody need hold what it wrote: it was damaged."""
+    here, _ = pair
+    for place in (here.volume / "local/staged").iterdir():
+        place.unlink()
+    for kept in (here.volume / "local/hashes").rglob("*"):
+        if kept.is_file():
+            kept.write_bytes(b"x")
+    here("verify", expect=1)
+    (reason, *_) = here("why", "docs/a.txt", "--json").json
+    assert reason["reason"] == "unwanted"
+    assert reason["detail"].startswith("1 of 1 block was lost here; reading fetches it from")
+
+
 def test_why_says_who_is_away(pair: tuple[Shell, Shell], tmp_path: Path) -> None:
     """Scenario 23."""
     here, there = pair
@@ -589,7 +603,7 @@ def test_evict(tmp_path: Path, filled: Shell) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", again["next_at"])
     missing = cache("why", "docs", "--json").json
     assert {one["reason"] for one in missing} == {"unwanted"}
-    assert all("never asked for, or were let go of since" in one["detail"] for one in missing)
+    assert all("never asked for, or was let go of since" in one["detail"] for one in missing)
     cache("pause", "laptop")
     assert "laptop is paused by you: whether it" in cache("why", "docs").out
 

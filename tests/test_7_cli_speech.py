@@ -13,11 +13,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from globofs import speech
-from globofs.errors import BadTime, UsageError
+from globofs.errors import BadTime, ContentMissing, UsageError
 from globofs.snapshots import PeerStatus
 from globofs.store.views import Operation, OperationKey
 
 SECOND = 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, "1 of its blocks is not here and nobody reachable holds it; nas should have it (away)"),
+        (1200, "1,200 of its blocks are not here and nobody reachable holds them; nas should have"),
+    ],
+)
+def test_one_is_said_as_one(count: int, said: str) -> None:
+    error = ContentMissing(path=b"d/e", count=count, holder="nas", why=" (away)")
+    assert error.message.startswith(f"d/e: {said}")
+    assert (error.again().message, error.again().path) == (error.message, "d/e")
 
 
 @pytest.fixture(params=["UTC", "Europe/Berlin", "America/St_Johns", "Pacific/Auckland"])

@@ -83,7 +83,7 @@ def test_three_nodes_one_behind_sshfs_that_dies_in_mid_transfer(
         assert one("mirror").status == 0
         assert one.read("large") == large
         far("sync")
-        assert "1 of its blocks are not here" in far("cat", "small", expect=3).err
+        assert "1 of its blocks is not here" in far("cat", "small", expect=3).err
         assert two.read("small") == small
         assert far.paths() == one.paths() == two.paths()
         for at in (one, two, far):

@@ -34,7 +34,8 @@ def verify(context: Context) -> int:
         context.out.document(plain(result))
     else:
         context.out.problems(result.problems)
-        read = f"{result.checked:,} blocks and manifests read, {size_words(result.bytes)}"
+        what = plural(result.checked, "block or manifest", "blocks and manifests")
+        read = f"{what} read, {size_words(result.bytes)}"
         if result.earlier:
             read += f" ({result.earlier:,} of them before the check was stopped)"
         found = "no damage"

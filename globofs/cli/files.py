@@ -35,7 +35,8 @@ def add_words(result: AddResult) -> str:
     if result.deleted:
         parts.append(f"{result.deleted:,} deleted")
     if result.renamed:
-        parts.append(f"{result.renamed:,} of the new were renamed")
+        were = "was" if result.renamed == 1 else "were"
+        parts.append(f"{result.renamed:,} of the new {were} renamed")
     if result.skipped:
         parts.append(f"{result.skipped:,} skipped")
     sizes = f"{size_words(result.new_bytes)} new of {size_words(result.bytes)}"

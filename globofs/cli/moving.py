@@ -20,7 +20,8 @@ def mirror(context: Context) -> int:
         context.out.problems(result.problems)
         moved = "written there" if args.to else "pulled"
         size = size_words(result.bytes)
-        already = f"{result.already:,} were {'there' if args.to else 'here'} already"
+        were = "was" if result.already == 1 else "were"
+        already = f"{result.already:,} {were} {'there' if args.to else 'here'} already"
         context.out.say(f"globofs: {plural(result.blocks, 'block')}, {size} {moved}; {already}")
     return context.finish(result.problems, missing=_missing(result))
 
@@ -95,7 +96,7 @@ def copies(context: Context) -> int:
         [
             (
                 safe(one.name),
-                f"{one.blocks:,}/{one.total:,} blocks",
+                f"{one.blocks:,}/{plural(one.total, 'block')}",
                 one.state,
                 {True: "keeper", False: "cache only", None: "not announced"}[one.keeper],
                 safe(one.reason),

@@ -275,7 +275,7 @@ class VersionReader:
         """A block that is not here: from a peer, with the next ones on their way."""
         since, before = self._vain.get(at, (0.0, None))
         if before is not None and time.monotonic() - since < _VAIN_SECONDS:
-            raise ContentMissing(**before.fields)
+            raise before.again()
         try:
             data = self._peers().pread(self._starts[at], self._blocks[at].size)
         except ContentMissing as error:

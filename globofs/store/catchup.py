@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from globofs import limits
-from globofs.errors import Damaged, FormatError
+from globofs.errors import Damaged, FormatError, plural
 from globofs.events import Emit, Note, Problem, ignore
 from globofs.format import applied
 from globofs.format.record import Damage, Framed, frames, nonsense
@@ -387,7 +387,7 @@ class _Run:
     def _damaged(self, damage: Damage) -> None:
         size = damage.end - damage.offset
         text = (
-            f"{self._shown}: {size} bytes at {damage.offset}, written by {self.name(self.writer)},"
+            f"{self._shown}: {plural(size, 'byte')} at {damage.offset}, written by {self.name(self.writer)},"
             f" skipped: {damage.reason}"
         )
         self.emit(Problem(b"", text, warning=True))

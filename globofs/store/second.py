@@ -49,6 +49,7 @@ class SecondProcess:
                 *(sys.executable, "-I", "-S", "-B", "-c", _PROGRAM),
                 *(module, str(len(words)), *words, *places),
             ],
+            bufsize=0,
             cwd="/",
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -81,7 +82,7 @@ class SecondProcess:
         try:
             while data:
                 self._wait(self._room)
-                data = data[os.write(self._requests.fileno(), data) :]
+                data = data[self._requests.write(data) or 0 :]
         except (OSError, EOFError, ValueError):  # ValueError: closed meanwhile
             self.end()
         return not self.dead

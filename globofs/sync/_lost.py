@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from globofs.errors import printable
+from globofs.errors import plural, printable
 from globofs.events import Emit, Note, Problem, ignore
 from globofs.format import kinds
 from globofs.store.catchup import positions
@@ -59,7 +59,8 @@ def tell(node: Node, *, emit: Emit = ignore) -> int:
         operation.record(*[kinds.LostRecord(of, tuple(left)) for of, left in lacking.items()])
     count = sum(left.count() for left in lacking.values())
     names = ", ".join(sorted(printable(retired[origin]) for origin in lacking))
-    emit(Note(f"{count:,} records of {names}, gone for good, are not here; others are asked"))
+    records = f"{plural(count, 'record')} of {names}, gone for good,"
+    emit(Note(f"{records} {'is' if count == 1 else 'are'} not here; others are asked"))
     return count
 
 

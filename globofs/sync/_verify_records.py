@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from globofs.errors import FormatError, PeerError
+from globofs.errors import FormatError, PeerError, plural
 from globofs.events import Cancelled, Emit, Problem, Progress
 from globofs.format.record import Found
 from globofs.peerio.peer import Peer
@@ -66,8 +66,9 @@ def check_journals(
             name = node.index.node_name(origin) or origin[:8]
             tell(
                 b"",
-                f"{lost.count()} records of the journal of {name} (first {lost.first}) are damaged;"
-                " `globofs verify --repair` takes them from a peer that has them",
+                f"{plural(lost.count(), 'record')} of the journal of {name} (first {lost.first})"
+                f" {'is' if lost.count() == 1 else 'are'} damaged; `globofs verify --repair` takes"
+                " from a peer what it has of that",
             )
     report.whole = True
     return report
@@ -116,7 +117,8 @@ def refetch_records(
         if found:
             report.came += found
             name = node.index.node_name(origin) or origin[:8]
-            emit(Problem(b"", f"{found} records of the journal of {name} repaired", warning=True))
+            what = f"{plural(found, 'record')} of the journal of {name}"
+            emit(Problem(b"", f"{what} repaired", warning=True))
         if left:
             report.lost[origin] = left
         else:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from globofs.errors import FormatError, from_os_error
+from globofs.errors import FormatError, from_os_error, plural
 from globofs.events import Cancelled, Emit, Progress
 from globofs.format.manifest import decode, manifest_id
 from globofs.format.names import to_disk
@@ -80,7 +80,8 @@ def check_tree(
     report.stale = look.stale
     if report.left:
         count, first = len(report.left), os.path.relpath(report.left[0], node.directory)
-        reason = f"left of versions that were never recorded: {count:,} files and links in root/"
+        what = plural(count, "file or link", "files and links")
+        reason = f"left of versions that were never recorded: {what} in root/"
         tell(
             b"",
             f"{reason}, {first} the first; `globofs verify --repair` takes them away",

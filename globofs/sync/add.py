@@ -20,6 +20,7 @@ from globofs.errors import (
     UsageError,
     from_os_error,
     os_reason,
+    plural,
     printable,
 )
 from globofs.events import Cancelled, Emit, Event, Note, Problem, Progress, ignore, never
@@ -82,7 +83,7 @@ def add(
             adding.place(operation, place)
         if operation.key is not None:
             count = operation.versions
-            safe = "1 version is" if count == 1 else f"{count:,} versions are"
+            safe = f"{plural(count, 'version')} {'is' if count == 1 else 'are'}"
             emit(Note(f"{safe} safe; putting what is new in its place"))
     return adding.result(operation)
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from itertools import takewhile
 
 from globofs import limits
-from globofs.errors import FormatError, GlobofsError
+from globofs.errors import FormatError, GlobofsError, plural
 from globofs.events import Emit, Problem, ignore
 from globofs.format import kinds
 from globofs.format.applied import Applied, Position
@@ -197,7 +197,7 @@ def _take_back(node: Node, peer: Peer, position: Position, emit: Emit) -> bool:
         node.catch_up(emit=emit)
         text = (
             f"this node's journal was behind {peer.name}'s copy of it (restored from a backup?):"
-            f" {count} records were taken back"
+            f" {_taken(count)} back"
         )
         emit(Problem(b"", text, warning=True))
     return count > 0
@@ -220,8 +220,12 @@ def _take_relayed(node: Node, emit: Emit) -> bool:
             emit(Problem(b"", f"records passed on by {writer} as ours continue another journal"))
     if total:
         node.catch_up(emit=emit)
-        emit(Problem(b"", f"{total} records of this node were taken back from relays", True))
+        emit(Problem(b"", f"of this node's own, {_taken(total)} back from relays", True))
     return total > 0
+
+
+def _taken(count: int) -> str:
+    return f"{plural(count, 'record')} {'was' if count == 1 else 'were'} taken"
 
 
 def _append_own(node: Node, found: Iterator[Found]) -> tuple[int, bool]:

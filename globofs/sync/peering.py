@@ -17,6 +17,7 @@ from globofs.errors import (
     PeerWrong,
     UsageError,
     os_reason,
+    plural,
     printable,
 )
 from globofs.events import Emit, Note, ignore
@@ -129,8 +130,8 @@ def _ask_before_joining(node: Node, peer: Peer, yes: bool, emit: Emit) -> None:
     more = len(found.clashes) - _NAMED_CLASHES
     shown = f" ({names}{f' and {more} more' if more > 0 else ''})" if names else ""
     facts = (
-        f"{printable(peer.name)} is a volume of its own: {found.files} files there, {files} here,"
-        f" no common history, {len(found.clashes)} paths on both sides{shown}"
+        f"{printable(peer.name)} is a volume of its own: {plural(found.files, 'file')} there,"
+        f" {files:,} here, no common history, {plural(len(found.clashes), 'path')} on both sides{shown}"
     )
     if not yes:
         raise JoinVolumes(facts=facts)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Final, NamedTuple
 
-from globofs.errors import Unsupported
+from globofs.errors import Unsupported, plural
 from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import kinds, names
 from globofs.limits import SECOND_NS, TRASH_GRACE_SECONDS
@@ -233,8 +233,7 @@ def collect_due(
         done = collect(node, grace_ns=grace_ns, emit=emit, cancelled=cancelled)
     for count, what in ((done.blocks, "set aside"), (done.deleted_blocks, "deleted")):
         if count:
-            blocks = "1 block" if count == 1 else f"{count:,} blocks"
-            emit(Note(f"{blocks} that no version needs any more: {what}"))
+            emit(Note(f"{plural(count, 'block')} that no version needs any more: {what}"))
     return done
 
 
@@ -348,8 +347,7 @@ class _Trash:
         for since, directory in self.portions():
             left = since + self.grace_ns - self.now
             if left > 0:
-                days = -(-left // (24 * 3600 * SECOND_NS))
-                more = "1 more day" if days == 1 else f"{days} more days"
+                more = plural(-(-left // (24 * 3600 * SECOND_NS)), "more day")
                 self.waiting.append(f"the grace period of what was set aside: {more}")
                 continue
             if silent:
@@ -371,8 +369,7 @@ def _silent(node: Node) -> list[str]:
     for uuid, name in _lost.waited_for(node).items():
         missing = asked - answers.get(uuid, set())
         if missing:
-            count = "1 prune" if len(missing) == 1 else f"{len(missing)} prunes"
-            silent.append(f"{name} has not yet agreed to {count}")
+            silent.append(f"{name} has not yet agreed to {plural(len(missing), 'prune')}")
             if uuid == node.uuid and not node.at_home():
                 silent.append(home.ELSEWHERE)
     return silent

@@ -14,7 +14,7 @@ import sqlite3
 import time
 from contextlib import suppress
 
-from globofs.errors import Damaged
+from globofs.errors import Damaged, plural
 from globofs.events import Cancelled, Emit, Note, Problem, ignore, never
 from globofs.limits import SECOND_NS
 from globofs.store import fsio
@@ -136,7 +136,7 @@ def _check_records(run: Verification, puller: Puller | None) -> tuple[int, int, 
         refetch_records(node, puller.peers, journals, emit, cancelled)
     if journals.lost:
         count = sum(lost.count() for lost in journals.lost.values())
-        lost = "1 record that is" if count == 1 else f"{count:,} records that are"
+        lost = f"{plural(count, 'record')} that {'is' if count == 1 else 'are'}"
         reason = f"index.sqlite is left as it is: it alone knows {lost} lost"
         tell(b"", f"{reason}; a peer may have what is lacking, deleting the file gives it up")
         return damaged, 0, journals

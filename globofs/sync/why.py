@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from globofs.errors import plural
 from globofs.events import Cancelled, never
 from globofs.snapshots import Move, PeerStatus, Status
 from globofs.store.node import Node
@@ -59,7 +60,7 @@ def why(
             continue
         found.append(judge.of(entry))
     if more:
-        found.append(Reason(path, "queued", f"and {more:,} more files below it"))
+        found.append(Reason(path, "queued", f"and {plural(more, 'more file')} below it"))
     found += judge.conflicts(path)
     found += judge.behind(path)
     return found
@@ -103,33 +104,41 @@ class _Judge:
 
     def of(self, entry: Entry) -> Reason:
         """Why `entry` is not, or not wholly, here."""
-        lacks = f"{entry.missing:,} of {entry.blocks:,} blocks"
+        lacks = f"{entry.missing:,} of {plural(entry.blocks, 'block')}"
+        one = entry.missing == 1
+        them, were = ("it", "was") if one else ("them", "were")
+        own = entry.node == self._node.uuid
         if not self._is_wanted(entry):
-            if entry.node == self._node.uuid:
-                detail = f"{lacks} were let go of here; keepers hold them, reading fetches them"
-                return Reason(entry.path, "evicted", detail)
+            if own and self._node.config.cacheonly:
+                how = f"keepers hold {them}, reading fetches {them}"
+                return Reason(entry.path, "evicted", f"{lacks} {were} let go of here; {how}")
+            if own:  # damaged, or of a journal that was taken back after a restore
+                how = f"reading fetches {them} from whoever has {them}"
+                return Reason(entry.path, "unwanted", f"{lacks} {were} lost here; {how}")
             holder = self._holder(entry.node)
             # What a cache let go of is not written down anywhere.
-            since = ", or were let go of since" if self._node.config.cacheonly else ""
+            since = f", or {were} let go of since" if self._node.config.cacheonly else ""
             how = f"reading or pinning it fetches it from {holder}"
-            detail = f"{lacks} were never asked for{since}; {how}"
+            detail = f"{lacks} {were} never asked for{since}; {how}"
             return Reason(entry.path, "unwanted", detail)
         if self._paused(entry.path):
-            detail = f"{lacks} wait: paused by hand, `globofs resume` lets them go on"
-            return Reason(entry.path, "paused", detail)
+            how = f"paused by hand, `globofs resume` lets {them} go on"
+            return Reason(entry.path, "paused", f"{lacks} {'waits' if one else 'wait'}: {how}")
         move = self._moves.get(entry.path)
         if move is not None and move.state == "failed":
             return Reason(entry.path, "failed", f"{lacks}: {move.reason or 'failed'}")
         if move is not None and move.state in ("moving", "queued"):
-            return Reason(entry.path, "queued", self._on_its_way(move, lacks))
+            lacking = f"{lacks} {'is' if one else 'are'}"
+            return Reason(entry.path, "queued", self._on_its_way(move, lacking))
         return self._waits(entry, lacks)
 
-    def _on_its_way(self, move: Move, lacks: str) -> str:
+    def _on_its_way(self, move: Move, lacking: str) -> str:
         by = f" by {move.by}" if move.by else ""
         if move.state == "moving":
-            return f"{lacks} are being pulled{by}: {move.done:,} of {move.total:,} bytes are here"
+            return f"{lacking} being pulled{by}: {move.done:,} of {move.total:,} bytes are here"
         place = self._places.get(move.path, 0)
-        return f"{lacks} are queued{by}, behind {place:,} others"
+        where = f"behind {plural(place, 'other')}" if place else "next"
+        return f"{lacking} queued{by}, {where}"
 
     def _is_wanted(self, entry: Entry) -> bool:
         tops = (*self._wanted, *self._pins)
@@ -139,24 +148,24 @@ class _Judge:
         return self._pauses.everything or any(_below(path, top) for top in self._pauses.paths)
 
     def _waits(self, entry: Entry, lacks: str) -> Reason:
+        are, wait = ("is", "waits") if entry.missing == 1 else ("are", "wait")
         writer = next((peer for peer in self._peers if peer.uuid == entry.node), None)
         reachable = [peer for peer in self._peers if peer.state in ("online", "readonly")]
         if reachable:
             names = ", ".join(peer.name for peer in reachable)
-            detail = f"{lacks} are queued; asked are {names}"
+            detail = f"{lacks} {are} queued; asked {'is' if len(reachable) == 1 else 'are'} {names}"
             if writer is not None and writer not in reachable:
                 detail += f"; {writer.name}, which wrote it, is {_state(writer)}"
             return Reason(entry.path, "queued", detail)
         if writer is not None:
-            detail = f"{lacks} wait for {writer.name}, which wrote it and is {_state(writer)}"
+            detail = f"{lacks} {wait} for {writer.name}, which wrote it and is {_state(writer)}"
             return Reason(entry.path, "offline", detail)
-        holder = self._holder(entry.node)
-        detail = f"{lacks} are held by nobody who is reachable; {holder} wrote it"
+        own = entry.node == self._node.uuid
+        holder = "this node" if own else self._holder(entry.node)
+        detail = f"{lacks} {are} held by nobody who is reachable; {holder} wrote it"
         return Reason(entry.path, "nobody", detail)
 
     def _holder(self, uuid: str) -> str:
-        if uuid == self._node.uuid:
-            return "this node itself, before they were let go; keepers have them"
         known = next((peer.name for peer in self._peers if peer.uuid == uuid), None)
         return known or self._node.index.node_name(uuid) or f"the node {uuid[:8]}"
 
@@ -179,7 +188,7 @@ class _Judge:
             if peer.state == "readonly":
                 detail = f"{peer.name} cannot be written to; it knows once it fetches from here"
             elif peer.state == "online":
-                detail = f"{peer.name} has not acknowledged {peer.outgoing:,} records yet"
+                detail = f"{peer.name} has not acknowledged {plural(peer.outgoing, 'record')} yet"
             else:
                 detail = f"{peer.name} is {_state(peer)}: whether it has heard of this is not known"
             word: ReasonWord = "paused" if peer.state == "paused" else "behind"

@@ -225,7 +225,7 @@ def facts_page(volume: Volume, version: Version, now: int) -> Page:
         ("made", f"{words.exact_time(version.time)}  ({long_age(version.time, now)})"),
         ("by", words.safe(volume.node_name(version.node))),
         ("kind", version.kind),
-        ("size", f"{version.size:,} bytes" if version.kind == "file" else ""),
+        ("size", words.plural(version.size, "byte") if version.kind == "file" else ""),
         ("mode", f"{version.mode & 0o7777:04o}"),
         ("modified", words.exact_time(version.mtime) if version.mtime else ""),
         ("link to", words.safe(version.target)),

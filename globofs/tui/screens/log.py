@@ -146,7 +146,8 @@ class LogScreen(Filtering, Rereading):
         )
         more = "+" if self.more else ""
         foot = f"filter: {self.filter}" if wanted else ""
-        count = f"{len(self.found):,}{more} operations"
+        number, _, noun = words.plural(len(self.found), "operation").partition(" ")
+        count = f"{number}{more} {noun}"
         self.op_list.entitle(self.caption(count), self.caption(foot))
         self.op_list.reload()
         self.follow_soon()
