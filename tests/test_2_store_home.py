@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from globofs.store import _libc, home
+from globofs.store import home, libc
 from globofs.store.node import Node, create_node, open_node
 
 
@@ -98,9 +98,9 @@ def test_a_number_of_a_device_is_no_id(node: Node, monkeypatch: pytest.MonkeyPat
 def test_the_time_of_birth_is_not_that_of_the_last_change(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.touch()
-    born = _libc.birth_ns(str(path))
+    born = libc.birth_ns(str(path))
     os.utime(path, (1, 1))
     path.chmod(0o600)
-    assert _libc.birth_ns(str(path)) == born
+    assert libc.birth_ns(str(path)) == born
     assert born is None or abs(born - os.stat(path).st_ctime_ns) < 10**10
-    assert _libc.birth_ns(str(tmp_path / "none")) is None
+    assert libc.birth_ns(str(tmp_path / "none")) is None

@@ -19,8 +19,8 @@ from globofs.store.announce import announce
 from globofs.store.query import View
 from globofs.store.state import Wanted
 from globofs.store.views import Entry
-from globofs.sync._missing import pending_manifests
-from globofs.sync._seen import note_seen
+from globofs.sync.missing import pending_manifests
+from globofs.sync.peer_notes import note_seen
 from globofs.sync.prune import acknowledge_prunes, collect_due
 from globofs.sync.pull import Wanted as WantedBlock
 from globofs.sync.receive import Claims

@@ -19,7 +19,10 @@ from globofs.errors import GlobofsError
 from globofs.store.versions import contents_after
 
 if TYPE_CHECKING:
-    from globofs.mount.contents import Contents
+    from collections.abc import Callable
+
+    from globofs.store.views import Block
+    from globofs.volume import Volume
 
 SMALL_BYTES = 128 << 10
 """Larger files are read ahead by themselves, block by block."""
@@ -57,8 +60,10 @@ class _Run:
 class Siblings:
     """What is read ahead from file to file. Any thread may call it."""
 
-    def __init__(self, contents: Contents) -> None:
-        self._contents = contents
+    def __init__(self, volume: Volume, foresee: Callable[[dict[bytes, list[Block]]], None]) -> None:
+        """`foresee` gets the content of versions (ids, each with its blocks) at hand."""
+        self._volume = volume
+        self._foresee = foresee
         self._lock = threading.Lock()
         self._runs: OrderedDict[bytes, _Run] = OrderedDict()
         self._latest = _Run()
@@ -82,8 +87,7 @@ class Siblings:
             self._fetch(run, directory, name, window)
 
     def _fetch(self, run: _Run, directory: bytes, name: bytes, window: int) -> None:
-        index = self._contents.volume.node.index
-        found = contents_after(index, directory, name, SMALL_BYTES, window)
+        found = contents_after(self._volume.node.index, directory, name, SMALL_BYTES, window)
         sizes = accumulate(sum(block.size for block in item.blocks) for item in found)
         most = sum(1 for size in sizes if size <= _MOST_BYTES)
         with self._lock:
@@ -91,7 +95,7 @@ class Siblings:
             run.until = found[most - 1].name if most == window or most < len(found) else _END
             run.window = min(_MOST, window * 2)
         if most:
-            self._contents.foresee({item.id: item.blocks for item in found[:most]})
+            self._foresee({item.id: item.blocks for item in found[:most]})
 
     def _begin(self, directory: bytes, before: _Run | None) -> _Run:
         """Reading begins, or begins again: who read well ahead before needs not show it again."""

@@ -68,7 +68,7 @@ class Contents:
         self.messages = messages
         self._lock = threading.Lock()
         self._foreseen: deque[_Foreseen] = deque(maxlen=_FORESEEN)
-        self.siblings = Siblings(self)
+        self.siblings = Siblings(volume, self.foresee)
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()  # of what was read, by age
         self._unread: dict[bytes, bytes] = {}
         self._bytes = 0  # of both

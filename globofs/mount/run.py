@@ -19,7 +19,7 @@ from globofs.events import Emit, Note, ignore
 from globofs.mount import libfuse
 from globofs.mount.place import MountError, check_place, globofs_mounts
 from globofs.store import intent as intents
-from globofs.store._libc import keep_freed, share_heaps
+from globofs.store.libc import keep_freed, share_heaps
 
 if TYPE_CHECKING:
     from globofs.mount.fuse import VolumeFuse

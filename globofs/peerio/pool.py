@@ -138,7 +138,7 @@ class PeerPool:
             if not refused:
                 self._outstanding += 1
                 if not self._threads:
-                    from globofs.store._libc import share_heaps  # ctypes is slow to load
+                    from globofs.store.libc import share_heaps  # ctypes is slow to load
 
                     share_heaps()
                 if self._threads < min(self._outstanding, self._limit):

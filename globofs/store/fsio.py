@@ -448,21 +448,21 @@ def fsync_dir(path: str) -> None:
 
 def syncfs(path: str) -> None:
     """Wait until everything on the file system of `path` is on disk, names and contents."""
-    from globofs.store import _libc
+    from globofs.store import libc
 
     _tell("syncfs", path)
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        _libc.syncfs(fd, path)
+        libc.syncfs(fd, path)
     finally:
         os.close(fd)
 
 
 def start_writeback(fd: int) -> None:
     """Ask the kernel to begin writing an open file to disk; a hint, never waits, never fails."""
-    from globofs.store import _libc
+    from globofs.store import libc
 
-    _libc.start_writeback(fd)
+    libc.start_writeback(fd)
 
 
 # --- locks --------------------------------------------------------------------------------------

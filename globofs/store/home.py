@@ -66,7 +66,7 @@ def facts(path: str) -> str:
     system = os.statvfs(path).f_fsid
     if system not in (0, info.st_dev):
         return f"inode {info.st_ino} {system}"
-    from globofs.store import _libc  # slow to load, and seldom needed
+    from globofs.store import libc  # slow to load, and seldom needed
 
-    born = _libc.birth_ns(path)
+    born = libc.birth_ns(path)
     return _UNKNOWN if born is None else f"born {born}"

@@ -17,10 +17,10 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Block, Version
-from globofs.sync._meant import no_such_path
 from globofs.sync._sources import came_from, still_as_added
 from globofs.sync._versions import heads_at, live_at, parents_of
 from globofs.sync.results import Action, PlanItem, RestorePlan
+from globofs.sync.suggest import no_such_path
 
 Wanted = tuple[bytes, Version]
 

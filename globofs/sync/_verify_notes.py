@@ -1,4 +1,4 @@
-"""What a `verify` that was stopped had found sound, for the one that goes on (FORMAT.md 8).
+"""What a `verify` that was stopped had found sound, for the one that goes on: `run/verify` (FORMAT.md, section 1).
 
 A line for each directory of `hashes/` that was read to its end without damage: how much it was, and
 a print of what `lstat` said of every file in it before it was read. Only as long as it says the

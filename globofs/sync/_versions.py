@@ -10,7 +10,7 @@ from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.views import Block, Entry, Version
-from globofs.sync._meant import no_such_path
+from globofs.sync.suggest import no_such_path
 
 
 def writable(node: Node) -> None:

@@ -11,9 +11,9 @@ from globofs.limits import DIFF_BYTES, DIFF_LINES
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.views import Entry, Version
-from globofs.sync._meant import no_such_path
 from globofs.sync._textdiff import counts, is_text, opcodes, unified
 from globofs.sync.results import Change, DiffResult
+from globofs.sync.suggest import no_such_path
 
 LOOK_BYTES = 8192
 """How much of a file decides whether it is text."""

@@ -14,9 +14,9 @@ from globofs.store.portions import chunks
 from globofs.store.query import View
 from globofs.store.versions import blocks_of_many, by_ids
 from globofs.store.views import Entry
-from globofs.sync._meant import no_such_path
 from globofs.sync._versions import batched, deletion, draft_of, live_at, parents_of, writable
 from globofs.sync.results import EditResult
+from globofs.sync.suggest import no_such_path
 
 Parents = Mapping[bytes, tuple[bytes, ...]]
 """By path, the versions that a verb had in hand when it looked."""

@@ -21,9 +21,9 @@ from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
 from globofs.store.query import View
 from globofs.sync._keepers import Keeper, Needs, Sightings, keepers, needs_of
-from globofs.sync._meant import no_such_path
 from globofs.sync._versions import live_at, writable
 from globofs.sync.results import CopyCount, EvictResult
+from globofs.sync.suggest import no_such_path
 
 BATCH: Final = 500
 _NAP_SECONDS: Final = 0.2

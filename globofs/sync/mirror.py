@@ -17,9 +17,9 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.state import Wanted as Wish
 from globofs.store.versions import blocks_of
-from globofs.sync._meant import no_such_path
-from globofs.sync._missing import missing_below
+from globofs.sync.missing import missing_below
 from globofs.sync.pull import Puller, PullResult, Wanted
+from globofs.sync.suggest import no_such_path
 
 _CHUNK = 256
 _SAY_EVERY_SECONDS = 0.1

@@ -20,7 +20,7 @@ from globofs.peerio.pool import Call
 from globofs.snapshots import PeerStatus
 from globofs.store.node import Node
 from globofs.sync._journals import decode_or_empty, lacked, local_applied_bytes
-from globofs.sync._seen import note_seen
+from globofs.sync.peer_notes import note_seen
 from globofs.sync.peering import peer_list
 
 _LOOK_SECONDS: Final = 0.02

@@ -31,7 +31,7 @@ from globofs.snapshots import PeerStatus
 from globofs.store.node import Node, PeerEntry
 from globofs.store.query import View
 from globofs.sync._journals import RemoteJournal, decode_or_empty, has, local_applied_bytes
-from globofs.sync._seen import last_seen
+from globofs.sync.peer_notes import last_seen
 
 _COMPARED_RECORDS = 200_000
 _NAMED_CLASHES = 3

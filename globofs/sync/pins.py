@@ -6,9 +6,9 @@ from globofs.errors import NotPinned, printable
 from globofs.events import Cancelled, Emit, ignore, never
 from globofs.store.node import Node
 from globofs.store.query import View
-from globofs.sync._meant import no_such_path
 from globofs.sync._versions import writable
 from globofs.sync.results import PinResult
+from globofs.sync.suggest import no_such_path
 
 
 def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never) -> PinResult:

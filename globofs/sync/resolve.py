@@ -21,10 +21,10 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Block, Version
-from globofs.sync._meant import no_such_path
 from globofs.sync._store_file import store_file
 from globofs.sync._versions import commit_all, draft_of, writable
 from globofs.sync.results import Conflict, EditResult
+from globofs.sync.suggest import no_such_path
 
 ANCESTORS_MAX: Final = 20_000  # versions looked at for a common one
 

@@ -15,13 +15,22 @@ from globofs.store.node import Node
 from globofs.store.portions import chunks
 from globofs.store.versions import blocks_of_many
 from globofs.store.views import Version
-from globofs.sync._plan import plan_restore
+from globofs.sync._plan import beside, plan_back, plan_here, plan_restore, safe_to_replace
+from globofs.sync._sources import came_from
 from globofs.sync._versions import batched, deletion, draft_of, writable
 from globofs.sync._write_out import write_out
 from globofs.sync.pull import Puller
 from globofs.sync.results import PlanItem, RestorePlan, RestoreResult
 
-__all__ = ["plan_restore", "restore"]
+__all__ = [
+    "beside",
+    "came_from",
+    "plan_back",
+    "plan_here",
+    "plan_restore",
+    "restore",
+    "safe_to_replace",
+]
 
 
 def restore(

@@ -34,7 +34,7 @@ from globofs.sync import identity
 from globofs.sync._journals import decode_or_empty, lacked, local_applied_bytes
 from globofs.sync._outbox import Delivered, Sent
 from globofs.sync._patience import Backoff
-from globofs.sync._seen import note_seen
+from globofs.sync.peer_notes import note_seen
 from globofs.sync.pull import Puller
 from globofs.sync.push import push
 from globofs.sync.receive import FETCH_AFTER_ROUNDS, Claims, Fetched, Received, fetch

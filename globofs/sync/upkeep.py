@@ -7,7 +7,7 @@ from itertools import chain
 from globofs.events import Cancelled, Emit, Problem, ignore, never
 from globofs.store.node import Node
 from globofs.store.query import View
-from globofs.sync._missing import owed_to_caches, pending_manifests, wished
+from globofs.sync.missing import owed_to_caches, pending_manifests, wished
 from globofs.sync.pull import Puller
 
 

@@ -16,6 +16,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.state import Pauses
 from globofs.store.views import Entry, Version
+from globofs.sync.suggest import no_such_path
 
 ReasonWord = Literal[
     "unwanted", "queued", "failed", "offline", "paused", "nobody", "evicted", "behind", "conflict"
@@ -44,8 +45,6 @@ def why(
 
     `moves` is the queue of the process that syncs this node, where there is one. At most `FILES_MOST` files are named; the rest is counted. Raises NoSuchPath.
     """
-    from globofs.sync._meant import no_such_path
-
     view = View(node)
     if path and view.entry(path) is None and not view.history(path, follow=False):
         raise no_such_path(view, path)

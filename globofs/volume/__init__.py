@@ -231,7 +231,7 @@ class Volume(FileVerbs, MovingVerbs, CareVerbs):
     def no_such_path(self, path: bytes, when: str = "") -> NoSuchPath:
         """The error for a `path` that is not there, with what may have been meant; `when` says
         which moment was looked at, where it was not now."""
-        from globofs.sync._meant import no_such_path
+        from globofs.sync.suggest import no_such_path
 
         return no_such_path(self.view(), path, when)
 

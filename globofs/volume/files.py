@@ -112,7 +112,7 @@ class FileVerbs(Verbs):
 
     def came_from(self, path: bytes) -> str | None:
         """Where on this machine `path` was added from; None where it came from nowhere here."""
-        from globofs.sync._sources import came_from
+        from globofs.sync.restore import came_from
 
         return came_from(self.node, path)
 
@@ -120,7 +120,7 @@ class FileVerbs(Verbs):
         self, paths: Sequence[bytes], *, version: Version | None = None, at: int | None = None
     ) -> RestorePlan:
         """What `restore_back` would do. Looks at the folders, never waits for a peer."""
-        from globofs.sync._plan import plan_back
+        from globofs.sync.restore import plan_back
 
         return plan_back(self.node, paths, version=version, at=at)
 
@@ -137,7 +137,7 @@ class FileVerbs(Verbs):
         """Restore `paths` to the folders they came from: what lies there now is added, then the
         old content becomes current in the volume and is written to the folders. A file that could
         not be added is not replaced. One undo takes back what changed in the volume."""
-        from globofs.sync._plan import beside, plan_here, safe_to_replace
+        from globofs.sync.restore import beside, plan_here, safe_to_replace
         from globofs.sync.results import RestoreResult
 
         plan = plan or self.plan_back(paths, version=version, at=at)
