@@ -403,7 +403,7 @@ def test_33_a_version_that_lies_about_the_size_of_a_block(pair: Pair) -> None:
     (pair.top / "true").write_bytes(data)
     pair.here("add", pair.top / "true")
     said = pair.here("cat", "lie", expect=3).err
-    assert "there should have them" in said
+    assert "there should have it" in said
     assert "has 15000 bytes and is sound; a version that lists it says 7" in said
     assert pair.here("cat", "true").raw == data
     pair.undisturbed("lie", "true")

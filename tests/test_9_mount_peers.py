@@ -91,4 +91,4 @@ def test_what_a_hanging_peer_alone_holds_ends_in_time_and_holds_up_nobody(among:
     said = (among.here.node / "run/mount.log").read_text()
     (line,) = [line for line in said.splitlines() if "of-far7:" in line]
     assert str(place) in line
-    assert "nobody reachable holds them; far should have them" in line
+    assert "nobody reachable holds it; far should have it" in line

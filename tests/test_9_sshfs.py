@@ -100,7 +100,7 @@ def test_a_server_that_cannot_reach_back(tmp_path: Path, server: Machine) -> Non
         before = write(laptop, tmp_path, "before", 3 * MB)  # not sent by itself
         laptop("sync")
         assert "before" in nas.paths()
-        assert "laptop should have them" in nas("cat", "before", expect=3).err
+        assert "laptop should have it" in nas("cat", "before", expect=3).err
         assert laptop("mirror", "--to", "nas", "--json").json["bytes"] == 3 * MB
         laptop("peer", "set", "nas", "--send", "yes")
         after = write(laptop, tmp_path, "after", 2 * MB)
