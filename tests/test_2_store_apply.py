@@ -140,6 +140,24 @@ def test_a_record_of_another_node_is_refused_by_name(node: Node, other: Node) ->
     assert node.index.one("SELECT 1 FROM seen WHERE origin = ?", (other.uuid,)) is None
 
 
+def test_what_file_managers_put_beside_a_journal_is_neither_read_nor_told(
+    node: Node, other: Node
+) -> None:
+    """Not even where it is the copy of a journal: what is in no file of it counts as lost."""
+    put(other, b"a", b"1")
+    for updates in (latest_of(node, node.uuid).parent, foreign(node, other.uuid).parent):
+        for name in ("lost+found", "@eaDir", ".Trash-1000"):
+            (updates / name).mkdir()
+        (updates / ".DS_Store").write_bytes(bytes(6148))
+        for name in ("latest~", "._latest", ".nfs00000000012", "²1.000000000", "1.000000000.bak"):
+            shutil.copy(latest_of(other, other.uuid), updates / name)
+    assert problems(node) == []
+    assert node.index.rows("SELECT origin FROM seen") == []
+    foreign(node, other.uuid).write_bytes(b"\n" + b"".join(frames_of(other)))
+    assert problems(node) == []
+    assert View(node).entry(b"a") is not None
+
+
 def test_a_passed_on_journal_fills_the_gaps(node: Node, other: Node) -> None:
     for number in range(3):
         put(other, b"f%d" % number, b"%d" % number)

@@ -146,6 +146,22 @@ def test_a_clock_that_stands_or_goes_back_never_reuses_a_name(
     assert Journal(str(tmp_path / "upstream"), OWN, clock).last() == last
 
 
+@pytest.mark.parametrize("name", ["0999.000000000", "99999999999.000000000", "²1.000000000"])
+def test_a_strange_name_beside_the_segments_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No time, or one that no clock tells: what is durable by then must not be said to have failed."""
+    monkeypatch.setattr(limits, "SEGMENT_BYTES", 1)
+    journal = open_journal(tmp_path)
+    put(journal.directory_of(OWN), name, b"")
+    last = EMPTY
+    for _ in range(3):
+        frames, last = chain(1, after=last)
+        journal.append(frames, last)
+    assert numbers(open_journal(tmp_path)) == [1, 2, 3]
+    assert open_journal(tmp_path).last() == last
+
+
 def test_when_closing_a_segment_fails_writing_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from globofs.store.commit import Draft
+from globofs.sync import _verify_views
 from globofs.volume import Volume
 from tests.helpers_verbs import Bench, bench
 
@@ -202,6 +203,21 @@ def test_something_in_the_view_that_no_version_put_there(
     assert [path.read_text() for path in kept] == ["something of somebody's"] * (kind != "link")
 
 
+def test_what_file_managers_and_file_systems_put_there_is_no_damage(full: Bench) -> None:
+    node = full.volume.node
+    ours = [*Path(node.root()).rglob("*"), *Path(node.blocks.hashes).rglob("*")]
+    files = (".DS_Store", "._x", ".nfs0000000000123456", ".fuse_hidden0000000400000001")
+    for place in [path for path in ours if path.is_dir()]:
+        for name in (*files, "Thumbs.db", "desktop.ini"):
+            (place / name).write_text("junk")
+        for name in ("lost+found", "@eaDir", ".Trash-1000"):
+            (place / name).mkdir()
+            (place / name / "x").write_text("junk")
+    (result, mended) = full.volume.verify(), full.volume.verify(repair=True)
+    assert (result.damaged, result.problems) == (mended.damaged, mended.problems) == (0, ())
+    assert (Path(node.root()) / "docs/d/small/versions/Thumbs.db").exists(), "not ours to take away"
+
+
 def test_what_is_left_of_versions_that_were_never_recorded_is_no_damage(full: Bench) -> None:
     """A power loss took their records, `root/` was built already: row 5 of the crash table."""
     root = Path(full.volume.node.root())
@@ -294,6 +310,31 @@ def test_what_others_commit_meanwhile_is_no_damage(full: Bench) -> None:
         done = full.volume.verify(cancelled=cancelled)
     assert not waiting
     assert (done.damaged, done.problems) == (0, ())
+
+
+@pytest.mark.parametrize("when", ["before it is looked at", "while it is looked at again"])
+def test_what_others_show_instead_meanwhile_is_no_damage(
+    full: Bench, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Another client commits a version of a path, and builds it, after its rows were read."""
+    twice = when != "before it is looked at"
+    wrong = _verify_views._Look.wrong
+    (Path(full.volume.node.root()) / "docs/d/small/versions/latest").unlink()
+    done: list[bytes] = []
+    with Volume.open(full.volume.directory) as other:
+
+        def and_another(look: object, row: object) -> Iterator[tuple[str, str]]:
+            path = row.path  # type: ignore[attr-defined]
+            if path == b"docs/d/small" and len(done) <= twice:
+                with other.node.operation("add", ["small"]) as operation:
+                    operation.commit([Draft(path, "symlink", target=b"t%d" % len(done))])
+                done.append(path)
+            return wrong(look, row)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(_verify_views._Look, "wrong", and_another)
+        result = full.volume.verify()
+    assert len(done) == 1 + twice
+    assert (result.damaged, result.problems) == (0, ())
 
 
 def test_what_others_let_go_of_meanwhile_is_no_damage(

@@ -25,6 +25,7 @@ from globofs.format.text import format_time, parse_uuid
 from globofs.peerio import files
 from globofs.peerio.pool import beat
 from globofs.store import staged
+from globofs.store.segments import LATEST, is_segment
 
 SUFFIXES = (".zst", ".gz", "")
 _CHILDREN_MOST = 10_000  # children of a volume directory that are looked at
@@ -234,9 +235,9 @@ class PeerDirectory:
         """
         with self._confirmed():
             names = files.names_in(f"{self.check()}/{journal_path(origin, via)}", _SEGMENTS_MOST)
-        segments = [name for name in names if name[:1].isdigit()]
+        segments = [name for name in names if is_segment(name) and name != LATEST]
         segments.sort(key=lambda name: (len(name), name))
-        return [*segments, "latest"]
+        return [*segments, LATEST]
 
     def read_updates(
         self, origin: str, via: str | None, name: str, offset: int, limit: int

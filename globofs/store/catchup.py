@@ -27,6 +27,7 @@ from globofs.store.apply_pending import complete_pending
 from globofs.store.apply_records import Item, load_seen, unpack_gaps, who
 from globofs.store.cursors import Cursor
 from globofs.store.index import is_damage
+from globofs.store.segments import LATEST, is_segment
 from globofs.store.sent_blocks import is_behind, take_sent
 from globofs.store.staged_index import index_pending
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from globofs.store.decoder import Decoder
     from globofs.store.parts import NodeParts
 
-LATEST: Final = "latest"
 CHUNK_BYTES: Final = 2 * limits.SEGMENT_BYTES
 FILL_BYTES: Final = limits.SEGMENT_BYTES // 2
 """So much to be read into an empty index, and it is filled the quick way."""
@@ -212,7 +212,7 @@ class _Reader:
     def _news(self, directory: str, writer: str) -> list[tuple[str, os.stat_result]]:
         """The files of a directory that are not as they were when last read, oldest first."""
         path = os.path.join(self.node.upstream(), directory)
-        names = self._names(directory, writer)
+        names = filter(is_segment, self._names(directory, writer))
         known = {cursor.name: cursor for cursor in self._cursors.get(directory, {}).values()}
         found: list[tuple[str, os.stat_result]] = []
         for name in sorted(names, key=lambda name: (name == LATEST, name)):

@@ -15,24 +15,23 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from globofs import limits
 from globofs.errors import FormatError
 from globofs.format import applied
 from globofs.format.record import BEFORE_APPEND, Damage, Found, scan
-from globofs.format.text import format_time, parse_time
+from globofs.format.text import format_time
 from globofs.store import fsio
 from globofs.store.clock import Clock
 from globofs.store.journal_tail import EMPTY, Last, broken_off, last_in
+from globofs.store.segments import LATEST, closed_segments, last_closed
 
-LATEST: Final = "latest"
 FRAME = re.compile(
     rb"globofs-record ([1-9][0-9]{0,6}) [0-9a-f]{64}\nseq=([1-9][0-9]{0,15})\norigin=([0-9a-f-]{36})\n"
 )
 """The beginning of a frame, as far as it takes to know what it holds."""
 _FRAME_BYTES = 160
-_CLOSED = re.compile(r"\d{1,19}\.\d{9}")
 _WINDOW = 8 * limits.MIB
 
 
@@ -199,8 +198,7 @@ class Journal:
 
     def _closed_name(self, directory: str) -> str:
         """A name behind all that are there, whatever the clock says."""
-        newest = max((parse_time(name) for name in _closed_names(directory)), default=-1)
-        return f"{directory}/{format_time(max(self.clock.now_ns(), newest + 1))}"
+        return f"{directory}/{format_time(max(self.clock.now_ns(), last_closed(directory) + 1))}"
 
     def last(self) -> Last:
         """The newest valid record of the own journal. Cheap when nobody has appended since."""
@@ -211,7 +209,7 @@ class Journal:
             info = os.lstat(path)
             key = (info.st_ino, info.st_size)
         except FileNotFoundError:
-            key = tuple(_newest(directory)[:1])
+            key = tuple(closed_segments(directory)[:1])
         if self._cached is not None and self._cached.key == key:
             return self._cached.last
         found = last_in(path, self.own)
@@ -224,7 +222,7 @@ class Journal:
         return found
 
     def _last_closed(self, directory: str) -> Last:
-        older = (last_in(f"{directory}/{name}", self.own) for name in _newest(directory))
+        older = (last_in(f"{directory}/{name}", self.own) for name in closed_segments(directory))
         return next((last for last in older if last is not None), EMPTY)
 
     def _unbroken(self, path: str, info: os.stat_result, found: Last) -> Last:
@@ -272,7 +270,7 @@ class Journal:
         found: list[str] = []
         for directory in directories:
             try:
-                names = _newest(directory)
+                names = closed_segments(directory)
             except OSError:
                 if directory == self.directory_of(self.own):
                     raise
@@ -483,16 +481,3 @@ def scan_file(path: str, final: bool = True, start: int = 0) -> Iterator[Found |
             offset += step
     finally:
         os.close(fd)
-
-
-def _closed_names(directory: str) -> list[str]:
-    try:
-        return [name for name in os.listdir(directory) if _CLOSED.fullmatch(name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def _newest(directory: str) -> list[str]:
-    """Closed segments, newest first."""
-    names = _closed_names(directory)
-    return sorted(names, key=lambda name: (len(name), name), reverse=True)

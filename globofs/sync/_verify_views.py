@@ -29,6 +29,8 @@ from globofs.sync._verify_blocks import Tell
 
 PAGE: Final = 1000
 _DIGITS: Final = re.compile("[0-9a-f]{64}")
+_FOREIGN: Final = re.compile(r"\.|(Thumbs\.db|[Dd]esktop\.ini|lost\+found|@eaDir)\Z")
+"""What file managers and file systems put anywhere, and our own temporary files."""
 
 
 @dataclass
@@ -72,11 +74,12 @@ def check_tree(
     for row in odd:
         if look.refused(row):
             continue
-        for path, reason in look.wrong(row):
+        now, wrong = _settled(look, row)
+        for path, reason in wrong:
             report.bad.append(path)
             tell(row.path, reason)
-        if row.shown == row.row:
-            _check_extra(look, row, report, tell)
+        if now is not None and now.shown == now.row:
+            _check_extra(look, now, report, tell)
     report.stale = look.stale
     if report.left:
         count, first = len(report.left), os.path.relpath(report.left[0], node.directory)
@@ -90,6 +93,18 @@ def check_tree(
     for said in look.left_out.sentences():
         tell(said.path, said.reason, warning=True)
     return report
+
+
+def _settled(look: _Look, row: _Row) -> tuple[_Row | None, list[tuple[str, str]]]:
+    """A version as the index has it by now, and what is wrong with it: nobody made another one
+    the version that is shown, or let this one go, while that was looked at."""
+    now = _row_of(look.node, row.version)
+    while now is not None and not now.pruned:
+        wrong = list(look.wrong(now))
+        before, now = now, _row_of(look.node, row.version)
+        if not wrong or now == before:
+            return now, wrong
+    return None, []
 
 
 def _check_extra(look: _Look, row: _Row, report: TreeReport, tell: Tell) -> None:
@@ -111,15 +126,23 @@ class _Row(NamedTuple):
     no: int  # of its path
 
 
+_ROW: Final = (
+    "SELECT v.row, v.id, p.path, v.time, p.shown, v.pruned, p.no FROM version v"
+    " JOIN path p ON p.no = v.path WHERE v.pending = 0 AND "
+)
+
+
 def _rows(node: Node) -> Iterator[_Row]:
     last = 0
-    sql = (
-        "SELECT v.row, v.id, p.path, v.time, p.shown, v.pruned, p.no FROM version v"
-        " JOIN path p ON p.no = v.path WHERE v.pending = 0 AND v.row > ? ORDER BY v.row LIMIT ?"
-    )
+    sql = f"{_ROW}v.row > ? ORDER BY v.row LIMIT ?"
     while rows := node.index.rows(sql, (last, PAGE)):
         yield from map(_Row._make, rows)
         last = rows[-1][0]
+
+
+def _row_of(node: Node, version: bytes) -> _Row | None:
+    found = node.index.one(f"{_ROW}v.id = ?", (version,))
+    return None if found is None else _Row._make(found)
 
 
 def _id_of(path: str) -> bytes:
@@ -324,9 +347,9 @@ def _known(links: dict[str, list[str]], block: bytes) -> None:
 
 
 def _listed(directory: str) -> list[str]:
-    """What stands in a directory but temporary files; nothing where there is none."""
+    """What stands in a directory and may be meant for one of ours; nothing where there is none."""
     try:
-        return [name for name in os.listdir(directory) if not name.startswith(".tmp-")]
+        return [name for name in os.listdir(directory) if not _FOREIGN.match(name)]
     except OSError:
         return []
 

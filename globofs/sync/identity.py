@@ -27,6 +27,7 @@ from globofs.store import fsio, home
 from globofs.store.apply_records import unpack_gaps
 from globofs.store.commit import Operation, Verbatim
 from globofs.store.node import Node
+from globofs.store.segments import LATEST, closed_segments
 from globofs.sync._journals import RemoteJournal, append_via, records_in
 from globofs.sync._patience import Backoff
 from globofs.sync._spans import Spans
@@ -145,14 +146,8 @@ def own_records(node: Node, first: int = 1) -> Iterator[Found]:
 
 
 def _local_records(directory: str, origin: str, first: int) -> Iterator[Found]:
-    try:
-        names = sorted(
-            (name for name in os.listdir(directory) if name[:1].isdigit()),
-            key=lambda name: (len(name), name),
-        )
-    except FileNotFoundError:
-        return
-    paths = [os.path.join(directory, name) for name in [*names, "latest"]]
+    names = [*reversed(closed_segments(directory)), LATEST]
+    paths = [os.path.join(directory, name) for name in names]
     at = len(paths)
     while at > 0:
         at -= 1
