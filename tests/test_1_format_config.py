@@ -103,6 +103,7 @@ def test_paths_that_are_not_utf8_survive() -> None:
         ("copies=0", "1 to 99"),
         ("poll=0s", "too short"),
         ("name=", "1 to 255 bytes"),
+        ("name=B\udcfcro", "a name is UTF-8"),
         ("path=", "not a path"),
         (f"uuid={OTHER}", "stands in line 1 already"),
         ("hello", "not key=value"),

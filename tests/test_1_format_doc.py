@@ -71,6 +71,12 @@ def test_config_tables_name_every_key_and_default() -> None:
     assert config.parse_node(text, "FORMAT.md") == config.NodeConfig(UUID)
 
 
+def test_the_table_of_kinds_has_every_kind() -> None:
+    table = section(5).split("| kind | fields, in order |")[1].split("\n\n")[0]
+    listed = re.findall(r"^\| `([a-z-]+)` \|", table, re.M)
+    assert sorted(listed) == sorted([*kinds.EVENTS, "close", "version"])
+
+
 @pytest.mark.parametrize("text", examples("manifest"))
 def test_manifest_examples(text: str) -> None:
     made = manifest.decode(text.encode())

@@ -11,8 +11,9 @@ import pytest
 
 from globofs.events import Changed, Problem
 from globofs.format import applied
-from globofs.format.record import MARKER
+from globofs.format.record import FIRST_PREV, MARKER, Record, encode_record
 from globofs.store import fsio
+from globofs.store.audit import Audit
 from globofs.store.catchup import catch_up
 from globofs.store.node import Node, open_node
 from globofs.store.query import View
@@ -138,6 +139,50 @@ def test_a_record_of_another_node_is_refused_by_name(node: Node, other: Node) ->
     assert node.uuid in reason
     assert "refused" in reason
     assert node.index.one("SELECT 1 FROM seen WHERE origin = ?", (other.uuid,)) is None
+
+
+def said_by_a_stranger(node: Node, *bodies: tuple[str, tuple[tuple[str, str], ...]]) -> str:
+    """A journal of records (kind and fields) that another node wrote; its uuid."""
+    origin, prev = NODES[0], FIRST_PREV
+    with open(foreign(node, origin), "ab") as file:
+        for number, (kind, fields) in enumerate(bodies, 1):
+            frame, prev = encode_record(Record(number, origin, prev, number, kind, 9, fields))
+            file.write(b"\n" + frame)
+    return origin
+
+
+def test_a_name_that_is_no_text_is_left_out_and_stops_nobody(node: Node) -> None:
+    no = ("cacheonly", "no")
+    origin = said_by_a_stranger(
+        node, ("node", (("name", "B%FCro"), no)), ("note", (("text", "%FF"),))
+    )
+    (reason,) = problems(node)
+    assert "record 1 left out" in reason
+    assert "not UTF-8" in reason
+    assert node.index.node_name(origin) == origin[:8]
+    put(node, b"a", b"1")
+    assert problems(reopen(node)) == []
+
+
+def test_a_field_that_a_later_release_put_into_a_record_does_not_change_what_it_says(
+    node: Node, other: Node
+) -> None:
+    """Whoever is retired by such a record is, and the index agrees with the journals."""
+    more = ("why", "gone")
+    gone = said_by_a_stranger(
+        node,
+        ("retire", (("node", NODES[1]), more)),
+        ("retire", (("node", NODES[0]), more)),
+        ("back", (("of", f"{NODES[0]}:2"), more)),
+        ("later-kind", (more,)),
+    )
+    assert problems(node) == []
+    retired = {info.uuid: info.retired for info in node.index.nodes()}
+    assert (retired[NODES[1]], retired[gone]) == (True, False)
+    audit = Audit(node.index)
+    audit.take(gone, list(node.journal.read_from(gone, 0)), 0)
+    audit.end((), node.catch_up)
+    assert audit.findings.shown == []
 
 
 def test_what_file_managers_put_beside_a_journal_is_neither_read_nor_told(

@@ -334,7 +334,11 @@ def _path(text: str) -> str:
 
 
 def _name(text: str) -> str:
-    if not text or len(text.encode("utf-8", "surrogateescape")) > NAME_BYTES:
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise ValueError("a name is UTF-8") from None
+    if not 0 < size <= NAME_BYTES:
         raise ValueError(f"a name has 1 to {NAME_BYTES} bytes")
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
         raise ValueError("a name has no control characters")

@@ -8,8 +8,9 @@ are not listed here are kept, passed on and otherwise skipped.
 from __future__ import annotations
 
 import builtins
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from globofs.errors import BadPath, FormatError
 from globofs.format import names
@@ -28,6 +29,7 @@ from globofs.limits import (
     GAPS_MAX,
     MANIFEST_BYTES,
     MANIFEST_INLINE_BYTES,
+    NAME_BYTES,
     PARENTS_MAX,
     SEQUENCE_MAX,
     SIZE_MAX,
@@ -222,7 +224,7 @@ class NodeRecord:
 
     def fields(self) -> Fields:
         """The fields in their order."""
-        name = escape(self.name.encode("utf-8", "surrogateescape"))
+        name = escape(self.name.encode("utf-8"))
         return (("name", name), ("cacheonly", "yes" if self.cacheonly else "no"))
 
     def payload(self) -> bytes:
@@ -235,8 +237,13 @@ class NodeRecord:
         cacheonly = record.need("cacheonly")
         if cacheonly not in ("yes", "no"):
             raise _bad(record, "cacheonly is neither yes nor no")
-        name = unescape(record.need("name")).decode("utf-8", "surrogateescape")
-        return cls(name, cacheonly == "yes")
+        name = unescape(record.need("name"))
+        if len(name) > NAME_BYTES:
+            raise _bad(record, f"its name has {len(name)} bytes")
+        try:
+            return cls(name.decode("utf-8"), cacheonly == "yes")
+        except UnicodeDecodeError:
+            raise _bad(record, "its name is not UTF-8") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +383,23 @@ class NoteRecord:
     def parse(cls, record: Record) -> NoteRecord:
         """What `record` says."""
         return cls(unescape(record.need("text")).decode("utf-8", "surrogateescape"))
+
+
+EVENTS: Final[dict[str, Callable[[Record], Entry]]] = {
+    kind.KIND: kind.parse
+    for kind in (
+        *(NodeRecord, PruneRecord, PruneOkRecord, RetireRecord, BackRecord, LostRecord),
+        NoteRecord,
+    )
+}
+"""By kind: what reads a record that is neither a version nor the end of an operation."""
+
+
+def parse_event(record: Record) -> Entry | None:
+    """What a record says that is neither a version nor the end of an operation; None for those,
+    and for kinds of later releases. Raises FormatError."""
+    parse = EVENTS.get(record.kind)
+    return None if parse is None else parse(record)
 
 
 def _bad(record: Record, reason: str) -> FormatError:

@@ -254,46 +254,47 @@ def store_event(db: sqlite3.Connection, record: Record, op: int) -> None:
 
     Raises FormatError for one that breaks its kind's rules; unknown kinds are left alone.
     """
-    retired = ""
-    if record.kind == "close":
+    if record.kind == kinds.CloseRecord.KIND:
         close = kinds.CloseRecord.parse(record)
         args = "\n".join(value for key, value in record.fields if key == "arg")
         db.execute(
             "UPDATE op SET verb = ?, args = ?, closed = 1 WHERE no = ?", (close.verb, args, op)
         )
         return
-    if record.kind == "node":
-        node = kinds.NodeRecord.parse(record)
-        db.execute(
-            "UPDATE node SET name = ?, cacheonly = ?, told = ? WHERE uuid = ? AND told < ?",
-            (node.name, node.cacheonly, record.seq, record.origin, record.seq),
-        )
-    elif record.kind == "retire":
-        retired = kinds.RetireRecord.parse(record).node
-        db.execute("INSERT OR IGNORE INTO node(uuid) VALUES(?)", (retired,))
-    elif record.kind == "back":
-        kinds.BackRecord.parse(record)
-        retired = record.origin
-    elif record.kind == "prune":
-        versions = [(version,) for version in kinds.PruneRecord.parse(record).versions]
-        db.executemany("INSERT OR IGNORE INTO prune VALUES(?)", versions)
-        db.executemany("UPDATE version SET pruned = 1 WHERE id = ?", versions)
-    elif record.kind == "prune-ok":
-        kinds.PruneOkRecord.parse(record)
-    elif record.kind == "lost":
-        kinds.LostRecord.parse(record)
-    elif record.kind != "note":
+    entry = kinds.parse_event(record)
+    if entry is None:
         return
-    fields = "\n".join(f"{key}={value}" for key, value in record.fields)
     db.execute(
         "INSERT OR REPLACE INTO event VALUES(?, ?, ?, ?, ?, ?)",
-        (record.origin, record.seq, record.kind, record.time, op, fields),
+        (record.origin, record.seq, record.kind, record.time, op, event_text(entry)),
     )
-    if record.kind in ("retire", "back"):
+    if isinstance(entry, kinds.NodeRecord):
         db.execute(
-            "UPDATE node SET retired = EXISTS(SELECT 1 FROM event r WHERE r.kind = 'retire'"
-            " AND r.fields = 'node=' || ?1 AND NOT EXISTS(SELECT 1 FROM event b WHERE"
-            " b.kind = 'back' AND b.origin = ?1 AND b.fields = 'of=' || r.origin || ':' || r.seq))"
-            " WHERE uuid = ?1",
-            (retired,),
+            "UPDATE node SET name = ?, cacheonly = ?, told = ? WHERE uuid = ? AND told < ?",
+            (entry.name, entry.cacheonly, record.seq, record.origin, record.seq),
         )
+    elif isinstance(entry, kinds.RetireRecord):
+        db.execute("INSERT OR IGNORE INTO node(uuid) VALUES(?)", (entry.node,))
+        _retired_or_back(db, entry.node)
+    elif isinstance(entry, kinds.BackRecord):
+        _retired_or_back(db, record.origin)
+    elif isinstance(entry, kinds.PruneRecord):
+        versions = [(version,) for version in entry.versions]
+        db.executemany("INSERT OR IGNORE INTO prune VALUES(?)", versions)
+        db.executemany("UPDATE version SET pruned = 1 WHERE id = ?", versions)
+
+
+def event_text(entry: kinds.Entry) -> str:
+    """The fields of an entry as the table `event` keeps them: those of its kind, and no others
+    that a stranger or a later release may have put beside them."""
+    return "\n".join([f"{key}={value}" for key, value in entry.fields()])
+
+
+def _retired_or_back(db: sqlite3.Connection, node: str) -> None:
+    db.execute(
+        "UPDATE node SET retired = EXISTS(SELECT 1 FROM event r WHERE r.kind = 'retire'"
+        " AND r.fields = 'node=' || ?1 AND NOT EXISTS(SELECT 1 FROM event b WHERE"
+        " b.kind = 'back' AND b.origin = ?1 AND b.fields = 'of=' || r.origin || ':' || r.seq))"
+        " WHERE uuid = ?1",
+        (node,),
+    )

@@ -16,10 +16,10 @@ from typing import Final, NamedTuple
 from globofs.errors import FormatError
 from globofs.format import kinds
 from globofs.format.manifest import Manifest
-from globofs.format.record import Found, Record
+from globofs.format.record import Found
 from globofs.format.text import format_time
 from globofs.format.versions import read
-from globofs.store.apply_records import load_seen
+from globofs.store.apply_records import event_text, load_seen
 from globofs.store.audit_blocks import BlockAudit, VersionRow
 from globofs.store.audit_ops import OpAudit
 from globofs.store.audit_tree import audit_tree
@@ -29,16 +29,6 @@ from globofs.store.portions import chunks, marks
 MISSING_MOST: Final = 1000
 """Of so many records that the index lacks the ids are kept; of more, the numbers."""
 SHOWN: Final = 10
-
-_EVENTS: Final[dict[str, Callable[[Record], object]]] = {
-    "node": kinds.NodeRecord.parse,
-    "retire": kinds.RetireRecord.parse,
-    "back": kinds.BackRecord.parse,
-    "lost": kinds.LostRecord.parse,
-    "prune": kinds.PruneRecord.parse,
-    "prune-ok": kinds.PruneOkRecord.parse,
-    "note": lambda _: None,
-}
 
 
 class Wrong(NamedTuple):
@@ -159,9 +149,10 @@ class Audit:
                 made = decoded[found.id]
                 if made is not None:
                     versions.append((found, made))
-            elif kind == "close" and found.record.seq not in forked:
-                self._ops.closed(origin, found.record)
-            elif kind in _EVENTS:
+            elif kind == "close":
+                if found.record.seq not in forked:
+                    self._ops.closed(origin, found.record)
+            else:
                 events[found.record.seq, kind] = found
         self._versions(versions, forked)
         self._events(origin, events, forked)
@@ -225,13 +216,13 @@ class Audit:
         )
         for (seq, kind), found in records.items():
             record = found.record
-            try:
-                entry = _EVENTS[kind](record)
-            except FormatError:
+            entry = None
+            with suppress(FormatError):
+                entry = kinds.parse_event(record)
+            if entry is None:
                 continue
             row = self.index.db.execute(sql, (origin, seq, kind)).fetchone()
-            fields = "\n".join(f"{key}={value}" for key, value in record.fields)
-            said = (record.time, origin, record.op, fields)
+            said = (record.time, origin, record.op, event_text(entry))
             if seq not in forked and row != said:
                 self.findings.add(b"", f"record {seq} of {origin} ({kind})")
             if isinstance(entry, kinds.NodeRecord):
