@@ -483,8 +483,7 @@ class World:
     def lose(self, machine: Machine) -> None:
         """A machine and its disk are gone for good; the others go round it from now on.
 
-        What nobody else has is lost with it. What others have just got from it may not be on
-        their disks yet, and nobody could ask for it again: they are left the time to write it.
+        What nobody else has is lost with it.
         """
         with self.acting(machine):
             self.forgive_loss(machine)
@@ -492,7 +491,6 @@ class World:
         os.rename(machine.volume, machine.volume + "-gone")
         self.machines.remove(machine)
         self.gone.append(machine)
-        self.advance(WRITEBACK_SECONDS + 1)
         self.lost += 1
         self._close_ranks()
 
@@ -720,7 +718,10 @@ class World:
             raise Broken(f"{machine.name}: the {turn} check finds {bad or mendable or done}")
 
     def forgive_loss(self, machine: Machine) -> None:
-        """`machine` is about to go back in time: what only it has cannot be asked for again."""
+        """`machine` is about to be lost or to go back in time: what only it has cannot be asked for
+        again. Nor could what others have just got from it and have not acknowledged, because it is
+        not on their disks yet: they are left the time to write it."""
+        self.advance(WRITEBACK_SECONDS + 1)
         elsewhere: set[bytes] = set()
         for other in self.machines:
             if other is not machine:
