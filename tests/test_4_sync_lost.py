@@ -9,6 +9,7 @@ import pytest
 
 from globofs.errors import Unsupported
 from globofs.events import Problem
+from globofs.format import kinds
 from globofs.format.record import BEFORE_APPEND
 from globofs.store import home
 from globofs.store.catchup import positions
@@ -128,6 +129,24 @@ def test_whoever_has_such_a_record_is_waited_for_and_brings_it(
     a.node.clock.sleep(8 * DAY)
     prune.collect(a.node)
     assert a.read("back") == b"one" * 300
+
+
+def test_more_than_a_record_holds_is_said_in_several_and_once(
+    three: tuple[Site, Site, Site],
+) -> None:
+    """Said in one, nobody understood it, and every round said it again."""
+    a, b, gone = three
+    with b.node.operation("lost") as operation:
+        for first in (101, 5101):
+            odd = tuple((number, number) for number in range(first, first + 2000, 2))
+            operation.record(kinds.LostRecord(gone.uuid, odd))
+    peer_retire(a.node, gone.uuid)
+    rounds(a, b)
+    last = a.node.journal.last()
+    assert [event for event in a.events if isinstance(event, Problem)] == []
+    assert _lost.given_up(a.node)[gone.uuid].count() == 2000
+    rounds(a, b)
+    assert a.node.journal.last() == last
 
 
 def test_a_node_that_may_be_there_twice_does_not_say_what_it_lacks(

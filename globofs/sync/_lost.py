@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from globofs.errors import plural, printable
 from globofs.events import Emit, Note, Problem, ignore
 from globofs.format import kinds
+from globofs.limits import GAPS_MAX
 from globofs.store.catchup import positions
 from globofs.store.commit import Operation
 from globofs.store.node import Node
+from globofs.store.portions import chunks
 from globofs.sync._journals import has
 from globofs.sync._spans import Spans
 
@@ -56,7 +58,10 @@ def tell(node: Node, *, emit: Emit = ignore) -> int:
     if not lacking or not node.at_home():
         return 0
     with Operation(node, "lost", emit=emit) as operation:
-        operation.record(*[kinds.LostRecord(of, tuple(left)) for of, left in lacking.items()])
+        for of, left in lacking.items():
+            operation.record(
+                *[kinds.LostRecord(of, tuple(some)) for some in chunks(left, GAPS_MAX)]
+            )
     count = sum(left.count() for left in lacking.values())
     names = ", ".join(sorted(printable(retired[origin]) for origin in lacking))
     records = f"{plural(count, 'record')} of {names}, gone for good,"
