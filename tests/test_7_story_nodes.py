@@ -289,3 +289,42 @@ def test_moving_a_volume_does_not_break_it(tmp_path: Path) -> None:
     assert moved.read("file") == b"content"
     link = next(path for path in (moved.node / "root").rglob("*") if path.is_symlink())
     assert link.exists(), "the links to blocks are relative"
+
+
+def test_a_restored_node_hears_a_peer_before_it_speaks_for_itself_again(tmp_path: Path) -> None:
+    """What it agreed to in the life that the backup does not know of still holds: what nobody keeps
+    for it any more it makes no version of."""
+    one, two = make_nodes(tmp_path, "one", "two")
+    for text in ("old", "new"):
+        (tmp_path / "file").write_text(text)
+        one("add", str(tmp_path / "file"))
+    shutil.copytree(one.volume, tmp_path / "backup", symlinks=True)
+    (tmp_path / "later").write_text("after the backup")
+    one("add", str(tmp_path / "later"))
+    one("sync")
+    two("sync")
+    one("sync")
+    shutil.rmtree(one.volume)
+    shutil.copytree(tmp_path / "backup", one.volume, symlinks=True)
+    away = two.volume.rename(tmp_path / "unplugged")
+    assert "none of its peers (two) could tell" in one("doctor", "--moved", expect=1).err
+    assert len(one("status", "--json").json["warnings"]) == 1
+    assert one.paths() == {"file"}
+    away.rename(two.volume)
+    one("doctor", "--moved")
+    assert one("status", "--json").json["warnings"] == []
+    assert one.paths() == {"file", "later"}
+
+
+def test_who_has_no_peer_any_more_says_so(tmp_path: Path) -> None:
+    one, two = make_nodes(tmp_path, "one", "two")
+    (tmp_path / "file").write_text("content")
+    one("add", str(tmp_path / "file"))
+    shutil.copytree(one.volume, tmp_path / "moved", symlinks=True)
+    shutil.rmtree(one.volume)
+    shutil.rmtree(two.volume)
+    moved = At(tmp_path / "moved")
+    moved("doctor", "--force", expect=2)
+    moved("doctor", "--moved", expect=1)
+    moved("doctor", "--moved", "--force")
+    assert moved("status", "--json").json["warnings"] == []

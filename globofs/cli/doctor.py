@@ -114,7 +114,9 @@ def doctor(context: Context) -> int:
     if context.args.moved:
         if context.args.directory is not None:
             raise UsageError("--moved is said of a volume, not of a directory to look at")
-        context.volume.moved()
+        context.volume.moved(force=context.args.force, **context.listening)
+    elif context.args.force:
+        raise UsageError("--force goes with --moved")
     for place in _places(context):
         if context.cancelled():
             raise Interrupted()

@@ -305,6 +305,9 @@ def _doctor(parser: Parser) -> None:
     parser.add_argument(
         "--moved", action="store_true", help="this volume was moved or restored here, not copied"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="with --moved: no peer can be heard before"
+    )
 
 
 def _completion(parser: Parser) -> None:

@@ -53,10 +53,12 @@ class CareVerbs(Verbs):
 
         return prune(self.node, policy, dry_run=dry_run, emit=emit, cancelled=cancelled)
 
-    def moved(self) -> None:
+    def moved(
+        self, *, force: bool = False, emit: Emit = ignore, cancelled: Cancelled = never
+    ) -> None:
         """Note that the volume was moved or restored to where it lies now, and is used nowhere
-        else: the node speaks for itself again. Raises ReadOnlyVolume, OSError."""
-        from globofs.store import home
+        else: the node speaks for itself again, once it has heard a peer, or by `force`. Raises
+        Unsupported where none can be heard; ReadOnlyVolume, Locked, Interrupted, OSError."""
+        from globofs.sync.moved import settle_in
 
-        self.node.change_config("path", self.node.volume)
-        home.note(self.node.directory)
+        settle_in(self.node, self.peers, force=force, emit=emit, cancelled=cancelled)
