@@ -69,6 +69,8 @@ class Status:
     wanted_bytes: int = 0
     cacheonly: bool = False
     readonly: str = ""  # why, when it is
+    elsewhere: str = ""  # what follows, when this node may be there twice
+    warnings: tuple[str, ...] = ()  # what is odd here and does no harm, that among them
     peers: tuple[PeerStatus, ...] = ()
 
 

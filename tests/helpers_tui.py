@@ -170,6 +170,7 @@ class FakeVolume:
         self.undone: list[list[Version]] = []
         self.before: dict[OperationKey, list[Version]] = {}  # of a resolve, for its undo
         self.clock = NOW
+        self.elsewhere = ""
         state = SimpleNamespace(
             pins=lambda: list(self.pins),
             source_keys=lambda: ["s"],
@@ -311,8 +312,12 @@ class FakeVolume:
         return Status(
             self.directory, self.uuid, self.name, root.files, len(self.versions), len(self.conflicts()),
             root.size, root.missing, root.missing_bytes, readonly="asked for" if self.readonly else "",
-            peers=(),
+            elsewhere=self.elsewhere, warnings=(self.elsewhere,) if self.elsewhere else (), peers=(),
         )  # fmt: skip
+
+    def moved(self, **_: Any) -> None:
+        self.done.append(("moved",))
+        self.elsewhere = ""
 
     def why(self, path: bytes, **_: Any) -> list[Any]:
         return [

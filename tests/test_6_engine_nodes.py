@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from globofs.engine import Engine
 from globofs.snapshots import PeerStatus
+from globofs.store import home
 from globofs.store.state import Wanted
 from globofs.volume import Volume
 from tests.helpers_engine import until
@@ -253,3 +255,23 @@ def test_the_next_engine_takes_over_from_one_that_was_killed(nodes: Nodes) -> No
     nodes.start("b")
     nodes.add("a", "x", b"after the fall")
     assert until(lambda: nodes.content("b", b"x") == b"after the fall")
+
+
+def test_a_copy_is_told_so_until_another_process_says_that_it_was_moved(
+    nodes: Nodes, tmp_path: Path
+) -> None:
+    """Which has the one that syncs the node bring what peers know of it first."""
+    nodes.add("a", "before", b"1")
+    shutil.copytree(tmp_path / "a", tmp_path / "copy", symlinks=True)
+    nodes.add("a", "later", b"2")
+    for name in ("a", "b", "a"):
+        nodes[name].sync()
+    with Volume.open(str(tmp_path / "copy")) as copy, Engine(copy, label="copy") as engine:
+        assert until(lambda: engine.snapshot().status.elsewhere == home.ELSEWHERE)
+        assert len(engine.snapshot().status.warnings) == 2, "the path in its config, too"
+        os.rename(tmp_path / "a", tmp_path / "gone")
+        with Volume.open(str(tmp_path / "copy")) as other:
+            other.moved()
+            assert other.view().version(b"later") is not None
+        assert until(lambda: engine.snapshot().status.warnings == ())
+        assert engine.snapshot().status.elsewhere == ""

@@ -11,6 +11,7 @@ import pytest
 from globofs.engine import Engine
 from globofs.errors import GlobofsError, NoVolume
 from globofs.events import ignore
+from globofs.store import home
 from globofs.tui.app import GlobofsApp, volume_opener
 from globofs.tui.face import Face
 from globofs.tui.widgets.text_view import TextView
@@ -200,6 +201,41 @@ async def test_a_vanished_volume_dims_what_every_mode_shows() -> None:
         b.engine.changed()
         await b.until(lambda: not b.screen.vanished)
         assert not any(pane.dim for pane in b.screen.query(VirtualList))
+
+
+async def test_a_volume_that_may_be_there_twice_says_so_and_what_to_do() -> None:
+    """On every screen, but where that tells of another time; until it is said that it was moved."""
+
+    def banner() -> str:
+        return "".join(text for text, _ in b.screen.banner.parts)
+
+    volume = fake.full_volume()
+    volume.elsewhere = home.ELSEWHERE
+    async with bench(volume=volume) as b:
+        for key in "12345":
+            await shown(b, key)
+            await b.until(
+                lambda: "copied, moved or restored from a backup  : Moved here" in banner()
+            )
+            assert len(banner()) < 80
+        await b.keys("1", "[")
+        assert "AS OF" in banner()
+        await b.keys("T", ":", *"moved here", "enter")
+        await b.until(lambda: type(b.screen).__name__ == "ChoiceDialog")
+        lines = b.screen.query_one("#choice-lines")
+        told = " ".join(lines.render_line(y).text.strip() for y in range(lines.size.height))
+        assert "agrees to no prune" in told
+        assert "say it of the other then" in told, "all of it is on the screen"
+        await b.keys("n")
+        assert ("moved",) not in volume.done
+        await b.keys(":", *"moved here", "enter", "y")
+        await b.until(lambda: ("moved",) in volume.done)
+        await b.settle()
+        assert "Noted: this volume is used here and nowhere else" in b.toasts()
+        b.engine.changed()
+        await b.until(lambda: not banner())
+        await b.keys(":", *"moved here", "enter")
+        await b.until(lambda: "It is where it was: there is nothing to say" in b.toasts())
 
 
 @pytest.mark.parametrize(

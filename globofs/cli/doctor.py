@@ -115,6 +115,7 @@ def doctor(context: Context) -> int:
         if context.args.directory is not None:
             raise UsageError("--moved is said of a volume, not of a directory to look at")
         context.volume.moved(force=context.args.force, **context.listening)
+        context.out.say("globofs: noted: this volume is used here and nowhere else")
     elif context.args.force:
         raise UsageError("--force goes with --moved")
     for place in _places(context):

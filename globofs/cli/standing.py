@@ -57,7 +57,7 @@ def status(context: Context) -> int:
         document = status_fields(found, leader)
         document["paused"] = _paused_fields(context.volume.pauses())
         bad = [entry.message for entry in context.volume.peers.problems]
-        document["warnings"] = [*context.volume.node.warnings, *bad]
+        document["warnings"] = [*found.warnings, *bad]
         context.out.document(document)
         return context.finish(())
     line = context.out.line
@@ -75,7 +75,7 @@ def status(context: Context) -> int:
     context.out.table([_peer_row(context, peer) for peer in found.peers])
     if not found.peers:
         line("no peers; `globofs peer add NAME PATH` makes one")
-    for warning in context.volume.node.warnings:
+    for warning in found.warnings:
         context.out.say(f"globofs: {safe(warning)}")
     tell_bad_entries(context)
     return context.finish(())

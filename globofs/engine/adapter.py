@@ -126,9 +126,9 @@ class VolumeWork:
     # --- figures and wishes ---------------------------------------------------------------------
 
     def change_mark(self) -> object:
-        """Differs after any process changed the index."""
+        """Differs after any process changed the index, or what is odd here became another thing."""
         self._node.index.refresh()
-        return self._node.index.change_mark()
+        return self._node.index.change_mark(), self._node.warnings
 
     def status(self) -> Status:
         """The volume's figures."""

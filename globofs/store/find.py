@@ -125,6 +125,19 @@ def read_config(directory: str) -> NodeConfig:
         raise errors.from_os_error(error, path) from error
 
 
+def original(config: NodeConfig, directory: str) -> str:
+    """The volume at a node's `path=`, where another directory than `directory` bears its uuid; ""
+    where none does."""
+    if not config.path:
+        return ""
+    try:
+        there = find_node_directory(config.path)
+        twin = read_config(there).uuid == config.uuid and not os.path.samefile(there, directory)
+    except (errors.GlobofsError, OSError):
+        return ""
+    return config.path if twin else ""
+
+
 def check_entry_name(name: str) -> None:
     """UsageError unless `name` can be the directory of a node in a volume."""
     encoded = os.fsencode(name)

@@ -22,7 +22,8 @@ ELSEWHERE: Final = (
     "this node's directory was copied, moved to another disk, or restored from a backup: as long as"
     " it may be there twice, it agrees to no prune and makes no version of data that is not here."
     " If it is used nowhere else, say `globofs doctor --moved`, when a peer is there to be heard"
-    " first. A copy becomes a node of its own when it meets a peer that knows both"
+    " first. If both are used, one of them becomes a node of its own when it meets a peer that knows"
+    " both: say it of the other then"
 )
 """What it means that a node is not at home, and what to do."""
 

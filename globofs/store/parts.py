@@ -122,8 +122,8 @@ class NodeParts:
             return ()
         return (
             f"{self.directory}/config says path={errors.printable(said)}, but the volume lies at "
-            f"{errors.printable(self.volume)}; if it was moved, correct the line; if this is a "
-            "copy and both are used, the copy will take an identity of its own",
+            f"{errors.printable(self.volume)}; if it was moved, `globofs doctor --moved` corrects the"
+            " line; if it was copied and both are used, one of them takes an identity of its own",
         )
 
     def at_home(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from globofs.errors import plural
 from globofs.events import Cancelled, never
 from globofs.snapshots import Move, PeerStatus, Status
+from globofs.store import home
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.state import Pauses
@@ -226,6 +227,8 @@ def status(node: Node, peers: tuple[PeerStatus, ...]) -> Status:
         wanted_bytes=wanted_bytes,
         cacheonly=node.config.cacheonly,
         readonly=node.readonly_reason,
+        elsewhere="" if node.at_home() else home.ELSEWHERE,
+        warnings=node.warnings,
         peers=peers,
     )
 

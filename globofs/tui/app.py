@@ -333,7 +333,7 @@ WAITS = {
 WRITES = frozenset(
     {
         "restore", "add", "add_again", "rename", "delete", "undo", "redo", "pin", "fetch", "pause", "bump", "retry",
-        "peer_add", "peer_edit", "peer_remove", "take", "keep_both", "merge", "revert",
+        "peer_add", "peer_edit", "peer_remove", "take", "keep_both", "merge", "revert", "moved",
     }
 )  # fmt: skip
 NEEDS_NOTHING = frozenset(

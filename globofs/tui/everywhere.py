@@ -228,6 +228,7 @@ class Everywhere(Mounting):
             ("verify", "Verify", "Read every block and manifest here and check it"),
             ("mirror", "Mirror", "Bring the content of everything here"),
             ("evict", "Evict", "Let go of what others safely hold"),
+            ("moved", "Moved here", "Say that this volume was moved or restored here, not copied"),
             ("glyphs", "Symbols", "Unicode, plain ASCII, or a patched font's"),
             ("preset", "Key preset", "default, vim with Ctrl-D and Ctrl-U, or arrows"),
         )
@@ -337,6 +338,35 @@ class Everywhere(Mounting):
             lambda r: f"Let go of {words.plural(r.blocks, 'block')}, {words.size_words(r.bytes)}",
             line=command("evict"),
         )
+
+    def do_moved(self) -> None:
+        """Say that the volume is used here and nowhere else, after a question."""
+        from globofs.tui.screens.dialogs import ChoiceDialog
+
+        volume = self.volume
+        odd = self.snapshot.status.warnings if self.snapshot is not None else ()
+        if not odd:
+            self.say("It is where it was: there is nothing to say")
+            return
+
+        def chosen(yes: bool | None) -> None:
+            if yes:
+                self.verb(
+                    "moved",
+                    "hearing what it did elsewhere",
+                    lambda emit, cancelled: volume.moved(emit=emit, cancelled=cancelled),
+                    lambda _: "Noted: this volume is used here and nowhere else",
+                    line=command("doctor", moved=True),
+                )
+
+        rows = [
+            ("n", "no, or nobody knows", False),
+            ("y", "yes: it is used here and nowhere else", True),
+        ]
+        lines: list[list[Span]] = []
+        for sentence in odd:
+            lines += [[(words.safe(sentence), "")], [("", "")]]
+        self.push_screen(ChoiceDialog("Moved here?", rows, lines=lines), chosen)
 
     # --- telling --------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from globofs.tui.glyphs import Glyphs
 from globofs.tui.keys import Action, key_of
 from globofs.tui.screens.jump import Jump
 from globofs.tui.widgets.chrome import Banner, Hint, HintBar, OneLine, Title, TitleBar
+from globofs.tui.widgets.paint import Span
 from globofs.tui.widgets.text_view import TextView
 from globofs.tui.widgets.virtual_list import VirtualList
 
@@ -313,14 +314,26 @@ class ModeScreen(KeyedScreen):
     def age(self) -> None:
         """Time has passed: say anew how long ago things were."""
 
-    def banner_parts(self) -> tuple[tuple[tuple[str, str], ...], str]:
-        """What the banner says, and its level; by default errors of the volume."""
+    def travel_words(self) -> tuple[Span, ...]:
+        """What the banner says of what the screen shows, while that is not how it is now."""
+        return ()
+
+    def banner_parts(self) -> tuple[tuple[Span, ...], str]:
+        """What the banner says, and its level: errors of the volume first."""
         snapshot = self.globofs.snapshot
         if snapshot is not None and snapshot.error:
             return ((f"{self.glyphs.warning} ", "strong"), (snapshot.error, "")), "error"
         if self.globofs.opening:
             return (("opening ", ""), (self.globofs.opening, "strong")), "info"
-        return (), "info"
+        said = self.travel_words()
+        if not said and snapshot is not None and snapshot.status.elsewhere:
+            key = self.globofs.keymap
+            said = (
+                (f"{self.glyphs.warning} May be there twice: ", "strong"),
+                ("copied, moved or restored from a backup  ", ""),
+                (key.key_for(key.actions["palette"]), "key"), (" Moved here", "muted"),
+            )  # fmt: skip
+        return said, "info"
 
     def refresh_chrome(self) -> None:
         """Title bar, banner and hints from the state."""

@@ -319,28 +319,53 @@ class AskDialog(Modal):
         return True
 
 
-class ChoiceDialog(Modal):
-    """A few rows, each chosen by a letter: sort, copy."""
+class Sentences(Lines):
+    """Lines wrapped to the dialog they stand in, and as high as that makes them."""
 
-    def __init__(self, title: str, rows: Sequence[tuple[str, str, Any]], foot: str = "") -> None:
+    def __init__(self, lines: Sequence[Sequence[Span]], *, id: str) -> None:
+        super().__init__(self._wrapped, id=id)
+        self._lines = lines
+
+    def _wrapped(self, width: int) -> list[list[Span]]:
+        return [part for line in self._lines for part in wrapped(line, width)]
+
+    def on_mount(self) -> None:
+        """As high as its lines."""
+        width = min(84, int(self.app.size.width * 0.94)) - 4
+        self.styles.height = max(1, len(self._wrapped(width)))
+
+
+class ChoiceDialog(Modal):
+    """A few rows, each chosen by a letter: sort, copy. `lines` say what it is about."""
+
+    def __init__(
+        self,
+        title: str,
+        rows: Sequence[tuple[str, str, Any]],
+        foot: str = "",
+        lines: Sequence[Sequence[Span]] = (),
+    ) -> None:
         super().__init__()
         self._title = title
         self._rows = rows
         self._foot = foot
+        self._lines = lines
 
     def compose(self) -> ComposeResult:
-        """A list with the letters in front."""
+        """A list with the letters in front, below what is said."""
         columns = (Column("key", "", 4), Column("words", ""))
         source = Rows(columns)
         source.replace(
             [value for _, _, value in self._rows],
             [(((f" {key}", "key"),), words) for key, words, _ in self._rows],
         )
-        with Vertical(classes="dialog", id="choice") as box:
+        with Vertical(classes="dialog", id=None if self._lines else "choice") as box:
             box.border_title = self.caption(f" {self._title} ")
             box.border_subtitle = self.caption(
                 f" {self._foot or 'a letter or Enter · Esc leaves'} "
             )
+            if self._lines:
+                yield Sentences(self._lines, id="choice-lines")
             yield ListPane(source, "menu", id="choice-list", header=False)
 
     def on_mount(self) -> None:
@@ -385,16 +410,7 @@ class SayDialog(Modal):
         with Vertical(classes="dialog") as box:
             box.border_title = self.caption(f" {self._title} ")
             box.border_subtitle = self.caption(f" {self._foot} ")
-            yield Lines(self._wrapped, id="say-lines")
-
-    def on_mount(self) -> None:
-        """As high as its lines."""
-        super().on_mount()
-        width = min(84, int(self.app.size.width * 0.94)) - 4
-        self.query_one("#say-lines").styles.height = max(1, len(self._wrapped(width)))
-
-    def _wrapped(self, width: int) -> list[list[Span]]:
-        return [part for line in self._lines for part in wrapped(line, width)]
+            yield Sentences(self._lines, id="say-lines")
 
     def other_key(self, key: str) -> bool:
         """Keys that close."""

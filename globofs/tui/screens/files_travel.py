@@ -33,13 +33,8 @@ class FilesTravel(FilesFind):
         self._moments: Sequence[Operation] = ()
         self._names: dict[str, str] = {}
 
-    def banner_parts(self) -> tuple[tuple[tuple[str, str], ...], str]:
-        """Time travel and "changed since" are said as long as they last."""
-        parts, level = super().banner_parts()
-        return (parts, level) if parts else (self.travel_words(), "info")
-
     def travel_words(self) -> tuple[Span, ...]:
-        """The banner while the tree is not that of now."""
+        """Time travel and "changed since" are said as long as they last."""
         key = self.globofs.keymap
         if self.wish.at is not None:
             found = next((op for op in self._moments if op.last <= (self.wish.at or 0)), None)
