@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from globofs.errors import BadTime, UsageError, printable
 from globofs.errors import plural as plural
+from globofs.format.text import format_time
 from globofs.limits import SECOND_NS, TIME_MAX_NS
 
 if TYPE_CHECKING:
@@ -209,8 +210,7 @@ def short_time(ns: int, now: int, *, seconds: bool = False) -> str:
 
 def version_number(ns: int) -> str:
     """A version's name: seconds, a point, nine digits."""
-    sign, ns = ("-", -ns) if ns < 0 else ("", ns)
-    return f"{sign}{ns // SECOND_NS}.{ns % SECOND_NS:09d}"
+    return format_time(ns)
 
 
 def rfc3339(ns: int) -> str:

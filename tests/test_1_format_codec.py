@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from globofs.errors import FormatError
 from globofs.format import codec
+from globofs.format.config import SUFFIXES
 from globofs.limits import BLOCK_SIZE_MAX, MIB
 from tests import helpers_format  # noqa: F401  (its hypothesis profile)
 
@@ -73,7 +74,7 @@ def test_damaged_and_cut_blocks_are_refused(method: str, level: int) -> None:
             codec.decompress(bad, suffix, len(TEXT))
 
 
-@given(st.binary(max_size=300), st.sampled_from(codec.SUFFIXES), st.integers(0, 1000))
+@given(st.binary(max_size=300), st.sampled_from(SUFFIXES), st.integers(0, 1000))
 def test_any_bytes_end_in_bytes_or_a_format_error(data: bytes, suffix: str, limit: int) -> None:
     with contextlib.suppress(FormatError):
         assert len(codec.decompress(data, suffix, limit)) <= limit
@@ -174,7 +175,7 @@ def test_threads_do_not_share_contexts() -> None:
 @pytest.mark.parametrize("path", sorted(GOLDEN.glob("block*")), ids=lambda path: path.name)
 def test_golden_blocks_stay_readable(path: Path) -> None:
     plain = (GOLDEN / "plain.txt").read_bytes()
-    suffix = path.suffix if path.suffix in codec.SUFFIXES else ""
+    suffix = path.suffix if path.suffix in SUFFIXES else ""
     assert codec.decompress(path.read_bytes(), suffix, len(plain)) == plain
 
 

@@ -16,7 +16,7 @@ from globofs.store.state import (
     Pauses,
     SourceEntry,
     State,
-    Wanted,
+    Wish,
     parse_entry,
     signature,
     source_key,
@@ -53,12 +53,12 @@ def test_pins_are_kept_across_restarts(tmp_path: Path) -> None:
 
 def test_wishes(tmp_path: Path) -> None:
     state = open_state(tmp_path)
-    wishes = [Wanted("mirror", path) for path in ODD]
-    wishes += [Wanted("history", b""), Wanted("version", id=bytes(range(32)))]
+    wishes = [Wish("mirror", path) for path in ODD]
+    wishes += [Wish("history", b""), Wish("version", id=bytes(range(32)))]
     state.want(wishes)
     state.want(wishes[:3])
     assert open_state(tmp_path).wanted() == wishes
-    state.unwant([*wishes[1:], Wanted("mirror", b"never")])
+    state.unwant([*wishes[1:], Wish("mirror", b"never")])
     assert open_state(tmp_path).wanted() == wishes[:1]
 
 

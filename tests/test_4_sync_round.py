@@ -337,7 +337,7 @@ def test_two_volumes_with_files_are_joined_only_when_asked_for(tmp_path: Path) -
         with pytest.raises(JoinVolumes) as asked:
             peering.peer_add(a.node, "b", b.node.volume)
         assert "2 files there, 2 here" in asked.value.message
-        assert "1 paths on both sides (same)" in asked.value.message
+        assert "1 path on both sides (same)" in asked.value.message
         assert peering.peer_list(a.node) == []
         told: list[object] = []
         peering.peer_add(a.node, "b", b.node.volume, yes=True, emit=told.append)

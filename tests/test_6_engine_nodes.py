@@ -15,7 +15,7 @@ import pytest
 from globofs.engine import Engine
 from globofs.snapshots import PeerStatus
 from globofs.store import home
-from globofs.store.state import Wanted
+from globofs.store.state import Wish
 from globofs.volume import Volume
 from tests.helpers_engine import until
 
@@ -135,7 +135,7 @@ def test_a_wish_made_while_the_engine_runs_is_noticed(nodes: Nodes) -> None:
     assert until(lambda: nodes["b"].view().entry(b"big") is not None)
     time.sleep(0.3)
     assert nodes["b"].view().entry(b"big").held == "none"
-    nodes["b"].node.state.want([Wanted("mirror", b"big")])
+    nodes["b"].node.state.want([Wish("mirror", b"big")])
     assert until(lambda: nodes["b"].view().entry(b"big").held == "all")
 
 

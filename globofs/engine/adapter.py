@@ -10,19 +10,19 @@ from contextlib import AbstractContextManager
 from typing import Final
 
 from globofs.engine.queue import Item
-from globofs.engine.queue import below as at_or_below
 from globofs.engine.work import PeerFacts, Steering
 from globofs.events import Emit, PeerSeen
+from globofs.format.names import is_below
 from globofs.peerio.peer import Peer
 from globofs.snapshots import Status
 from globofs.store.announce import announce
 from globofs.store.query import View
-from globofs.store.state import Wanted
+from globofs.store.state import Wish
 from globofs.store.views import Entry
 from globofs.sync.missing import pending_manifests
 from globofs.sync.peer_notes import note_seen
 from globofs.sync.prune import acknowledge_prunes, collect_due
-from globofs.sync.pull import Wanted as WantedBlock
+from globofs.sync.pull import Wanted
 from globofs.sync.receive import Claims
 from globofs.sync.round import PeerMemory, sync_round
 from globofs.volume import Volume
@@ -159,7 +159,7 @@ class VolumeWork:
         view = self.volume.view()
         state = self._node.state
         for manifest in pending_manifests(self._node):
-            if at_or_below(manifest.path, below):
+            if is_below(manifest.path, below):
                 key = f"manifest:{manifest.id.hex()}"
                 yield Item(key, manifest.path, manifest.size, handle=manifest)
         for pin in state.pins():
@@ -170,10 +170,10 @@ class VolumeWork:
         if not self._node.config.cacheonly:
             yield from self._owed(below, fresh)
 
-    def _wish(self, view: View, wish: Wanted, top: bytes) -> Iterator[Item]:
+    def _wish(self, view: View, wish: Wish, top: bytes) -> Iterator[Item]:
         if wish.kind == "version":
             version = view.version_by_id(wish.id)
-            if version is not None and version.missing and at_or_below(version.path, top):
+            if version is not None and version.missing and is_below(version.path, top):
                 yield _item(version.id, version.path, version.row, version.node, version.size, 0)
             return
         for start in _overlap(wish.path, top):
@@ -216,7 +216,7 @@ class VolumeWork:
         while True:
             rows = self._node.index.rows(sql, (row, *args))
             for row, version, path, node, size, lacking in rows:
-                if at_or_below(path, top):
+                if is_below(path, top):
                     yield _item(version, path, row, node, size, lacking)
             if len(rows) < OWED_PAGE:
                 return
@@ -231,7 +231,7 @@ class VolumeWork:
         tops = {wish.path for wish in wishes} | set(state.pins())
         blocks = size = 0
         for top in tops:
-            if any(top != other and at_or_below(top, other) for other in tops):
+            if any(top != other and is_below(top, other) for other in tops):
                 continue
             entry = view.entry(top)
             if entry is not None:
@@ -244,23 +244,23 @@ class VolumeWork:
         """Pull the missing blocks of some items, sixteen and more at once."""
         view = self.volume.view()
         puller = self.volume.puller
-        wanted: list[WantedBlock] = []
+        wanted: list[Wanted] = []
         manifests = 0
         for item in items:
-            if isinstance(item.handle, WantedBlock):
+            if isinstance(item.handle, Wanted):
                 wanted.append(item.handle)
                 manifests += 1
                 continue
             row, node = item.handle if isinstance(item.handle, tuple) else (0, "")
             wanted += [
-                WantedBlock(block.id, block.size, item.path, node)
+                Wanted(block.id, block.size, item.path, node)
                 for block, held in view.blocks_of(int(row))
                 if not held
             ]
         done = puller.fetch(wanted, cancelled=cancelled, emit=emit)
         if manifests and done.blocks:
             self._node.catch_up(emit=emit)  # now it is known what those versions hold
-        lacking: dict[bytes, list[WantedBlock]] = {}
+        lacking: dict[bytes, list[Wanted]] = {}
         for block in done.missing:
             lacking.setdefault(block.path, []).append(block)
         return {
@@ -295,9 +295,9 @@ class VolumeWork:
 
 def _overlap(one: bytes, other: bytes) -> tuple[bytes, ...]:
     """The deeper of two paths where one lies below the other; nothing where they are apart."""
-    if at_or_below(one, other):
+    if is_below(one, other):
         return (one,)
-    return (other,) if at_or_below(other, one) else ()
+    return (other,) if is_below(other, one) else ()
 
 
 def _missing(view: View, top: bytes) -> Iterator[Item]:

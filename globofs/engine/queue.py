@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from globofs.events import Direction
+from globofs.format.names import is_below
 from globofs.snapshots import Move, MoveState, Overall
 
 QUEUED_MAX: Final = 5000
@@ -85,11 +86,6 @@ class Row:
             reason=self.reason,
             sources=tuple(self.peers.items()) if self.direction == "pull" else (),
         )
-
-
-def below(path: bytes, top: bytes) -> bool:
-    """Whether `path` is `top` or lies below it; everything lies below the root b""."""
-    return not top or path == top or path.startswith(top + b"/")
 
 
 class Queue:
@@ -160,7 +156,7 @@ class Queue:
             heapq.heappush(self._heap, (row.order, row.key))
 
     def _covered(self, path: bytes) -> bool:
-        return any(below(path, top) for top in self._pauses)
+        return any(is_below(path, top) for top in self._pauses)
 
     def rest(self, size: int, *, growing: bool) -> None:
         """Bytes that wait in the index beyond the rows here, and whether there may be more."""
@@ -346,7 +342,7 @@ class Queue:
         """Everything queued at or below `path` goes first; how many rows that were."""
         with self._lock:
             self._due_below(path)
-            rows = [row for row in self._queued.values() if below(row.path, path)]
+            rows = [row for row in self._queued.values() if is_below(row.path, path)]
             rows.sort(key=lambda row: row.order)
             turn = next(self._bumps)
             for place, row in enumerate(rows):
@@ -356,7 +352,7 @@ class Queue:
             return len(rows)
 
     def _due_below(self, path: bytes) -> None:
-        for row in [row for row in self._failed.values() if row.item and below(row.path, path)]:
+        for row in [row for row in self._failed.values() if row.item and is_below(row.path, path)]:
             del self._failed[row.key]
             self._wait(row)
 
@@ -423,7 +419,7 @@ class Queue:
     def place_of(self, path: bytes) -> int | None:
         """How many rows go before the first one at or below `path`; None when none waits."""
         with self._lock:
-            orders = [row.order for row in self._queued.values() if below(row.path, path)]
+            orders = [row.order for row in self._queued.values() if is_below(row.path, path)]
             if not orders:
                 return None
             first = min(orders)

@@ -13,11 +13,8 @@ from typing import Final
 import zstandard
 
 from globofs.errors import FormatError
+from globofs.format.config import SUFFIX_OF
 from globofs.limits import BLOCK_SIZE_MAX, COMPRESS_MIN_GAIN, KIB
-
-SUFFIXES: Final = (".zst", ".gz", "")
-"""What a block's file name may end in; readers look in this order."""
-SUFFIX_OF: Final = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 
 ENCODED_SLACK_BYTES: Final = 64 * KIB
 """How much larger than its plain bytes an encoded block may be (frames around random data)."""

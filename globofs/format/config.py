@@ -41,6 +41,10 @@ NODE_KEYS: Final = (
     "links", "copies", "poll", "readtimeout", "commit",
 )  # fmt: skip
 PEER_KEYS: Final = ("uuid", "path", "send")
+SUFFIX_OF: Final[dict[str, str]] = {"zstd": ".zst", "gzip": ".gz", "none": ""}
+"""What the file name of a block ends in, by how it is stored."""
+SUFFIXES: Final = (".zst", "", ".gz")
+"""All of these, what nodes write mostly first: readers look in this order, but for their own."""
 LEVELS: Final[dict[str, tuple[int, int]]] = {"zstd": (1, 19), "gzip": (1, 9), "none": (0, 0)}
 """The lowest and the highest level of each compression."""
 

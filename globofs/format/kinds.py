@@ -10,7 +10,7 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol, Self
 
 from globofs.errors import BadPath, FormatError
 from globofs.format import names
@@ -274,10 +274,8 @@ class PruneRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class PruneOkRecord:
-    """The writing node has applied the prune record `seq` of `of` and no longer uses what it names."""
-
-    KIND: ClassVar[str] = "prune-ok"
+class _Answer:
+    """The writing node answers the record `seq` of the node `of`."""
 
     of: str
     seq: int
@@ -291,10 +289,17 @@ class PruneOkRecord:
         return b""
 
     @classmethod
-    def parse(cls, record: Record) -> PruneOkRecord:
+    def parse(cls, record: Record) -> Self:
         """What `record` says."""
         origin, _, seq = record.need("of").partition(":")
         return cls(parse_uuid(origin), parse_count(seq, SEQUENCE_MAX))
+
+
+@dataclass(frozen=True, slots=True)
+class PruneOkRecord(_Answer):
+    """The writing node has applied the prune record `seq` of `of` and no longer uses what it names."""
+
+    KIND: ClassVar[str] = "prune-ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +334,7 @@ def parse_numbers(text: str) -> tuple[int, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class BackRecord(PruneOkRecord):
+class BackRecord(_Answer):
     """The writing node is not gone: the retire record `seq` of `of`, which names it, is over."""
 
     KIND: ClassVar[str] = "back"

@@ -20,14 +20,13 @@ from globofs import limits
 from globofs.errors import BadConfig, FormatError, PeerOffline, PeerWrong, printable
 from globofs.format.applied import Applied, decode
 from globofs.format.codec import encoded_limit
-from globofs.format.config import parse_foreign
+from globofs.format.config import SUFFIXES, parse_foreign
 from globofs.format.text import format_time, parse_uuid
 from globofs.peerio import files
 from globofs.peerio.pool import beat
 from globofs.store import staged
 from globofs.store.segments import LATEST, is_segment
 
-SUFFIXES = (".zst", ".gz", "")
 _CHILDREN_MOST = 10_000  # children of a volume directory that are looked at
 _ORIGINS_MOST = 100_000
 _SEGMENTS_MOST = 1_000_000

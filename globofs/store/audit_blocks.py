@@ -22,8 +22,8 @@ _COLUMNS: Final = (
 )
 _TABLES: Final = " FROM version v LEFT JOIN path p ON p.no = v.path LEFT JOIN op o ON o.no = v.op "
 
-
 ODD_MOST: Final = 10_000
+"""Of more blocks than these it is not remembered that somebody states another size of them."""
 SHORT_BYTES: Final = 800
 """Blocks of lists up to this are asked for together."""
 

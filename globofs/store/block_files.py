@@ -14,9 +14,10 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from globofs import errors, limits
+from globofs.format.config import SUFFIXES
 from globofs.store import fsio, staged
 from globofs.store.clock import Clock
 from globofs.store.locks import Locks
@@ -28,7 +29,6 @@ from globofs.store.uses import Uses
 if TYPE_CHECKING:
     from globofs.store.index_blocks import BlockTable, StagedAt
 
-SUFFIXES: Final = (".zst", "", ".gz")
 _RUN_BYTES = 1 * limits.MIB
 _RUN_GAP_BYTES = 64 * limits.KIB
 _RESCAN_BLOCKS = 5000

@@ -21,10 +21,8 @@ from globofs.store.portions import chunks, marks
 
 T = TypeVar("T")
 MEMORY: Final = ":memory:"
-_FILLED: Final = "filled"
 """The path of an index that is kept nowhere."""
-
-
+_FILLED: Final = "filled"  # in `meta`: see `Index.is_filled`
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNWRITABLE: Final = (
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),

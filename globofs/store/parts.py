@@ -9,10 +9,10 @@ import os
 import sqlite3
 from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 from globofs import errors
-from globofs.format.config import NodeConfig, parse_node, set_key
+from globofs.format.config import SUFFIX_OF, NodeConfig, parse_node, set_key
 from globofs.store import fsio, home
 from globofs.store.apply_records import load_seen
 from globofs.store.blocks import BlockStore
@@ -22,8 +22,6 @@ from globofs.store.index import Index
 from globofs.store.journal import Journal
 from globofs.store.locks import Locks
 from globofs.store.state import State
-
-SUFFIX_OF: Final = {"zstd": ".zst", "gzip": ".gz", "none": ""}
 
 
 class NodeParts:

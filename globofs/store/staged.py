@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from globofs import limits
+from globofs.format.text import format_time
 from globofs.store import clock as clocks
 from globofs.store import fsio
 from globofs.store.clock import Clock
@@ -120,7 +121,7 @@ class StagedWriter:
 
 def _create(directory: str, now: int) -> tuple[str, fsio.Writer]:
     while True:
-        base = f"{now // limits.SECOND_NS}.{now % limits.SECOND_NS:09d}"
+        base = format_time(now)
         now += 1
         try:
             writer = fsio.Writer(os.path.join(directory, f"{base}.{OPEN}"))

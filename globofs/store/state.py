@@ -106,16 +106,16 @@ class LineFile:
             fsio.write_atomic(self.path, text.encode("ascii"), durable=durable)
 
 
-WantedKind = Literal["mirror", "history", "version"]
+WishKind = Literal["mirror", "history", "version"]
 
 
-class Wanted(NamedTuple):
+class Wish(NamedTuple):
     """Something asked for that is to be fetched: everything below a path, or one version.
 
     `mirror` wants current versions below `path`, `history` all of them, `version` the one of `id`.
     """
 
-    kind: WantedKind
+    kind: WishKind
     path: bytes = b""
     id: bytes = b""
 
@@ -225,27 +225,27 @@ class State:
 
     # --- wanted -----------------------------------------------------------------------------
 
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[Wish]:
         """What is to be fetched, oldest wish first."""
-        found: list[Wanted] = []
+        found: list[Wish] = []
         for key in self._wanted.load():
             kind, _, value = key.partition(":")
             if kind == "version":
-                found.append(Wanted("version", id=bytes.fromhex(value)))
+                found.append(Wish("version", id=bytes.fromhex(value)))
             elif kind in ("mirror", "history"):
-                found.append(Wanted(cast(WantedKind, kind), unescape(value)))
+                found.append(Wish(cast(WishKind, kind), unescape(value)))
         return found
 
-    def want(self, wishes: Iterable[Wanted]) -> None:
+    def want(self, wishes: Iterable[Wish]) -> None:
         """Add wishes; those that are there already stay."""
         known = self._wanted.load()
-        keys = [_wanted_key(wish) for wish in wishes]
+        keys = [_wish_key(wish) for wish in wishes]
         self._wanted.change({key: "yes" for key in keys if key not in known})
 
-    def unwant(self, wishes: Iterable[Wanted]) -> None:
+    def unwant(self, wishes: Iterable[Wish]) -> None:
         """Take wishes back."""
         known = self._wanted.load()
-        self._wanted.change({key: None for key in map(_wanted_key, wishes) if key in known})
+        self._wanted.change({key: None for key in map(_wish_key, wishes) if key in known})
 
     # --- pins -------------------------------------------------------------------------------
 
@@ -307,7 +307,7 @@ class State:
         return True
 
 
-def _wanted_key(wish: Wanted) -> str:
+def _wish_key(wish: Wish) -> str:
     value = wish.id.hex() if wish.kind == "version" else escape(wish.path)
     return f"{wish.kind}:{value}"
 

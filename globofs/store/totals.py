@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from globofs.store.index_schema import TOTALS
+from globofs.store.portions import chunks, marks
 
-CHUNK: Final = 900
 NOTHING: Final = (0,) * len(TOTALS)
 
 FIXED: Final = ("no", "path", "parent", "name")
@@ -130,9 +130,8 @@ class PathRows:
     def load_numbers(self, numbers: Iterable[int]) -> None:
         """Read rows by number, those not read yet."""
         wanted = [no for no in numbers if no not in self.by_number]
-        for start in range(0, len(wanted), CHUNK):
-            chunk = wanted[start : start + CHUNK]
-            sql = f"{_SELECT} no IN ({','.join('?' * len(chunk))})"
+        for chunk in chunks(wanted):
+            sql = f"{_SELECT} no IN ({marks(chunk)})"
             for values in self.db.execute(sql, chunk):
                 self._keep(PathRow(values, False))
 
@@ -148,9 +147,8 @@ class PathRows:
                     break
                 wanted.add(above)
         listed = list(wanted)
-        for start in range(0, len(listed), CHUNK):
-            chunk = listed[start : start + CHUNK]
-            sql = f"{_SELECT} path IN ({','.join('?' * len(chunk))})"
+        for chunk in chunks(listed):
+            sql = f"{_SELECT} path IN ({marks(chunk)})"
             for values in self.db.execute(sql, chunk):
                 self._keep(PathRow(values, False))
         made = [path for path in listed if path not in self.by_path]

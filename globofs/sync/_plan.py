@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from globofs.errors import NoSuchPath, NotAFile, UnsafeTarget, UsageError, printable
 from globofs.events import Problem
 from globofs.format import names
+from globofs.format.text import format_time
 from globofs.store.gc_pause import gc_paused
 from globofs.store.heads import winner
 from globofs.store.node import Node
@@ -244,14 +245,10 @@ def _words(
 ) -> tuple[str, ...]:
     words = [os.fsdecode(path) or "/" for path in paths]
     if version is not None:
-        words += ["--version", _number(version.time)]
+        words += ["--version", format_time(version.time)]
     if at is not None:
-        words += ["--at", _number(at)]
+        words += ["--at", format_time(at)]
     return (*words, "--delete") if delete else tuple(words)
-
-
-def _number(ns: int) -> str:
-    return f"{ns // 1_000_000_000}.{ns % 1_000_000_000:09d}"
 
 
 # --- in the volume ----------------------------------------------------------------------------

@@ -21,6 +21,8 @@ from globofs.sync._verify_blocks import Tell
 from globofs.sync.receive import fetch_again
 
 PAGE: Final = 1000
+_KNOWN: Final = "SELECT seq, id FROM record WHERE origin = ? ORDER BY seq"
+_CACHE: Final = "it is a cache, and can be built again"
 
 
 @dataclass
@@ -127,9 +129,6 @@ def refetch_records(
         node.catch_up(emit=emit)
 
 
-_KNOWN: Final = "SELECT seq, id FROM record WHERE origin = ? ORDER BY seq"
-
-
 # --- the index ----------------------------------------------------------------------------------
 
 
@@ -178,6 +177,3 @@ def rebuild_index(node: Node, emit: Emit) -> None:
     node.index.reset()
     node.catch_up(emit=emit)
     node.finish(emit=emit)
-
-
-_CACHE: Final = "it is a cache, and can be built again"

@@ -13,12 +13,12 @@ from typing import Final, NamedTuple
 
 from globofs.errors import FormatError, from_os_error, plural
 from globofs.events import Cancelled, Emit, Progress
+from globofs.format.config import SUFFIXES
 from globofs.format.manifest import decode, manifest_id
 from globofs.format.names import to_disk
 from globofs.format.text import format_time
 from globofs.limits import MANIFEST_BYTES
 from globofs.store import fsio
-from globofs.store.block_files import SUFFIXES
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
 from globofs.store.tree import build_tree
@@ -28,6 +28,7 @@ from globofs.store.versions import blocks_of
 from globofs.sync._verify_blocks import Tell
 
 PAGE: Final = 1000
+_STALE: Final = "made before the block came"
 _DIGITS: Final = re.compile("[0-9a-f]{64}")
 _FOREIGN: Final = re.compile(r"\.|(Thumbs\.db|[Dd]esktop\.ini|lost\+found|@eaDir)\Z")
 """What file managers and file systems put anywhere, and our own temporary files."""
@@ -387,6 +388,3 @@ def _set_aside(node: Node, path: str) -> None:
         fsio.unlink(path)
     else:
         fsio.rename_making(path, f"{node.blocks.damaged}/root-{fsio.temporary_name()}")
-
-
-_STALE: Final = "made before the block came"

@@ -1,42 +1,14 @@
-"""Versions as verbs need them: by id, the heads of a path, and a draft that repeats one."""
+"""What verbs that write versions share: drafts, and what their parents are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
-from globofs.errors import ReadOnlyVolume
-from globofs.limits import BATCH_RECORDS, PARENTS_MAX
-from globofs.store.commit import Committed, Draft, Operation
-from globofs.store.node import Node
+from globofs.limits import PARENTS_MAX
+from globofs.store.commit import Draft
 from globofs.store.query import View
 from globofs.store.views import Block, Entry, Version
 from globofs.sync.suggest import no_such_path
-
-
-def writable(node: Node) -> None:
-    """Raise ReadOnlyVolume unless this node may be written."""
-    if node.readonly:
-        raise ReadOnlyVolume(path=node.volume, reason=node.readonly_reason)
-
-
-def batched(drafts: Iterable[Draft], size: int = BATCH_RECORDS) -> Iterator[list[Draft]]:
-    """`drafts` in lists of at most `size`."""
-    batch: list[Draft] = []
-    for draft in drafts:
-        batch.append(draft)
-        if len(batch) >= size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def commit_all(operation: Operation, drafts: Iterable[Draft]) -> list[Committed]:
-    """Commit any number of drafts in batches; what was skipped as equal is not returned."""
-    done: list[Committed] = []
-    for batch in batched(drafts):
-        done += [made for made in operation.commit(batch) if not made.skipped]
-    return done
 
 
 def draft_of(

@@ -26,9 +26,10 @@ from globofs.errors import (
 from globofs.events import Cancelled, Emit, Event, Note, Problem, Progress, ignore, never
 from globofs.format import names
 from globofs.format.manifest import content_of
-from globofs.limits import MASS_CHANGE_FILES, MASS_CHANGE_SHARE, RACY_NS
+from globofs.limits import BATCH_RECORDS, MASS_CHANGE_FILES, MASS_CHANGE_SHARE, RACY_NS
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
+from globofs.store.portions import chunks
 from globofs.store.versions import by_ids
 from globofs.store.views import Version
 from globofs.sync._changes import overwritten
@@ -36,7 +37,6 @@ from globofs.sync._ignore import Rules, excludes
 from globofs.sync._ingest import Done, Ingest
 from globofs.sync._scan import Item, Place, Scan
 from globofs.sync._sources import Memory, SourceName, source_name
-from globofs.sync._versions import batched, writable
 from globofs.sync.added import AddResult
 
 TELL_SECONDS = 0.1
@@ -64,7 +64,7 @@ def add(
     written) unless `yes`, UsageError for the volume itself, DiskError where the volume cannot
     take it; what was committed until then stays, and the same `add` goes on from there.
     """
-    writable(node)
+    node.writable()
     places, problems = _places(node, sources, to)
     for problem in problems:
         emit(problem)
@@ -365,7 +365,7 @@ class _Placing:
             Draft(path, "deleted", parents=(bases[path],), source=self._memory.key)
             for path in self._gone
         )
-        for batch in batched(drafts):
+        for batch in chunks(drafts, BATCH_RECORDS):
             made = self._operation.commit(batch)
             self._adding.counts.deleted += sum(not one.skipped for one in made)
             for one in made:

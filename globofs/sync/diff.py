@@ -7,6 +7,8 @@ from typing import Protocol
 
 from globofs.errors import ContentMissing, printable
 from globofs.events import Cancelled, Emit, Problem, ignore, never
+from globofs.format import names
+from globofs.format.text import format_time
 from globofs.limits import DIFF_BYTES, DIFF_LINES
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -156,8 +158,7 @@ def _text(reader: Reader, version: Version | None, cancelled: Cancelled) -> list
 def _label(version: Version | None, path: bytes) -> str:
     if version is None or version.kind == "deleted":
         return "/dev/null"
-    seconds, nanoseconds = divmod(version.time, 1_000_000_000)
-    return f"{printable(version.path or path)}\t{seconds}.{nanoseconds:09d}"
+    return f"{printable(version.path or path)}\t{format_time(version.time)}"
 
 
 def _summary(view: View, old: Version | None, new: Version | None) -> str:
@@ -210,8 +211,9 @@ def _directories(
         for word in ("added", "changed", "deleted", "renamed")
     }
     words = ", ".join(f"{count} {word}" for word, count in counted.items() if count)
-    kind = "directory" if changes else "same"
-    return DiffResult(path, kind, words or "no difference", changes=tuple(changes))  # type: ignore[arg-type]
+    if not changes:
+        return DiffResult(path, "same", "no difference")
+    return DiffResult(path, "directory", words, changes=tuple(changes))
 
 
 def _moment_before(node: Node, path: bytes, now: int | None) -> int:
@@ -222,7 +224,7 @@ def _moment_before(node: Node, path: bytes, now: int | None) -> int:
         times = [
             version.time
             for version in view.versions_of_operation(operation.key)
-            if not path or version.path == path or version.path.startswith(path + b"/")
+            if names.is_below(version.path, path)
         ]
         return min(times, default=operation.time) - 1
     return 0
@@ -232,23 +234,21 @@ def _pairs(
     old: Iterator[Entry], new: Iterator[Entry]
 ) -> Iterator[tuple[Entry | None, Entry | None]]:
     """Two walks in path order, joined by path."""
-    end = object()
-    left, right = next(old, end), next(new, end)
-    while left is not end or right is not end:
-        if right is end or (isinstance(left, Entry) and _order(left) < _order(right)):
-            yield left, None  # type: ignore[misc]
-            left = next(old, end)
-        elif left is end or _order(right) < _order(left):
-            yield None, right  # type: ignore[misc]
-            right = next(new, end)
+    left, right = next(old, None), next(new, None)
+    while left is not None or right is not None:
+        if right is None or (left is not None and _order(left) < _order(right)):
+            yield left, None
+            left = next(old, None)
+        elif left is None or _order(right) < _order(left):
+            yield None, right
+            right = next(new, None)
         else:
-            yield left, right  # type: ignore[misc]
-            left, right = next(old, end), next(new, end)
+            yield left, right
+            left, right = next(old, None), next(new, None)
 
 
-def _order(entry: object) -> tuple[bytes, ...]:
-    assert isinstance(entry, Entry)
-    return tuple(entry.path.split(b"/"))
+def _order(entry: Entry) -> list[bytes]:
+    return entry.path.split(b"/")
 
 
 def _change(old_view: View, new_view: View, old: Entry | None, new: Entry | None) -> Change | None:

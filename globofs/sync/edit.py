@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from globofs.errors import NoSuchPath, TargetExists, UsageError, printable
 from globofs.events import Cancelled, Emit, Problem, Progress, ignore, never, problems_to
 from globofs.format import names
+from globofs.limits import BATCH_RECORDS
 from globofs.store.commit import Committed, Draft, Operation
 from globofs.store.node import Node
 from globofs.store.portions import chunks
 from globofs.store.query import View
 from globofs.store.versions import blocks_of_many, by_ids
 from globofs.store.views import Entry
-from globofs.sync._versions import batched, deletion, draft_of, live_at, parents_of, writable
+from globofs.sync._versions import deletion, draft_of, live_at, parents_of
 from globofs.sync.results import EditResult
 from globofs.sync.suggest import no_such_path
 
@@ -30,7 +31,7 @@ def rm(
     A path that is not there is a problem and does not keep the others; raises NoSuchPath where
     it is the only one.
     """
-    writable(node)
+    node.writable()
     view = View(node)
     doomed: dict[bytes, Entry] = {}
     problems: list[Problem] = []
@@ -61,7 +62,7 @@ def mv(
     Raises NoSuchPath, TargetExists where anything lives at `new`, UsageError for a directory
     that would go into itself.
     """
-    writable(node)
+    node.writable()
     if not old or not new:
         raise UsageError("the root of the volume cannot be renamed")
     names.check_path(new)
@@ -131,7 +132,7 @@ def _commit(
 ) -> list[Committed]:
     made: list[Committed] = []
     done = 0
-    for batch in batched(drafts):
+    for batch in chunks(drafts, BATCH_RECORDS):
         if cancelled():
             break
         made += [one for one in operation.commit(batch) if not one.skipped]

@@ -13,7 +13,7 @@ from typing import Final
 from globofs.errors import PeerError, PeerStuck, Unsupported
 from globofs.events import Cancelled, Emit, Note, Problem, Progress, ignore, never
 from globofs.format import names
-from globofs.limits import COPIES_DEFAULT, SECOND_NS
+from globofs.limits import SECOND_NS
 from globofs.peerio.peers import Peers
 from globofs.store.announce import announce
 from globofs.store.intent import living
@@ -21,7 +21,7 @@ from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
 from globofs.store.query import View
 from globofs.sync._keepers import Keeper, Needs, Sightings, keepers, needs_of
-from globofs.sync._versions import live_at, writable
+from globofs.sync._versions import live_at
 from globofs.sync.results import CopyCount, EvictResult
 from globofs.sync.suggest import no_such_path
 
@@ -45,7 +45,7 @@ def evict(
     again. On a full disk the first look can only be remembered by this process: `patient` waits
     here for the second. Raises Unsupported on a keeper, NoSuchPath.
     """
-    writable(node)
+    node.writable()
     node.reload()
     if not node.config.cacheonly:
         raise Unsupported(what="evict", reason="this node is a keeper (cacheonly=no in its config)")
@@ -56,8 +56,7 @@ def evict(
     announce(node)
     found, others = keepers(node, peers)
     problems = tuple(Problem(b"", reason, warning=True) for _, reason in others)
-    copies_needed = node.config.copies or COPIES_DEFAULT
-    run = _Evicting(node, found, copies_needed, dry_run, emit)
+    run = _Evicting(node, found, dry_run, emit)
     run.look(path, cancelled)
     if not run.sightings.save() and patient and run.next_at is not None and not dry_run:
         emit(Note("the disk is full, so that nothing can be noted: the second look is in a minute"))
@@ -97,12 +96,10 @@ def _candidates(node: Node, path: bytes) -> Iterator[bytes]:
 class _Evicting:
     """One run over the candidates."""
 
-    def __init__(
-        self, node: Node, found: list[Keeper], copies_needed: int, dry_run: bool, emit: Emit
-    ) -> None:
+    def __init__(self, node: Node, found: list[Keeper], dry_run: bool, emit: Emit) -> None:
         self.node = node
         self.keepers = found
-        self.copies = copies_needed
+        self.copies = node.config.copies
         self.dry_run = dry_run
         self.emit = emit
         self.sightings = Sightings(node)

@@ -37,6 +37,18 @@ _guard = threading.Lock()
 
 _MARK = "fork"
 _PAST = "was-"
+_CARRIED = {
+    kind.KIND: kind
+    for kind in (
+        kinds.NodeRecord,
+        kinds.PruneRecord,
+        kinds.PruneOkRecord,
+        kinds.RetireRecord,
+        kinds.NoteRecord,
+    )
+}
+"""The records that are issued again beside versions. `back` answers for the old name alone, and
+what is lost is said anew under the new one."""
 
 
 def settle(
@@ -64,7 +76,7 @@ def settle(
         now = node.clock.monotonic()
         if doubts is not None and not doubts.due(peer.uuid, now):
             return changed
-        last, _ = _last(node)
+        last = node.journal.last().seq
         if position.received > last:
             done = _take_back(node, peer, position, emit)
         elif _is_ours(node, position):
@@ -102,7 +114,7 @@ def _undoubted(node: Node, theirs: Applied) -> bool:
     position = theirs.get(own)
     if position is None or position.received == 0:
         return True
-    return position.received <= _last(node)[0] and _is_ours(node, position)
+    return position.received <= node.journal.last().seq and _is_ours(node, position)
 
 
 def _proven(node: Node, peer: Peer, position: Position) -> bool:
@@ -116,11 +128,6 @@ def _proven(node: Node, peer: Peer, position: Position) -> bool:
             if found.id == position.hash:
                 return True
     return False
-
-
-def _last(node: Node) -> tuple[int, bytes]:
-    number, digest = node.journal.last()
-    return number, digest
 
 
 def _is_ours(node: Node, position: Position) -> bool:
@@ -176,7 +183,7 @@ def _in_file(path: str) -> Iterator[Found]:
 
 def _take_back(node: Node, peer: Peer, position: Position, emit: Emit) -> bool:
     """Append the records of ours that `peer` has and we have not; a fork where they do not fit."""
-    last, _ = _last(node)
+    last = node.journal.last().seq
     wanted = Spans([(last + 1, position.received)])
     count, fits = 0, True
     ways: list[str | None] = [None, *peer.list_writers(node.uuid)]
@@ -207,7 +214,7 @@ def _take_relayed(node: Node, emit: Emit) -> bool:
         return False
     total = 0
     for writer in writers:
-        last, _ = _last(node)
+        last = node.journal.last().seq
         place = node.updates(node.uuid, writer)
         count, fits = _append_own(node, _local_records(place, node.uuid, last + 1))
         total += count
@@ -247,7 +254,7 @@ def _append_batch(node: Node, batch: list[Found]) -> tuple[int, bool]:
         return 0, True
     with node.locks.journal.exclusive():
         node.reload()
-        number, digest = _last(node)
+        number, digest = node.journal.last()
         frames: list[bytes] = []
         fits = True
         for item in sorted(batch, key=lambda found: found.record.seq):
@@ -430,7 +437,8 @@ def _issue_again(node: Node, directory: str, old: str, common: int, emit: Emit) 
 
 
 def _issue_operation(node: Node, group: list[Record], done: set[bytes], emit: Emit) -> None:
-    verb, args = "reissue", ()  # type: str, tuple[bytes, ...]
+    verb = "reissue"
+    args: tuple[bytes, ...] = ()
     manifests: list[Verbatim] = []
     others: list[kinds.Entry] = []
     for record in group:
@@ -452,18 +460,6 @@ def _issue_operation(node: Node, group: list[Record], done: set[bytes], emit: Em
         operation.commit_verbatim(manifests)
         if others:
             operation.record(*others)
-
-
-_CARRIED = {
-    kind.KIND: kind
-    for kind in (
-        kinds.NodeRecord,
-        kinds.PruneRecord,
-        kinds.PruneOkRecord,
-        kinds.RetireRecord,
-        kinds.NoteRecord,
-    )
-}
 
 
 def _verbatim(node: Node, entry: kinds.VersionRecord, origin: str) -> Verbatim:

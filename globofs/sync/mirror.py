@@ -14,8 +14,9 @@ from globofs.events import BlockMoved, Cancelled, Emit, Event, Problem, Progress
 from globofs.peerio.peers import Peers
 from globofs.store.blocks import BlockAbsent
 from globofs.store.node import Node
+from globofs.store.portions import chunks
 from globofs.store.query import View
-from globofs.store.state import Wanted as Wish
+from globofs.store.state import Wish
 from globofs.store.versions import blocks_of
 from globofs.sync.missing import missing_below
 from globofs.sync.pull import Puller, PullResult, Wanted
@@ -148,7 +149,7 @@ def _send(
     missing = 0
     asked: set[bytes] = set()
     said = 0.0
-    for chunk in _chunks(_all_below(node, path, all_versions)):
+    for chunk in chunks(_all_below(node, path, all_versions), _CHUNK):
         fresh = {row[0]: row for row in chunk if row[0] not in asked}
         asked.update(fresh)
         if cancelled():
@@ -199,14 +200,3 @@ def _all_below(node: Node, path: bytes, all_versions: bool) -> Iterator[_Row]:
 def _is_file(view: View, path: bytes) -> bool:
     entry = view.entry(path, deleted=True)
     return entry is not None and entry.kind != "directory"
-
-
-def _chunks(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
-    chunk: list[_Row] = []
-    for row in rows:
-        chunk.append(row)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk

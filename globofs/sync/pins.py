@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from globofs.errors import NotPinned, printable
 from globofs.events import Cancelled, Emit, ignore, never
+from globofs.format import names
 from globofs.store.node import Node
 from globofs.store.query import View
-from globofs.sync._versions import writable
 from globofs.sync.results import PinResult
 from globofs.sync.suggest import no_such_path
 
@@ -16,7 +16,7 @@ def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = 
 
     Raises NoSuchPath for what the volume never had.
     """
-    writable(node)
+    node.writable()
     view = View(node)
     if path and view.entry(path, deleted=True) is None:
         raise no_such_path(view, path)
@@ -28,10 +28,10 @@ def unpin(
     node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
 ) -> PinResult:
     """Take a pin back; what is here stays until it is evicted. Raises NotPinned."""
-    writable(node)
+    node.writable()
     if not node.state.unpin(path):
         pins = node.state.pins()
-        above = next((p for p in pins if path == p or not p or path.startswith(p + b"/")), None)
+        above = next((one for one in pins if names.is_below(path, one)), None)
         words = "" if above is None else f"; what keeps it is the pin on /{printable(above)}"
         raise NotPinned(path=b"/" + path, hint=words)
     return _result(node, View(node), path)

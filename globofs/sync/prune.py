@@ -24,11 +24,12 @@ from globofs.store.commit import Operation
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
 from globofs.sync import _lost, _policy
-from globofs.sync._versions import writable
 from globofs.sync.results import Policy, PruneResult
 
 RECORD_IDS: Final = 50_000
 GRACE_NS: Final = int(TRASH_GRACE_SECONDS * SECOND_NS)
+_COLLECTED: Final = "collected"  # prune records that were applied here when we last collected
+_LOOKED: Final = "trash_row"  # the newest version when we last looked whether the trash is used
 
 
 class _Old(NamedTuple):
@@ -55,7 +56,7 @@ def prune(
     it is not known what all versions are made of.
     """
     if not dry_run:
-        writable(node)
+        node.writable()
     _policy.check(policy)
     node.catch_up(emit=emit)
     if not dry_run:
@@ -188,7 +189,7 @@ def collect(
 ) -> PruneResult:
     """Set aside blocks that no version names, bring back what is used again, and delete what
     has waited for the grace period and for every node. Does nothing while anything is unknown."""
-    writable(node)
+    node.writable()
     node.catch_up(emit=emit)
     acknowledge_prunes(node, emit=emit)
     # Alone: whoever adds may be about to rely on a block that no record names yet.
@@ -235,10 +236,6 @@ def collect_due(
         if count:
             emit(Note(f"{plural(count, 'block')} that no version needs any more: {what}"))
     return done
-
-
-_COLLECTED: Final = "collected"  # prune records that were applied here when we last collected
-_LOOKED: Final = "trash_row"  # the newest version when we last looked whether the trash is used
 
 
 def _prunes(node: Node) -> int:

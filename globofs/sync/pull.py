@@ -38,7 +38,7 @@ from globofs.peerio.peers import Peers
 from globofs.peerio.pool import Call
 from globofs.store import fsio
 from globofs.store.node import Node
-from globofs.store.state import Wanted as Wish
+from globofs.store.state import Wish
 from globofs.store.versions import blocks_of
 from globofs.store.views import Block, Version
 from globofs.sync._flight import Driver, Flight, Pulled, Wanted

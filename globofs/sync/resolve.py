@@ -22,7 +22,7 @@ from globofs.store.query import View
 from globofs.store.versions import by_ids
 from globofs.store.views import Block, Version
 from globofs.sync._store_file import store_file
-from globofs.sync._versions import commit_all, draft_of, writable
+from globofs.sync._versions import draft_of
 from globofs.sync.results import Conflict, EditResult
 from globofs.sync.suggest import no_such_path
 
@@ -86,7 +86,7 @@ def resolve(
     is left as it is, which is a problem where other content was asked for. Raises UsageError,
     NoSuchPath, NoSuchVersion.
     """
-    writable(node)
+    node.writable()
     if sum((version is not None, with_file is not None, keep_both)) != 1:
         raise UsageError("say one of --version, --with and --keep-both")
     if isinstance(version, bytes):
@@ -120,7 +120,7 @@ def resolve(
             else:
                 drafts += _one_side(view, conflict, chosen[conflict.path])
         batch.seal()
-        made = commit_all(operation, drafts)
+        made = [one for one in operation.commit(drafts) if not one.skipped]
     return EditResult(
         versions=len(made),
         operation=operation.key if made else None,

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from globofs.errors import TargetExists, UnsafeTarget
 from globofs.events import Cancelled, Emit, Progress, ignore, never, problems_to
+from globofs.limits import BATCH_RECORDS
 from globofs.store.commit import Draft
 from globofs.store.node import Node
 from globofs.store.portions import chunks
@@ -17,7 +18,7 @@ from globofs.store.versions import blocks_of_many
 from globofs.store.views import Version
 from globofs.sync._plan import beside, plan_back, plan_here, plan_restore, safe_to_replace
 from globofs.sync._sources import came_from
-from globofs.sync._versions import batched, deletion, draft_of, writable
+from globofs.sync._versions import deletion, draft_of
 from globofs.sync._write_out import write_out
 from globofs.sync.pull import Puller
 from globofs.sync.results import PlanItem, RestorePlan, RestoreResult
@@ -70,12 +71,12 @@ def _same(plan: RestorePlan) -> int:
 
 
 def _inside(node: Node, plan: RestorePlan, emit: Emit, cancelled: Cancelled) -> RestoreResult:
-    writable(node)
+    node.writable()
     total = sum(item.action in ("create", "replace", "delete") for item in plan.items)
     files = size = versions = deleted = done = 0
     said = problems_to(emit)
     with node.operation("restore", plan.args, late=True, emit=said) as operation:
-        for batch in batched(_drafts(node, plan.items)):
+        for batch in chunks(_drafts(node, plan.items), BATCH_RECORDS):
             if cancelled():
                 break
             for made in operation.commit(batch):

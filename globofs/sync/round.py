@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from globofs.errors import FormatError, GlobofsError, PeerError, PeerReadOnly, from_os_error
+from globofs.errors import FormatError, GlobofsError, PeerReadOnly, from_os_error
 from globofs.events import (
     Cancelled,
     Emit,
@@ -116,7 +116,7 @@ def sync_round(
         return _myself(peer)
     try:
         data = peer.read_applied_bytes()
-    except (PeerError, GlobofsError) as error:
+    except GlobofsError as error:
         memory.settled = False
         return _failed(peer, error, _lacked_when_met(node, memory))
     ours_bytes = local_applied_bytes(node)

@@ -22,7 +22,7 @@ from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.versions import blocks_of_many, by_ids
 from globofs.store.views import Block, Operation, OperationKey, Version
-from globofs.sync._versions import deletion, draft_of, writable
+from globofs.sync._versions import deletion, draft_of
 from globofs.sync.results import EditResult
 
 PAGE = 200
@@ -40,7 +40,7 @@ def undo(
 
     Paths that were changed since are left alone and listed. Raises NothingToUndo.
     """
-    writable(node)
+    node.writable()
     view = View(node)
     if operation is None:
         operation = next_undo(own_operations(node))
@@ -51,7 +51,7 @@ def undo(
 
 def redo(node: Node, *, emit: Emit = ignore, cancelled: Cancelled = never) -> EditResult:
     """Take back this node's last undo, if nothing else was done since. Raises NothingToUndo."""
-    writable(node)
+    node.writable()
     view = View(node)
     operation = next_redo(own_operations(node))
     if operation is None:

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from globofs.errors import plural
 from globofs.events import Cancelled, never
+from globofs.format.names import is_below
 from globofs.snapshots import Move, PeerStatus, Status
 from globofs.store import home
 from globofs.store.node import Node
@@ -142,10 +143,10 @@ class _Judge:
 
     def _is_wanted(self, entry: Entry) -> bool:
         tops = (*self._wanted, *self._pins)
-        return entry.version in self._wanted_ids or any(_below(entry.path, top) for top in tops)
+        return entry.version in self._wanted_ids or any(is_below(entry.path, top) for top in tops)
 
     def _paused(self, path: bytes) -> bool:
-        return self._pauses.everything or any(_below(path, top) for top in self._pauses.paths)
+        return self._pauses.everything or any(is_below(path, top) for top in self._pauses.paths)
 
     def _waits(self, entry: Entry, lacks: str) -> Reason:
         are, wait = ("is", "waits") if entry.missing == 1 else ("are", "wait")
@@ -196,10 +197,6 @@ class _Judge:
         return found
 
 
-def _below(path: bytes, top: bytes) -> bool:
-    return not top or path == top or path.startswith(top + b"/")
-
-
 def _state(peer: PeerStatus) -> str:
     if peer.reason.startswith(peer.state):
         return peer.reason
@@ -241,7 +238,7 @@ def _wanted(node: Node) -> tuple[int, int]:
     tops = {*node.state.pins(), *(wish.path for wish in wishes if wish.kind != "version")}
     blocks = size = 0
     for top in tops:
-        if any(other != top and _below(top, other) for other in tops):
+        if any(other != top and is_below(top, other) for other in tops):
             continue
         entry = view.entry(top)
         if entry is not None:
@@ -251,7 +248,7 @@ def _wanted(node: Node) -> tuple[int, int]:
         if wish.kind != "version":
             continue
         version = view.version_by_id(wish.id)
-        if version is None or not version.missing or any(_below(version.path, t) for t in tops):
+        if version is None or not version.missing or any(is_below(version.path, t) for t in tops):
             continue
         missing = {block.id: block.size for block, held in view.blocks_of(version) if not held}
         blocks += len(missing)

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from globofs.format.chunking import Chunker, iter_chunks
 from globofs.format.codec import compress
+from globofs.limits import BATCH_RECORDS
 from globofs.store import versions
 from globofs.store.batch import BlockBatch
 from globofs.store.commit import Committed, Draft
 from globofs.store.node import Node
+from globofs.store.portions import chunks
 from globofs.store.scratch import Span
 from globofs.store.views import Block, Kind
-from globofs.sync._versions import batched, writable
 
 ReadAt = Callable[[int, int], bytes]
 """Bytes of the changed content: (size, offset) -> up to `size` bytes."""
@@ -38,7 +39,7 @@ class Change:
     parents: tuple[bytes, ...] | None = None
     from_path: bytes | None = None
     from_id: bytes | None = None
-    always: bool = field(default=False)  # record it even if only times changed
+    always: bool = False  # record it even if only times changed
 
 
 def write(
@@ -49,11 +50,11 @@ def write(
     Raises DiskError or OSError (a full disk, for instance) before anything is recorded of the
     batch it concerns; what a change's `read` raises passes through.
     """
-    writable(node)
+    node.writable()
     done: list[Committed] = []
     with node.operation(verb, args) as operation, node.blocks.batch() as batch:
         drafts = (_draft(node, batch, change) for change in changes)
-        for some in batched(drafts):
+        for some in chunks(drafts, BATCH_RECORDS):
             batch.seal()
             done += operation.commit(some)
     return done

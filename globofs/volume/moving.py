@@ -95,7 +95,9 @@ class MovingVerbs(Verbs):
         from globofs.sync.evict import evict
 
         return evict(
-            *(self.node, self.peers, path),
+            self.node,
+            self.peers,
+            path,
             dry_run=dry_run,
             patient=patient,
             emit=emit,
@@ -171,10 +173,10 @@ class MovingVerbs(Verbs):
 
     def bump(self, path: bytes) -> None:
         """Want `path` before everything else that is wanted."""
-        from globofs.store.state import Wanted
+        from globofs.store.state import Wish
 
         self.node.writable()
-        wish = Wanted("mirror", path)
+        wish = Wish("mirror", path)
         self.node.state.unwant([wish])
         self.node.state.want([wish])
 
