@@ -571,8 +571,9 @@ def test_why_says_that_something_was_lost_here(pair: tuple[Shell, Shell]) -> Non
             kept.write_bytes(b"x")
     here("verify", expect=1)
     (reason, *_) = here("why", "docs/a.txt", "--json").json
-    assert reason["reason"] == "unwanted"
-    assert reason["detail"].startswith("1 of 1 block was lost here; reading fetches it from")
+    assert reason["reason"] == "damaged"
+    assert reason["detail"].startswith("1 of 1 block was found damaged here; reading, or `globofs")
+    assert "other nodes should have it" in here("cat", "docs/a.txt", expect=3).err
 
 
 def test_why_says_who_is_away(pair: tuple[Shell, Shell], tmp_path: Path) -> None:
@@ -585,6 +586,24 @@ def test_why_says_who_is_away(pair: tuple[Shell, Shell], tmp_path: Path) -> None
     assert "laptop" in reason["detail"]
     there("pause", "docs")
     assert there("why", "docs/a.txt", "--json").json[0]["reason"] == "paused"
+
+
+def test_a_path_that_was_not_there_then_is_no_unknown_one(filled: Shell) -> None:
+    error = filled("restore", "docs/a.txt", "--at", "2001-01-01", expect=1).err
+    assert "at that moment (2001-01-01)" in error
+    assert (
+        "did you mean docs/a.txt"
+        in filled("restore", "docs/A.txt", "--at", "2001-01-01", expect=1).err
+    )
+
+
+def test_a_restore_says_where_it_brought_things(filled: Shell, docs: Path, tmp_path: Path) -> None:
+    (docs / "a.txt").write_text("one\nmore\n")
+    filled("add", docs)
+    inside = filled("restore", "docs/a.txt", "--version", "-1").err
+    assert "in the volume (--to writes it out)" in inside
+    outside = filled("restore", "docs/a.txt", "--to", f"{tmp_path}/out/").err
+    assert "in the volume" not in outside
 
 
 def test_evict(tmp_path: Path, filled: Shell) -> None:
@@ -649,7 +668,7 @@ def test_conflicts_are_listed(conflict: tuple[Shell, Shell]) -> None:
         assert {side["node_name"] for side in row["sides"]} == {"laptop", "nas"}
         assert at("status", "--json").json["conflicts"] == 1
         assert at("ls", "docs/a.txt", "--json").json[0]["conflict"] is True
-        assert "1 conflict" in at("conflicts").err
+        assert "1 conflict; `globofs resolve PATH` with --version" in at("conflicts").err
         assert "conflict" in at("ls", "-l", "docs").out
 
 

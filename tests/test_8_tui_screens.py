@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -383,6 +386,47 @@ async def test_without_a_volume_there_is_a_start_screen() -> None:
     assert app.return_value == 0
 
 
+async def test_the_start_screen_says_which_recent_volume_is_not_there(tmp_path: Path) -> None:
+    here = str(tmp_path / "here")
+    os.mkdir(here)
+    app = GlobofsApp(None, habits=Settings(recent=(here, str(tmp_path / "gone"))))
+    async with app.run_test(size=(80, 24)) as pilot:
+        rows = ["", ""]
+        for _ in range(500):
+            await pilot.pause(0.02)
+            if panes := app.screen.query("#start-list"):
+                rows = [panes.first(VirtualList).render_line(y).text for y in range(2)]
+            if "not there now" in rows[1]:
+                break
+        assert "opened before" in rows[0]
+        assert "not there now" in rows[1]
+
+
+async def test_a_proposed_place_is_replaced_by_what_is_typed() -> None:
+    app = GlobofsApp(None)
+    async with app.run_test(size=(80, 24)) as pilot:
+        for _ in range(500):
+            await pilot.pause(0.02)
+            if getattr(app.screen, "is_ready", False):
+                break
+        await pilot.press("n")
+        await pilot.pause(0.1)
+        assert app.screen.query_one(Input).value.endswith("/globofs")
+        await pilot.press(*"/srv/x")
+        assert app.screen.query_one(Input).value == "/srv/x"
+
+
+async def test_a_path_begins_anew_where_one_begins_within_it() -> None:
+    async with bench() as b:
+        await b.keys("a")
+        home = b.screen.query_one(Input).value
+        assert home.endswith("/")
+        await b.keys(*"~/x")
+        assert b.screen.query_one(Input).value == "~/x"
+        await b.keys(*"/y//srv")
+        assert b.screen.query_one(Input).value == "/srv"
+
+
 async def test_a_volume_that_cannot_be_opened_says_why() -> None:
     def opener(emit: Any) -> Any:
         raise NoVolume(path="/srv/x")
@@ -439,6 +483,19 @@ async def test_ctrl_c_quits_at_the_second_time_while_things_move() -> None:
         assert any("still moving" in toast for toast in b.toasts())
         await b.pilot.press("ctrl+c")
         await b.pilot.pause(0.05)
+    assert b.app.return_value == 0
+
+
+async def test_what_goes_on_without_this_screen_does_not_hold_it_open() -> None:
+    async with bench() as b:
+        ended = replace(b.engine.moves[0], direction="restore", state="moving", by="")
+        theirs = replace(b.engine.moves[0], direction="pull", state="moving", by="sync --watch")
+        b.engine.moves = (ended, theirs)
+        b.engine.changed()
+        await b.until(lambda: b.app.snapshot is not None and len(b.app.snapshot.moves) == 2)
+        await b.pilot.press("q")
+        await b.pilot.pause(0.05)
+        assert not any("still moving" in toast for toast in b.toasts())
     assert b.app.return_value == 0
 
 

@@ -180,7 +180,12 @@ def restore(context: Context) -> int:
         options["version"] = context.version(paths[0], args.version)
     if args.force and args.to is None:
         raise UsageError("--force is for --to: in the volume nothing is ever overwritten")
-    plan = context.volume.plan_restore(paths, **options)
+    try:
+        plan = context.volume.plan_restore(paths, **options)
+    except NoSuchPath:
+        if args.at is None or len(paths) != 1:
+            raise
+        raise context.volume.no_such_path(paths[0], args.at) from None
     if args.dry_run:
         return _show_plan(context, plan)
     result = context.volume.restore(paths, **options, plan=plan, **context.listening)
@@ -259,7 +264,8 @@ def _report_restore(context: Context, result: RestoreResult) -> int:
         )
     else:
         context.out.problems(result.problems)
-        where = f", {plural(result.deleted, 'file')} deleted" if result.deleted else ""
+        where = ", in the volume (--to writes it out)" if result.versions else ""
+        where += f", {plural(result.deleted, 'file')} deleted" if result.deleted else ""
         where += f", {result.same:,} as they are" if result.same else ""
         size = size_words(result.bytes)
         context.out.say(f"globofs: restored {plural(result.files, 'file')}, {size}{where}")

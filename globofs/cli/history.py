@@ -355,7 +355,8 @@ def conflicts(context: Context) -> int:
             node = safe(context.volume.node_name(side.node))
             number = version_number(side.time)
             context.out.line(f"  {mark}  {number}  {when:<15}  {node}  {size}")
-    context.out.say(f"globofs: {plural(len(found), 'conflict')}")
+    how = "; `globofs resolve PATH` with --version NUMBER takes a side, --keep-both keeps all"
+    context.out.say(f"globofs: {plural(len(found), 'conflict')}{how if found else ''}")
     return DONE
 
 

@@ -23,6 +23,7 @@ from globofs.volume import Volume
 NAMES = ("laptop", "nas", "cabin")
 DAY_NS = 86_400 * 10**9
 HOUR_NS = DAY_NS // 24
+_PREFIX = "globofs-demo-"
 _MEMORY = "/dev/shm"
 _MEMORY_BYTES = 1 << 30
 
@@ -51,13 +52,18 @@ class StoryClock:
         time.sleep(seconds)
 
 
+def is_temporary(volume: str) -> bool:
+    """Whether a volume's directory is a demo's, which goes when the program ends."""
+    return os.path.basename(os.path.dirname(volume)).startswith(_PREFIX)
+
+
 class Stage:
     """Where the demo's nodes live. Leaving it deletes them, unless the place was given."""
 
     def __init__(self, keep: str | None = None) -> None:
         self._kept = keep is not None
         if keep is None:
-            self.directory = tempfile.mkdtemp(prefix="globofs-demo-", dir=_roomy_memory())
+            self.directory = tempfile.mkdtemp(prefix=_PREFIX, dir=_roomy_memory())
         else:
             self.directory = os.path.abspath(keep)
             os.makedirs(self.directory, exist_ok=True)

@@ -389,6 +389,20 @@ class BlockFiles:
         name = os.path.relpath(path, self.hashes).replace("/", "")
         fsio.rename_making(path, f"{self.damaged}/{name}.{fsio.temporary_name()}")
 
+    def found_damaged(self) -> set[bytes]:
+        """The blocks that lie in `damaged/`; some of them may be here again."""
+        try:
+            names = os.listdir(self.damaged)
+        except FileNotFoundError:
+            return set()
+        blocks: set[bytes] = set()
+        for name in names:
+            with suppress(ValueError):
+                block = bytes.fromhex(name[:64])
+                if len(block) == 32:
+                    blocks.add(block)
+        return blocks
+
     def make_tmp(self) -> None:
         """Make `tmp/`, which nobody but its owner may enter: temporary files are private."""
         fsio.mkdir(self.tmp, 0o700)

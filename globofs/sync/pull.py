@@ -202,6 +202,8 @@ class Puller:
         """
         name = self.node.index.node_name(wanted.node) if wanted.node else ""
         holder = name or wanted.node or "the node that wrote it"
+        if wanted.node == self.node.uuid:  # let go of, damaged, or made of what others hold
+            holder = "other nodes"
         shown = wanted.path or b"block " + wanted.id.hex().encode()
         here = self._unreadable.get(wanted.id)
         told = "; ".join(filter(None, [here or "", self._away(wanted.node), *reasons]))

@@ -17,9 +17,11 @@ _CUTOFF: Final = 0.7
 def no_such_path(view: View, path: bytes, when: str = "") -> NoSuchPath:
     """The error for `path`, which `view` has not. `when` says which moment was looked at, where it
     was not now."""
-    if when:
-        return NoSuchPath(path=path, hint=f" at that moment ({when})")
-    if view.entry(path, deleted=True) is not None:
+    known = view.entry(path, deleted=True) is not None
+    if when and (known or not path):
+        hint = f" at that moment ({when}); `globofs log` tells its times"
+        return NoSuchPath(path=path, hint=hint)
+    if known:
         return NoSuchPath(path=path, hint="; it was deleted, `globofs ls --deleted` shows it")
     meant = _nearest(view, path)
     hint = "" if meant is None else f"; did you mean {printable(meant)}?"

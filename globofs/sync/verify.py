@@ -160,16 +160,7 @@ def _finish(run: Verification) -> None:
 
 def _lost(node: Node) -> list[bytes]:
     """Blocks that were found damaged, now or before, are needed, and are not here again."""
-    try:
-        names = os.listdir(node.blocks.damaged)
-    except FileNotFoundError:
-        return []
-    blocks: set[bytes] = set()
-    for name in names:
-        with suppress(ValueError):
-            block = bytes.fromhex(name[:64])
-            if len(block) == 32:
-                blocks.add(block)
+    blocks = node.blocks.found_damaged()
     here = node.blocks.holding(sorted(blocks))
     _forget(node, here)
     return [block for block in sorted(blocks - here) if _is_needed(node, block)]

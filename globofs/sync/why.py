@@ -21,8 +21,8 @@ from globofs.store.views import Entry, Version
 from globofs.sync.suggest import no_such_path
 
 ReasonWord = Literal[
-    "unwanted", "queued", "failed", "offline", "paused", "nobody", "evicted", "behind", "conflict"
-]
+    "unwanted", "queued", "failed", "offline", "paused", "nobody", "evicted", "damaged", "behind", "conflict"
+]  # fmt: skip
 FILES_MOST: Final = 1000
 
 
@@ -102,6 +102,7 @@ class _Judge:
         self._moves = {move.path: move for move in moves if move.direction == "pull"}
         waiting = [move.path for move in moves if move.state == "queued"]
         self._places = {path: place for place, path in enumerate(waiting)}
+        self._damaged = node.blocks.found_damaged()
 
     def of(self, entry: Entry) -> Reason:
         """Why `entry` is not, or not wholly, here."""
@@ -109,11 +110,15 @@ class _Judge:
         one = entry.missing == 1
         them, were = ("it", "was") if one else ("them", "were")
         own = entry.node == self._node.uuid
+        if damaged := self._found_damaged(entry):
+            found = f"{damaged:,} of {plural(entry.blocks, 'block')} {were} found damaged here"
+            how = f"reading, or `globofs verify --repair`, fetches {them} from whoever has {them}"
+            return Reason(entry.path, "damaged", f"{found}; {how}")
         if not self._is_wanted(entry):
             if own and self._node.config.cacheonly:
                 how = f"keepers hold {them}, reading fetches {them}"
                 return Reason(entry.path, "evicted", f"{lacks} {were} let go of here; {how}")
-            if own:  # damaged, or of a journal that was taken back after a restore
+            if own:  # of a journal that was taken back after a restore
                 how = f"reading fetches {them} from whoever has {them}"
                 return Reason(entry.path, "unwanted", f"{lacks} {were} lost here; {how}")
             holder = self._holder(entry.node)
@@ -132,6 +137,13 @@ class _Judge:
             lacking = f"{lacks} {'is' if one else 'are'}"
             return Reason(entry.path, "queued", self._on_its_way(move, lacking))
         return self._waits(entry, lacks)
+
+    def _found_damaged(self, entry: Entry) -> int:
+        """How many of its blocks were here, and were set aside since."""
+        if not self._damaged:
+            return 0
+        blocks = self._view.blocks_of(entry.row)
+        return len({block.id for block, held in blocks if not held} & self._damaged)
 
     def _on_its_way(self, move: Move, lacking: str) -> str:
         by = f" by {move.by}" if move.by else ""

@@ -186,10 +186,13 @@ class GlobofsApp(Everywhere, Steering):
 
     def _opened(self) -> None:
         self.opening = ""
+        from globofs.demo.stage import is_temporary
+
         volume = self.bridge.volume
         assert volume is not None
         self.readonly = self.readonly or volume.readonly
-        self.habits = settings.with_recent(self.habits, volume.directory)
+        if not is_temporary(volume.directory):
+            self.habits = settings.with_recent(self.habits, volume.directory)
         if self.current_mode == "start":
             self.switch_mode("files")
         for screen in list(self._screens_of_modes()):
@@ -311,16 +314,30 @@ class GlobofsApp(Everywhere, Steering):
             self.bridge.ask(
                 "state", "habits", lambda: remember(habits), lambda _: None, self.say_why
             )
-        over = self.snapshot.overall if self.snapshot is not None else None
         now = time.monotonic()
-        if over is not None and (over.moving or self.bridge.acts) and now - self._interrupts > 2:
+        cut_short = self._cut_short()
+        if cut_short and now - self._interrupts > 2:
             self._interrupts = now
-            what = words.plural(over.moving, "file") if over.moving else "a command"
             self.say(
-                f"{what} still moving; it goes on from there later. Again to quit.", "warning", 2
+                f"{cut_short} still moving; it goes on from there later. Again to quit.",
+                "warning",
+                2,
             )
             return
         self.exit(0)
+
+    def _cut_short(self) -> str:
+        """What the end of this process would interrupt, in words. What another process moves goes
+        on without it; and of the commands given here it is known at once when they are over, while
+        their rows stay in the queue until the next snapshot."""
+        moves = self.snapshot.moves if self.snapshot is not None else ()
+        ours = sum(
+            move.state == "moving" and not move.by and move.direction in ("pull", "push")
+            for move in moves
+        )
+        if ours:
+            return words.plural(ours, "file")
+        return "a command" if self.bridge.acts else ""
 
 
 LAG_BEATS = 10  # beats between two figures of how late they come

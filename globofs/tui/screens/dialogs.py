@@ -204,6 +204,23 @@ class PickDialog(Modal):
         self.do_choose()
 
 
+def restarted(text: str) -> str:
+    """A path as it is meant: `~/` or `/` typed behind a `/` begins it anew, so that nobody has to
+    delete the proposal that stands in the input first."""
+    begins = max(text.rfind("//") + 1, text.rfind("/~/") + 1)
+    return text[begins:]
+
+
+def meant_anew(field: Input) -> bool:
+    """Whether the path in an input begins anew; it is put there then."""
+    meant = restarted(field.value)
+    if meant == field.value:
+        return False
+    field.value = meant
+    field.cursor_position = len(meant)
+    return True
+
+
 def completed(screen: KeyedScreen, field: Input, complete: Callable[[str], str]) -> None:
     """Complete the text of an input, unless it became another meanwhile."""
     text = field.value
@@ -278,6 +295,8 @@ class AskDialog(Modal):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Judge again, soon."""
+        if self._complete is not None and meant_anew(event.input):
+            return  # that is a change as well
         if self._slow:
             self._soon()
         else:

@@ -118,11 +118,11 @@ class FilesActs(FilesPrograms):
     def do_add(self) -> None:
         """Ask for a folder, then add it."""
         below = self._directory()
-        where = words.shown_path(below)
+        where: Span = (f"in {words.shown_path(below)}", "muted")
         hints: list[list[Span]] = [
             [
-                ("It lands in ", "faint"),
-                (where, "muted"),
+                ("It lands ", "faint"),
+                where if below else ("at the top of the volume", "muted"),
                 (" under its own name; what is unchanged is not read again.", "faint"),
             ],
         ]

@@ -17,7 +17,7 @@ from globofs.tui.model import places
 from globofs.tui.model.check import Check
 from globofs.tui.model.text import Line, Page
 from globofs.tui.screens.base import ListPane, ModeScreen, TextPane
-from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, SayDialog, completed
+from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, SayDialog, completed, meant_anew
 from globofs.tui.screens.pace import Debounce
 from globofs.tui.widgets.bars import sparkline
 from globofs.tui.widgets.chrome import Lines
@@ -360,6 +360,8 @@ class PeerDialog(Modal):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Look again, soon."""
+        if event.input.id == "peer-path" and meant_anew(event.input):
+            return
         self._judged = None
         self._soon()
 

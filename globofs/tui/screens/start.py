@@ -53,6 +53,7 @@ class StartScreen(ModeScreen):
         super().__init__()
         self.rows = Rows(COLUMNS)
         self.choices: list[tuple[str, str]] = []
+        self.gone: frozenset[str] = frozenset()  # recent volumes that are not where they were
 
     def compose(self) -> ComposeResult:
         """Logo, choices, what went wrong."""
@@ -65,9 +66,15 @@ class StartScreen(ModeScreen):
         yield self.hint_bar
 
     def ready(self) -> None:
-        """Fill the list."""
+        """Fill the list; say of recent volumes which are not there, once that is known."""
         self.query_one("#start-list", ListPane).remove_class("pane")
         self.query_one("#start-list", ListPane).border_title = self.caption(" Begin ")
+        self._fill()
+        recent = self.globofs.habits.recent[:RECENT_MAX]
+        self.bridge.ask("far", "recent", lambda: absent(recent), self._got_gone, lambda _: None)
+
+    def _got_gone(self, gone: frozenset[str]) -> None:
+        self.gone = gone
         self._fill()
 
     def fit_to(self, width: int, height: int) -> None:
@@ -96,6 +103,7 @@ class StartScreen(ModeScreen):
         for number, (kind, place) in enumerate(self.choices, 1):
             if kind == "open":
                 key, what, note = str(number), cut_middle(words.safe(place), 30), "opened before"
+                note = "not there now" if place in self.gone else note
             else:
                 key, what, note = texts[kind]
             cells.append((((key, "key"),), what, ((note, "muted"),)))
@@ -216,8 +224,9 @@ class StartScreen(ModeScreen):
                 self._open(made)
 
         dialog = AskDialog(
-            title, label, check, value=os.path.expanduser(place), slow=True, complete=complete
-        )
+            title, label, check, value=os.path.expanduser(place), slow=True, complete=complete,
+            example=place == OWN_PLACE,
+        )  # fmt: skip
         self.app.push_screen(dialog, answered)
 
     def _join(self, theirs: str) -> None:
@@ -245,6 +254,11 @@ def complete(text: str) -> str:
     from globofs.tui.model import places
 
     return places.complete(text)
+
+
+def absent(places: Sequence[str]) -> frozenset[str]:
+    """Which of these directories are not there."""
+    return frozenset(place for place in places if not os.path.isdir(place))
 
 
 def judge_volume(text: str) -> Check:
