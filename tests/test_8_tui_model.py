@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,11 @@ from hypothesis import strategies as st
 from globofs import speech
 from globofs.snapshots import Move
 from globofs.tui import settings, words
-from globofs.tui.glyphs import UNICODE
-from globofs.tui.model import detail, difference, picture, text, timeline
+from globofs.tui.glyphs import ASCII, UNICODE
+from globofs.tui.model import detail, difference, picture, several, text, timeline
 from globofs.tui.model.queue import Queue
 from globofs.tui.model.tree import Builder, Wish
-from globofs.tui.widgets.bars import parts, sparkline, stacked
+from globofs.tui.widgets.bars import graph, length, parts, sparkline, stacked
 from globofs.tui.widgets.paint import (
     Column,
     cut,
@@ -28,6 +29,7 @@ from globofs.tui.widgets.paint import (
     width_of,
     wrapped,
 )
+from globofs.tui.widgets.rates import rate_lines, summed
 from tests import helpers_tui as fake
 
 
@@ -163,6 +165,41 @@ def test_texts_are_highlighted_and_cannot_colour_the_terminal() -> None:
     assert ("def", "kw") in page.lines[0]
     assert not any("\x1b" in part for line in page.lines for part, _ in line)
     assert page.gutter[0] == "1 "
+
+
+def _shown(page: text.Page) -> list[str]:
+    return ["".join(part for part, _ in line) for line in page.lines]
+
+
+def test_a_small_operation_shows_what_became_of_each_file() -> None:
+    volume = fake.full_volume()
+    where = volume.view().entry(b"")
+    assert where is not None
+    found = timeline.read(volume, b"", True)  # type: ignore[arg-type]
+    wanted = next(m for m in found.moments if m.operation and m.operation.versions == 3)
+    asked = detail.Asked(where, wanted, "diff", "before", None, None, fake.NOW)
+    page = detail.read(volume, asked)  # type: ignore[arg-type]
+    lines = _shown(page)
+    assert lines[1].startswith("~ 2026/alps/notes.md")
+    assert "+ - meet at 10, north gate" in lines  # the difference
+    assert "hut,120" in lines  # a new file is shown whole
+    assert any("Not on this node" in line for line in lines)  # and nothing is fetched
+    assert len(page.gutter) == len(page.bases) == len(lines)
+
+
+def test_pages_are_joined_in_one_column_and_in_two() -> None:
+    first = text.Page("What", ((("~ a", ""),),), note="1 changed")
+    diff, _ = difference.diff_page(b"a\nb\n", b"a\nc\n", "Diff", ("old", "new"))
+    made = several.joined(first, [((("a", "strong"),), diff)])
+    assert (made.title, made.note) == ("What", "1 changed")
+    assert _shown(made) == ["~ a", "", "a", *_shown(diff)]
+    assert made.beside[3:] == diff.beside
+    assert [left.line for left, _ in made.beside[:3]] == [first.lines[0], (), (("a", "strong"),)]
+    alone = several.joined(first, [((), text.Page(words=("Not here", "b fetches")))])
+    assert _shown(alone) == ["~ a", "Not here", "b fetches"]
+    assert not alone.beside
+    long = text.Page("", tuple(((str(number), ""),) for number in range(500)))
+    assert _shown(several.joined(first, [((), long)]))[-1] == "… 380 more lines"
 
 
 def test_binaries_are_described() -> None:
@@ -376,3 +413,36 @@ def test_a_large_directory_is_not_asked_again_and_again(monkeypatch: Any) -> Non
     assert later is not None
     assert builder.changed(later, None) == first  # three seconds later: too early
     assert builder.changed(later, None) > first
+
+
+def test_a_length_shows_something_of_little_and_never_more_than_all() -> None:
+    assert length(0, 10, 8, UNICODE) == ""
+    assert length(1, 10**9, 8, UNICODE) == UNICODE.fills[0]
+    assert length(10, 10, 8, UNICODE) == UNICODE.fills[-1] * 8
+    assert length(99, 10, 8, ASCII) == "=" * 8
+
+
+@given(st.lists(st.floats(0, 1e9), max_size=80), st.integers(1, 150), st.integers(1, 12))
+def test_an_area_has_its_size_and_is_filled_from_below(
+    values: list[float], width: int, height: int
+) -> None:
+    lines = graph(values, width, height, ASCII, 60)
+    assert [len(line) for line in lines] == [width] * height
+    full = ASCII.bars[-1]
+    for upper, lower in itertools.pairwise(lines):
+        assert all(above == " " or below == full for above, below in zip(upper, lower, strict=True))
+    if any(values[-60:]):
+        assert any(full in line for line in lines)
+    else:
+        assert not "".join(lines).strip()
+
+
+def test_rates_say_the_latest_and_the_highest_of_each_way() -> None:
+    down, up = (1024.0, 4096.0, 2048.0), (512.0,)
+    lines = rate_lines(down, up, 60, 8, UNICODE)
+    said = ["".join(part for part, _ in line).split() for line in lines]
+    assert said[0] == ["↓", "2.0", "KiB/s", "at", "most", "4.0", "KiB/s"]
+    assert said[4][:3] == ["↑", "512", "B/s"]
+    assert len(lines) == 8
+    assert rate_lines((), (0.0,), 60, 8, UNICODE) == []
+    assert summed([(1.0, 2.0), (5.0,)]) == (1.0, 7.0)

@@ -30,6 +30,9 @@ PICTURES: dict[str, tuple[tuple[int, int], tuple[str, ...], str, str]] = {
     "plan-120": ((120, 40), ("down", "tab", "down", "down", "down", "r"), "globofs", "unicode"),
     "sync-80": ((80, 24), ("2",), "globofs", "unicode"),
     "sync-120": ((120, 40), ("2",), "globofs", "unicode"),
+    "sync-200": ((200, 60), ("2",), "globofs", "unicode"),
+    "sync-ascii": ((120, 40), ("2",), "globofs", "ascii"),
+    "dir-120": ((120, 40), ("down", "enter", "down", "tab", "down"), "globofs", "unicode"),
     "sync-cb": ((120, 40), ("2",), "globofs-cb", "unicode"),
     "sync-60": ((60, 20), ("2", "tab"), "globofs-light", "unicode"),
     "peers-200": ((200, 60), ("3", "down"), "globofs", "unicode"),
@@ -88,7 +91,14 @@ def test_picture(name: str, snap_compare: Any) -> None:
 
 def test_picture_of_the_start(snap_compare: Any) -> None:
     app = GlobofsApp(None, habits=Settings(recent=("/home/anna/Trips", "/srv/photos")))
-    assert snap_compare(app, terminal_size=(80, 24))
+
+    async def judged(pilot: Pilot[Any]) -> None:
+        for _ in range(300):
+            await pilot.pause(0.02)
+            if getattr(app.screen, "gone", None):
+                return
+
+    assert snap_compare(app, terminal_size=(80, 24), run_before=judged)
 
 
 def test_picture_without_colour(snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:

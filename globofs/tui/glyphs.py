@@ -53,6 +53,7 @@ class Glyphs:
     minus: str = "−"
     spinner: str = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
     bars: str = "▁▂▃▄▅▆▇█"
+    fills: str = "╸━"  # a cell filled from the left
     bar_had: str = "═"
     bar_givers: str = "━╍┅"  # what came from the first peer, the second, all others
     bar_done: str = "━"
@@ -99,6 +100,7 @@ ASCII: Final = Glyphs(
     minus="-",
     spinner="|/-\\",
     bars="_.-=+*%#",
+    fills="=",
     bar_had="=",
     bar_givers="#%&",
     bar_done="#",

@@ -7,6 +7,7 @@ cursor moved. What is not here is said, with who should have it and the key that
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from globofs.store.views import Entry, Version
 from globofs.tui import words
 from globofs.tui.model import difference as differences
 from globofs.tui.model import text, threeway
+from globofs.tui.model.several import joined
 from globofs.tui.model.text import Line, Page
 from globofs.tui.model.timeline import SIGNS, Moment, kind_of, of_versions
 from globofs.tui.model.tree import is_directory
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from globofs.volume import Volume
 
 OPERATION_ROWS: Final = 500
+CONTENTS_MOST: Final = 12  # files that an operation wrote whose differences are shown at once
 BLOCK_ROWS: Final = 200
 
 
@@ -261,7 +264,28 @@ def operation_page(volume: Volume, operation: Operation, below: bytes) -> Page:
     title = title[0].upper() + title[1:]
     if not lines:
         return Page(title, words=("It made this directory, and nothing in it",))
-    return Page(title, tuple(lines), note=note)
+    return joined(Page(title, tuple(lines), note=note), _contents(volume, inside, prefix))
+
+
+def _contents(
+    volume: Volume, versions: Sequence[Version], prefix: bytes
+) -> list[tuple[Line, Page]]:
+    """What became of each file, where an operation wrote few: nobody should have to go to a file
+    to see what was done to it. Together they may take as long as one difference."""
+    files = [one for one in versions if one.kind in ("file", "symlink")]
+    if len(files) > CONTENTS_MOST:
+        return []
+    left = DIFF_BYTES
+    found: list[tuple[Line, Page]] = []
+    for version in files:
+        if version.size > left and not version.missing:
+            page = Page(words=("Too large to be shown here", "Enter in the tree goes to the file"))
+        else:
+            page = version_page(volume, version)
+            left -= version.size if not version.missing else 0
+        path = words.safe(version.path[len(prefix) :]) if len(versions) > 1 else page.title
+        found.append((((path, "strong"), (f"  {page.note}" if page.note else "", "muted")), page))
+    return found
 
 
 def since_page(volume: Volume, operation: Operation, below: bytes) -> Page:

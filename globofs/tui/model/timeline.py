@@ -42,6 +42,7 @@ class Moment:
     like: int | None = None
     shown: bool = False  # the version every node shows at the moment looked at
     rival: bool = False  # a head that is not shown: the other side of a conflict
+    made: str = ""  # of a version: what the operation that wrote it did
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +105,19 @@ def of_versions(
                 like=like.time if is_like and like is not None else None,
                 shown=version.shown,
                 rival=version.head and not version.shown and heads > 1,
+                made=_made(version, operation),
             )
         )
         seen[version.kind, version.content] = version
     return rows[::-1]
+
+
+def _made(version: Version, operation: Operation | None) -> str:
+    """What the operation that wrote a version did, as seen from the directory it lies in."""
+    if operation is None:
+        return ""
+    above = version.path.rpartition(b"/")[0].decode("utf-8", "surrogateescape")
+    return words.operation(operation, below=above)
 
 
 def change_words(

@@ -10,7 +10,7 @@ from textual.containers import Container, Vertical
 from textual.widgets import Input
 
 from globofs import speech
-from globofs.snapshots import PeerStatus, Snapshot
+from globofs.snapshots import Move, PeerStatus, Snapshot
 from globofs.tui import words
 from globofs.tui.face import Face
 from globofs.tui.model import places
@@ -21,8 +21,20 @@ from globofs.tui.screens.dialogs import CHECK_SECONDS, Modal, SayDialog, complet
 from globofs.tui.screens.pace import Debounce
 from globofs.tui.widgets.bars import sparkline
 from globofs.tui.widgets.chrome import Lines
-from globofs.tui.widgets.paint import Span, wrapped
-from globofs.tui.widgets.sync_rows import PEER_COLUMNS, STATE_STYLE, in_step, peer_cells
+from globofs.tui.widgets.paint import Span, fit, lay_out, wrapped
+from globofs.tui.widgets.rates import rate_lines
+from globofs.tui.widgets.sync_rows import (
+    MOVE_COLUMNS,
+    PEER_COLUMNS,
+    STATE_STYLE,
+    WIDE_PEER_COLUMNS,
+    WIDE_PEERS,
+    answer,
+    in_step,
+    move_cells,
+    peer_cells,
+    wide_peer_cells,
+)
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 MEANINGS = {
@@ -33,6 +45,8 @@ MEANINGS = {
     "paused": "Paused by you. P lets it go on.",
     "wrong": "Another volume, or none, lies at its path. Nothing is read or written there.",
 }
+FEWEST_MOVES = 3  # for which there has to be room
+MOST_ROWS = 9  # of what went both ways, drawn below the facts
 TO_DO = {
     "offline": "Mount it or bring the machine up. F5 tries now; in Peers, e changes the path.",
     "stuck": "See whether the mount is alive; unmounting it by force frees it.",
@@ -77,9 +91,12 @@ class PeersScreen(ModeScreen):
         if not self.is_mounted or not self.query("#peers"):
             return
         self.peers = snapshot.status.peers
+        wide = self.size.width >= WIDE_PEERS
+        self.rows.columns = WIDE_PEER_COLUMNS if wide else PEER_COLUMNS
+        cells = wide_peer_cells if wide else peer_cells
         self.rows.replace(
             [peer.name for peer in self.peers],
-            [peer_cells(peer, snapshot.at, self.glyphs) for peer in self.peers],
+            [cells(peer, snapshot.at, self.glyphs) for peer in self.peers],
         )
         self.peer_list.words = (
             "No peers yet",
@@ -114,7 +131,9 @@ class PeersScreen(ModeScreen):
             pane.show(Page(words=("A peer is another node of this volume", "a adds one")))
             return
         pane.border_title = self.caption(f" {words.safe(peer.name)} ")
-        lines = details(peer, self.last_snapshot.at, self.glyphs, pane.size.width)
+        width, height = pane.size
+        lines = details(peer, self.last_snapshot.at, self.glyphs, width, height)
+        lines += moves_with(peer, self.last_snapshot.moves, self.glyphs, width, height - len(lines))
         pane.show(Page(lines=tuple(lines)), keep=keep)
 
     def why_not(self, action: str) -> str:
@@ -207,7 +226,7 @@ class PeersScreen(ModeScreen):
         self.app.push_screen(ChoiceDialog(f"Remove {words.safe(name)}?", rows), chosen)
 
 
-def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
+def details(peer: PeerStatus, now: int, glyphs: Any, width: int, height: int) -> list[Line]:
     """Everything about a peer, and what to do."""
     rows: list[tuple[str, str, str]] = [
         ("state", f"{peer.state}  {words.safe(peer.reason)}".strip(), STATE_STYLE[peer.state]),
@@ -219,7 +238,7 @@ def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
         ("doing", peer.activity, ""),
         ("directory", words.safe(peer.path), ""),
         ("node", peer.uuid, "muted"),
-        ("answers in", f"{peer.latency_seconds * 1000:.1f} ms" if peer.latency_seconds else "", ""),
+        ("answers in", answer(peer), ""),
         *standing(peer, now),
         (
             "blocks",
@@ -230,14 +249,37 @@ def details(peer: PeerStatus, now: int, glyphs: Any, width: int) -> list[Line]:
         ("sent", _traffic(peer.bytes_out, peer.rate_out), ""),
     ]
     lines = _named(rows)
-    room = max(10, min(60, width - 16))
+    room = min(MOST_ROWS, height - len(lines) - 1)
+    drawn = rate_lines(peer.history_in, peer.history_out, max(10, width - 2), room, glyphs)
+    if drawn and len(drawn) <= room:
+        return [*lines, (), *map(tuple, drawn)]
     for name, history, style in (
         ("in", peer.history_in, "good"),
         ("out", peer.history_out, "primary"),
     ):
         if any(history):
-            curve = sparkline(history, room, glyphs).lstrip()
+            curve = sparkline(history, max(10, min(60, width - 16)), glyphs).lstrip()
             lines.append(((f"{name + ', 1 min':<12}", "muted"), (curve, style)))
+    return lines
+
+
+def moves_with(
+    peer: PeerStatus, moves: Sequence[Move], glyphs: Any, width: int, rows: int
+) -> list[Line]:
+    """What is on its way from a peer or to it, or was lately, in at most `rows` lines."""
+    own = [move for move in moves if peer.name in move.peer.split(", ")]
+    if not own or rows < FEWEST_MOVES + 2:
+        return []
+    places = lay_out(MOVE_COLUMNS, width - 2)
+    lines: list[Line] = [(), (("on its way, or just here", "muted"),)]
+    for move in own[: rows - 2]:
+        cells = move_cells(move, glyphs)
+        spans: list[Span] = []
+        for index, room in places:
+            column = MOVE_COLUMNS[index]
+            gap = [("  ", "")] if spans else []
+            spans += gap + fit(cells[index], room, column.align, glyphs.more, column.middle)
+        lines.append(tuple(spans))
     return lines
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Container, Vertical
 
 from globofs.snapshots import Move, PeerStatus, Snapshot
 from globofs.tui import words
@@ -15,6 +15,7 @@ from globofs.tui.screens.dialogs import ChoiceDialog
 from globofs.tui.screens.lists import Filtering, FilterRow
 from globofs.tui.widgets.chrome import Lines
 from globofs.tui.widgets.paint import Span
+from globofs.tui.widgets.rates import Rates
 from globofs.tui.widgets.sync_rows import (
     DONE_COLUMNS,
     MOVE_COLUMNS,
@@ -26,6 +27,10 @@ from globofs.tui.widgets.sync_rows import (
     peer_cells,
 )
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
+
+BESIDE_COLUMNS, BESIDE_ROWS = 160, 28  # from here on the rates stand beside the peers
+BELOW_ROWS = 36  # of a terminal in which there is room for them below
+RATES_ROWS = 10
 
 
 class SyncScreen(Filtering):
@@ -48,7 +53,9 @@ class SyncScreen(Filtering):
         yield self.banner
         with Vertical(classes="stack"):
             yield Lines(self._overall, id="overall")
-            yield ListPane(self.peer_rows, "sync.peers", id="sync-peers")
+            with Container(id="sync-top"):
+                yield ListPane(self.peer_rows, "sync.peers", id="sync-peers")
+                yield Rates(self.glyphs, id="rates")
             yield ListPane(self.move_rows, "sync.moves", id="moves")
             yield FilterRow("part of a path; Enter keeps it, Esc ends it")
         yield self.hint_bar
@@ -59,6 +66,11 @@ class SyncScreen(Filtering):
         return self.query_one("#sync-peers", ListPane)
 
     @property
+    def rates(self) -> Rates:
+        """What went in the last minute."""
+        return self.query_one("#rates", Rates)
+
+    @property
     def moves(self) -> ListPane:
         """The queue."""
         return self.query_one("#moves", ListPane)
@@ -66,6 +78,7 @@ class SyncScreen(Filtering):
     def ready(self) -> None:
         """Say what is waited for until the first snapshot."""
         self.peer_list.entitle(self.caption("Peers"))
+        self.rates.border_title = self.caption("The last minute")
         self.peer_list.words = ("asking the engine",)
         self.moves.words = ("asking the engine",)
         self.moves.stick = True
@@ -88,12 +101,33 @@ class SyncScreen(Filtering):
             [peer_cells(peer, now, self.glyphs) for peer in self.peers],
         )
         self.peer_list.words = ("No peers yet", "3, then a adds one")
-        rows = max(4, min(len(self.peers), 8) + 3)
-        self.peer_list.styles.height = "1fr" if self.lone else rows
-        self.peer_list.styles.max_height = "100%" if self.lone else "40%"
+        self.rates.show(self.peers)
+        self._fit_top()
         self.peer_list.reload()
         self._draw_moves(snapshot)
         self.query_one("#overall").refresh()
+
+    def fit_to(self, width: int, height: int) -> None:
+        """The rates stand beside the peers, below them, or not at all."""
+        self.set_class(width >= BESIDE_COLUMNS and height >= BESIDE_ROWS, "-beside")
+        self.set_class(width < BESIDE_COLUMNS and height >= BELOW_ROWS, "-below")
+        super().fit_to(width, height)
+
+    def fit_panes(self) -> None:
+        """As everywhere; the peers share their place with the rates."""
+        super().fit_panes()
+        if self.query("#sync-top"):
+            self.query_one("#sync-top").set_class(self.peer_list.has_class("-gone"), "-gone")
+            self._fit_top()
+
+    def _fit_top(self) -> None:
+        """As high as the peers need it, or as the rates beside them do."""
+        rows = max(4, min(len(self.peers), 8) + 3)
+        if self.has_class("-beside"):
+            rows = max(rows, RATES_ROWS)
+        self.query_one("#sync-top").styles.height = "1fr" if self.lone else "auto"
+        self.peer_list.styles.height = "1fr" if self.lone else rows
+        self.peer_list.styles.max_height = "100%" if self.lone else self.size.height * 2 // 5
 
     def _draw_moves(self, snapshot: Snapshot) -> None:
         self.queue.update(snapshot.moves)

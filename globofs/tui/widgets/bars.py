@@ -76,3 +76,35 @@ def sparkline(values: Sequence[float], width: int, glyphs: Glyphs) -> str:
         return (steps[0] * len(latest)).rjust(width)
     made = "".join(steps[min(len(steps) - 1, int(value / peak * len(steps)))] for value in latest)
     return made.rjust(width)
+
+
+def length(value: float, peak: float, width: int, glyphs: Glyphs) -> str:
+    """A bar as long as `value` is of `peak`, in at most `width` cells; something is never
+    nothing."""
+    if value <= 0 or peak <= 0 or width <= 0:
+        return ""
+    steps = len(glyphs.fills)
+    filled = max(1, round(min(1.0, value / peak) * width * steps))
+    whole, rest = divmod(filled, steps)
+    return glyphs.fills[-1] * whole + (glyphs.fills[rest - 1] if rest else "")
+
+
+def graph(
+    values: Sequence[float], width: int, height: int, glyphs: Glyphs, seconds: int
+) -> list[str]:
+    """The latest `seconds` values, one each, as an area of `height` lines over the whole `width`,
+    the newest at the right, scaled to the largest; a cell has the largest of its seconds. What is older than the values is nothing."""
+    latest = list(values[-seconds:])
+    latest = [0.0] * (seconds - len(latest)) + latest
+    peak, steps = max(latest, default=0.0), len(glyphs.bars)
+    levels = []
+    for at in range(width):
+        first = at * seconds // width
+        value = max(latest[first : max(first + 1, (at + 1) * seconds // width)])
+        level = round(value / peak * height * steps) if peak > 0 else 0
+        levels.append(max(1, level) if value > 0 else 0)
+    lines = []
+    for row in range(height - 1, -1, -1):
+        over = (min(steps, max(0, level - row * steps)) for level in levels)
+        lines.append("".join(glyphs.bars[part - 1] if part else " " for part in over))
+    return lines

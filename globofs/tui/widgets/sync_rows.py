@@ -11,6 +11,7 @@ from globofs.tui import words
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.widgets.bars import GIVERS, parts, sparkline, stacked
 from globofs.tui.widgets.paint import Cell, Column, Span, spans_width
+from globofs.tui.widgets.rates import summed
 
 if TYPE_CHECKING:
     from globofs.snapshots import Move, Overall, PeerStatus, Snapshot
@@ -35,6 +36,16 @@ PEER_COLUMNS: Final = (
     Column("lack", "we lack", 8, "right", 3),
     Column("seen", "last seen", 9, "right", 2),
     Column("now", "now", 0, "left", 1, 14),
+)
+#: where a row has the room for all that is known in few words
+WIDE_PEERS: Final = 150
+WIDE_PEER_COLUMNS: Final = (
+    *PEER_COLUMNS[:5],
+    Column("received", "received", 9, "right"),
+    Column("sent", "sent", 9, "right"),
+    Column("answers", "answers in", 10, "right"),
+    Column("now", "now", 0, "left", 0, 54),
+    Column("place", "directory", 0, "left", 0, 24, middle=True),
 )
 MOVE_COLUMNS: Final = (
     Column("state", "", 1),
@@ -76,6 +87,27 @@ def peer_cells(peer: PeerStatus, now: int, glyphs: Glyphs) -> tuple[Cell, ...]:
         _records(peer.incoming),
         ((words.since(now if _moves(peer) else peer.last_seen, now), "muted"),),
         _doing(peer, glyphs),
+    )
+
+
+def answer(peer: PeerStatus) -> str:
+    """How soon it answers: `4.0 ms`, `12.0 s`; at most 8 cells."""
+    late = peer.latency_seconds
+    if not late:
+        return ""
+    return f"{late * 1000:.1f} ms" if late < 1 else f"{late:.1f} s"
+
+
+def wide_peer_cells(peer: PeerStatus, now: int, glyphs: Glyphs) -> tuple[Cell, ...]:
+    """One peer as a row of `WIDE_PEER_COLUMNS`."""
+    *known, doing = peer_cells(peer, now, glyphs)
+    return (
+        *known,
+        ((words.size_words(peer.bytes_in) if peer.bytes_in else "", "muted"),),
+        ((words.size_words(peer.bytes_out) if peer.bytes_out else "", "muted"),),
+        ((answer(peer), "muted"),),
+        doing,
+        ((words.safe(peer.path), "muted"),),
     )
 
 
@@ -233,26 +265,17 @@ def state_spans(
         rates.append((f"{glyphs.down} {words.rate(down)}", "good"))
     if up >= 1:
         rates.append((("  " if rates else "") + f"{glyphs.up} {words.rate(up)}", "primary"))
-    total = _summed([peer.history_in for peer in peers] + [peer.history_out for peer in peers])
+    total = summed([peer.history_in for peer in peers] + [peer.history_out for peer in peers])
     latest = total[-10:]
     spark = ((sparkline(latest, len(latest), glyphs), "accent"),) if any(latest) else ()
     return state, tuple(rates), spark
-
-
-def _summed(histories: list[tuple[float, ...]]) -> list[float]:
-    longest = max((len(history) for history in histories), default=0)
-    total = [0.0] * longest
-    for history in histories:
-        for place, value in enumerate(reversed(history)):
-            total[longest - 1 - place] += value
-    return total
 
 
 def overall_lines(snapshot: Snapshot, width: int, glyphs: Glyphs) -> list[list[Span]]:
     """The overall bar, its numbers, and the legend: three lines."""
     over = snapshot.overall
     peers = snapshot.status.peers
-    histories = _summed([p.history_in for p in peers] + [p.history_out for p in peers])
+    histories = summed([p.history_in for p in peers] + [p.history_out for p in peers])
     spark = sparkline(histories, 20, glyphs) if any(histories) and width >= 70 else ""
     whole = over.had + over.total
     busy = over.moving or over.queued

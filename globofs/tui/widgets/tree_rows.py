@@ -10,6 +10,7 @@ from globofs.tui import words
 from globofs.tui.glyphs import Glyphs
 from globofs.tui.model.timeline import SIGNS, Moment, Timeline
 from globofs.tui.model.tree import TreeRow, TreeRows, is_directory
+from globofs.tui.widgets.bars import length
 from globofs.tui.widgets.paint import Cell, Column, Span
 
 if TYPE_CHECKING:
@@ -30,12 +31,15 @@ TREE_BY_TIME: Final = tuple(
     )
     for column in TREE_COLUMNS
 )
+BAR: Final = 16
 TIMELINE_COLUMNS: Final = (
     Column("mark", "", 1),
     Column("when", "when", 15),
-    Column("change", "change", 0, minimum=12),
+    Column("change", "change", 0, minimum=12, share=2),
+    Column("made", "operation", 0, "left", 5, minimum=20, middle=True, share=3),
     Column("node", "by", 9, "left", 2),
     Column("size", "size", 9, "right", 3),
+    Column("bar", "", BAR, "left", 4),
     Column("held", "content", 8, "left", 1),
 )
 OPERATION_COLUMNS: Final = (
@@ -45,6 +49,7 @@ OPERATION_COLUMNS: Final = (
     Column("node", "by", 9, "left", 2),
     Column("count", "items", 6, "right", 1),
     Column("size", "size", 9, "right", 3),
+    Column("bar", "", BAR, "left", 4),
 )
 
 
@@ -169,12 +174,14 @@ class TimelineSource:
         self.at: int | None = None
         self.shown_id = b""  # the version the tree shows
         self.compare: bytes = b""  # the version taken as A
+        self.largest = 0  # of the sizes of all rows
         self.serial = 0
 
     def set(self, timeline: Timeline, now: int, at: int | None, shown_id: bytes) -> None:
         """Show this timeline, marking what the tree shows."""
         self.timeline, self.now, self.at, self.shown_id = timeline, now, at, shown_id
         self.columns = OPERATION_COLUMNS if timeline.is_directory else TIMELINE_COLUMNS
+        self.largest = max((moment.size or 0 for moment in timeline.moments), default=0)
         self.serial += 1
 
     def __len__(self) -> int:
@@ -215,7 +222,12 @@ class TimelineSource:
             ((words.safe(moment.node), "muted"),),
             ((words.count(op.versions) if op is not None else "", ""),),
             ((size, "muted"),),
+            self._bar(moment),
         )
+
+    def _bar(self, moment: Moment) -> Cell:
+        """The size beside those of all other rows."""
+        return ((length(moment.size or 0, self.largest, BAR, self.glyphs), "faint"),)
 
     def _when(self, index: int) -> str:
         moments = self.timeline.moments
@@ -246,8 +258,10 @@ class TimelineSource:
             mark,
             ((when, "strong" if current else ""),),
             change,
+            ((moment.made, "muted"),),
             ((words.safe(moment.node), "muted"),),
             ((size, ""),),
+            self._bar(moment),
             held,
         )
 
