@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from globofs.store import fsio
 from globofs.store.scratch import Scratch, Span
 from globofs.store.views import Block
 
@@ -74,4 +77,43 @@ def test_a_small_write_copies_only_the_blocks_it_touches(tmp_path: Path) -> None
     scratch.pwrite(b"x", 103)
     assert left == [1]
     assert scratch.pieces() == [BLOCKS[0], Span(100, 7), BLOCKS[2], BLOCKS[3]]
+    scratch.close()
+
+
+def test_what_a_full_disk_cut_off_is_no_part_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scratch = Scratch(str(tmp_path / "s"), BLOCKS, read_base)
+    write = fsio.write_at
+
+    def full(fd: int, path: str, offset: int, data: bytes) -> None:
+        write(fd, path, offset, data[:10])
+        raise OSError(errno.ENOSPC, "full", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fsio, "write_at", full)
+        with pytest.raises(OSError, match="full"):
+            scratch.pwrite(b"x" * 50, len(BASE))
+    assert content(scratch) == BASE
+    scratch.truncate(len(BASE) + 20)
+    assert content(scratch) == BASE + bytes(20)
+    scratch.close(keep=True)
+    assert Scratch(str(tmp_path / "s"), BLOCKS, read_base, left=[3]).size == len(BASE) + 20
+
+
+def test_a_block_leaves_its_base_only_once_that_is_written_down(tmp_path: Path) -> None:
+    """Else nobody who recovers would know, however much is written to it later."""
+    told: list[int] = []
+
+    def touched(block: int) -> None:
+        if not told:
+            told.append(-1)
+            raise OSError(errno.ENOSPC, "full")
+        told.append(block)
+
+    scratch = Scratch(str(tmp_path / "s"), BLOCKS, read_base, touched=touched)
+    with pytest.raises(OSError, match="full"):
+        scratch.pwrite(b"x", 103)
+    scratch.pwrite(b"y", 104)
+    assert told == [-1, 1]
     scratch.close()

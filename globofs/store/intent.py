@@ -9,9 +9,11 @@ none:
         <from path> <from id> <scratch>
     left <n> <block>      that base block's bytes are in the scratch file from now on
     keep <n>              closed, or synced by its writer: to be recovered if the mount dies
-    done <n>              recorded, or no longer wanted
+    done <n>              recorded, or no longer wanted; what `left` said stays true: a file that
+                          stays open may be changed again, and be `set` again
 
-A line without its end is not one; of several `set` lines for a number the last holds.
+A line without its end is not one; of several `set` lines for a number the last holds. Behind the
+last line lie zeros, room for more, so that names can be removed where the disk is full.
 """
 
 from __future__ import annotations
@@ -35,6 +37,10 @@ _OPEN_TOLD = 1000
 _LOOKED_AT_SECONDS = 0.02
 LOG_BYTES = 256 * 1024 * 1024
 """A log longer than this is not one of ours."""
+_COMPACT_BYTES = 1 << 20
+"""A log longer than this is written anew, when it is twice as long as it was then."""
+_ROOM_BYTES = 64 << 10
+"""How much room the log has on the disk before it is needed: half of it at least."""
 
 
 @dataclass(slots=True)
@@ -54,6 +60,16 @@ class Intent:
     scratch: bool = False
     left: list[int] = field(default_factory=list)
     keep: bool = False
+    done: bool = False
+
+    def lines(self) -> bytes:
+        """All that a log says of it."""
+        said = [self.line(), *(_left(self.number, block) for block in self.left)]
+        if self.keep:
+            said.append(_keep(self.number))
+        if self.done:
+            said.append(_done(self.number))
+        return b"".join(said)
 
     def line(self) -> bytes:
         """Its `set` line."""
@@ -74,6 +90,18 @@ class Intent:
         return (" ".join(words) + "\n").encode()
 
 
+def _left(number: int, block: int) -> bytes:
+    return b"left %d %d\n" % (number, block)
+
+
+def _keep(number: int) -> bytes:
+    return b"keep %d\n" % number
+
+
+def _done(number: int) -> bytes:
+    return b"done %d\n" % number
+
+
 class IntentLog:
     """The intents of one living mount. Any thread may call it."""
 
@@ -84,7 +112,10 @@ class IntentLog:
         self._alive = _alive(self.directory)
         self._path = os.path.join(self.directory, "log")
         self._fd, self._size = fsio.open_append(self._path)
+        self._room = 0  # as far as there is room for lines
+        self._compacted = 0  # how long it was when it was written anew
         self._lock = threading.Lock()
+        self._make_room()
 
     def say_where(self, mountpoint: str) -> None:
         """Write down what is served, for `where`."""
@@ -101,8 +132,44 @@ class IntentLog:
 
     def _say(self, line: bytes) -> None:
         with self._lock:
+            if self._size + len(line) > self._room - _ROOM_BYTES // 2:
+                self._make_room()
             fsio.write_at(self._fd, self._path, self._size, line)
             self._size += len(line)
+            if self._size > max(_COMPACT_BYTES, 2 * self._compacted):
+                self._compact()
+
+    def _make_room(self) -> None:
+        with suppress(OSError):  # the disk is full: what there is has to do
+            fsio.write_at(self._fd, self._path, self._size, bytes(_ROOM_BYTES))
+            self._room = self._size + _ROOM_BYTES
+
+    def _compact(self) -> None:
+        """Write the log anew, without what is done: as long as a file stays open it is never empty."""
+        new = os.path.join(self.directory, fsio.temporary_name(".log-"))
+        try:
+            told = _told(fsio.read_range(self._path, 0, self._size))
+            text = b"".join(
+                one.lines()
+                for one in told.values()
+                if not one.done or (one.scratch and os.path.exists(self.scratch(one.number)))
+            )
+            fsio.write_new(new, text)
+            fd, size = fsio.open_append(new)
+            try:
+                fsio.fdatasync(fd, new)
+                fsio.rename(new, self._path)
+            except OSError:
+                os.close(fd)
+                raise
+        except OSError:  # the disk is full: it goes on as it is
+            fsio.remove(new)
+            self._compacted = self._size
+            return
+        os.close(self._fd)
+        self._fd, self._size, self._room, self._compacted = fd, size, 0, size
+        with suppress(OSError):
+            fsio.fsync_dir(self.directory)
 
     def set(self, intent: Intent) -> None:
         """Write down the state that a path is to have."""
@@ -110,26 +177,32 @@ class IntentLog:
 
     def left(self, number: int, block: int) -> None:
         """A base block of intent `number` has its bytes in the scratch file now."""
-        self._say(b"left %d %d\n" % (number, block))
+        self._say(_left(number, block))
 
     def keep(self, number: int) -> None:
         """Intent `number` is to be recovered if the mount dies."""
-        self._say(b"keep %d\n" % number)
+        self._say(_keep(number))
 
     def done(self, number: int) -> None:
         """Intent `number` is recorded, or no longer wanted."""
-        self._say(b"done %d\n" % number)
+        self._say(_done(number))
 
     def sync(self) -> None:
         """Make the log itself survive a power loss."""
-        fsio.fdatasync(self._fd, self._path)
+        with self._lock:
+            fd = os.dup(self._fd)  # others may write it anew meanwhile, durably
+        try:
+            fsio.fdatasync(fd, self._path)
+        finally:
+            os.close(fd)
 
     def forget(self) -> None:
         """Start afresh: the caller has nothing to record."""
         with self._lock:
             if self._size:
                 fsio.truncate(self._fd, self._path, 0)
-                self._size = 0
+                self._size = self._room = self._compacted = 0
+                self._make_room()
 
     def close(self, *, clean: bool) -> None:
         """End; a `clean` end leaves nothing behind."""
@@ -153,13 +226,18 @@ def _alive(directory: str) -> int | None:
 
 def read_log(data: bytes) -> list[Intent]:
     """The intents that a log leaves open; lines that are not ours are passed over."""
+    return [one for one in _told(data).values() if not one.done]
+
+
+def _told(data: bytes) -> dict[int, Intent]:
+    """All that a log tells of, also what is done."""
     found: dict[int, Intent] = {}
     for line in data.split(b"\n")[:-1]:
         try:
             _take(line.decode("ascii").split(" "), found)
         except (ValueError, IndexError, KeyError, FormatError):
             continue
-    return list(found.values())
+    return found
 
 
 def _take(words: list[str], found: dict[int, Intent]) -> None:
@@ -182,14 +260,14 @@ def _take(words: list[str], found: dict[int, Intent]) -> None:
             b"" if from_id == "-" else bytes.fromhex(from_id),
             scratch == "yes",
             before.left if before else [],
-            before.keep if before else False,
+            before.keep and not before.done if before else False,
         )
     elif verb == "left":
         found[number].left.append(int(words[2]))
     elif verb == "keep":
         found[number].keep = True
     elif verb == "done":
-        del found[number]
+        found[number].done = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +336,7 @@ def keep_only(remains: Remains, intents: Sequence[Intent]) -> None:
     kept = {intent.number for intent in intents}
     done = [intent.number for intent in remains.intents if intent.number not in kept]
     log = os.path.join(remains.directory, "log")
-    fsio.append(log, b"\n" + b"".join(b"done %d\n" % number for number in done))
+    fsio.append(log, b"\n" + b"".join(map(_done, done)))
 
 
 class Living(NamedTuple):

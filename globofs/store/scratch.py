@@ -131,7 +131,12 @@ class Scratch:
                 start, stop = self._starts[number], self._starts[number + 1]
                 if offset > start or stop > end:
                     self._copy(start, stop)
-            fsio.write_at(self._fd, self.path, offset, data)
+            try:
+                fsio.write_at(self._fd, self.path, offset, data)
+            except OSError:
+                if end > self.size:  # what was written of it is no part of the file
+                    fsio.truncate(self._fd, self.path, self.size)
+                raise
             self.size = max(self.size, end)
             # Told only now: a block said to have left must have its bytes in the scratch file.
             self._drop(leaving)
@@ -162,8 +167,8 @@ class Scratch:
 
     def _drop(self, numbers: Sequence[int]) -> None:
         for number in numbers:
-            self._clean[number] = 0
             self._touched(number)
+            self._clean[number] = 0
 
     # --- ending -------------------------------------------------------------------------------
 
