@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from globofs.errors import GlobofsError, UsageError
 from globofs.events import Emit, Note, ignore
 from globofs.mount import libfuse
+from globofs.mount.holders import holders
 from globofs.mount.place import MountError, check_place, globofs_mounts
 from globofs.store import intent as intents
 from globofs.store.libc import keep_freed, share_heaps
@@ -200,7 +201,9 @@ def umount(mountpoint: str, *, emit: Emit = ignore) -> None:
     if done.returncode:
         reason = done.stderr.strip().rpartition(": ")[2].lower()
         if reason in ("", "device or resource busy", "target is busy."):
-            reason = "a program has a file open there, or is in it (a shell that did `cd`)"
+            reason = holders(place) or (
+                "a program has a file open there, or is in it (a shell that did `cd`)"
+            )
         raise UnmountError(path=mountpoint, reason=reason)
     if serving:
         _await_end(serving, mountpoint, emit)
