@@ -175,6 +175,14 @@ class VolumeBinding(Fuse):
         memoryview(target).cast("B")[:length] = data
         return length
 
+    def write(self, path: bytes | None, buf: Any, size: int, offset: int, fip: Any) -> int:
+        """`pwrite(2)`, and pages of a shared mapping, which have their place whatever the flags of
+        the open file say."""
+        info = fip.contents
+        data = ctypes.string_at(buf, size)
+        done: int = self.operations.write(None, data, offset, info.fh, mapped=info.writepage)
+        return done
+
     def create(self, path: bytes, mode: int, fip: Any) -> int:
         """`open(2)` that makes the file."""
         info = fip.contents

@@ -81,11 +81,16 @@ class Files:
         with space.lock:
             if space.find(path) is not None and not flags & os.O_EXCL:
                 return self.open(path, flags)
-            inode = space.make(path, "file", mode)
-            self._scratch(inode)
-            number = self._add(Handle.of(inode, flags))
-            space.changed(inode)
-            return number
+            inode = space.fresh(path, "file", mode)
+            handle = Handle.of(inode, flags)
+            try:
+                self._scratch(inode)
+                space.place(inode)
+            except OSError:
+                if inode.scratch is not None:
+                    inode.scratch.close()
+                raise
+            return self._add(handle)
 
     def _add(self, handle: Handle) -> int:
         number = next(self._numbers)
@@ -160,15 +165,16 @@ class Files:
                 log.set(inode.intent())
             return inode.scratch
 
-    def write(self, number: int, data: bytes, offset: int) -> int:
-        """`pwrite(2)`; ENOSPC where the disk is full."""
+    def write(self, number: int, data: bytes, offset: int, *, mapped: bool = False) -> int:
+        """`pwrite(2)`; ENOSPC where the disk is full. `mapped`: of pages of a shared mapping, which
+        do not go to the end where a file was opened to append."""
         handle = self.handle(number)
         if not handle.writable:
             raise fail(errno.EBADF, handle.inode.path)
         inode = handle.inode
         try:
             scratch = self._scratch(inode)
-            done = scratch.pwrite(data, scratch.size if handle.append else offset)
+            done = scratch.pwrite(data, scratch.size if handle.append and not mapped else offset)
         except GlobofsError as error:
             raise as_os_error(error, inode.path) from None
         self._modified(inode)
@@ -211,6 +217,11 @@ class Files:
                 inode.synced = True
                 inode.due = time.monotonic() + self.commit_seconds
         self.ready()
+
+    def sync_names(self) -> None:
+        """`fsync(2)` of a directory: names are found again after a power loss."""
+        if self.space.log is not None:
+            self.space.log.sync()
 
     def closing(self, number: int) -> None:
         """`close(2)` of a descriptor: what it wrote is found again, whoever is killed now."""

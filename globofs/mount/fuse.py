@@ -239,10 +239,14 @@ class VolumeFuse(mfusepy.Operations):
     # --- files ----------------------------------------------------------------------------------
 
     def open(self, path: str, flags: int) -> int:
-        """`open(2)`."""
+        """`open(2)` of what the kernel has found. Where that is gone by now it is to look again:
+        something else may have been renamed to its name."""
         inside = _inside(path)
         if not is_past(inside):
-            return self.files.open(inside, flags)
+            try:
+                return self.files.open(inside, flags)
+            except FileNotFoundError:
+                raise fail(errno.ESTALE, inside) from None
         if flags & os.O_ACCMODE != os.O_RDONLY:
             raise fail(errno.EROFS, inside)
         place = self._place(inside)
@@ -270,9 +274,11 @@ class VolumeFuse(mfusepy.Operations):
         except GlobofsError as error:
             raise as_os_error(error) from None
 
-    def write(self, path: str | None, data: bytes, offset: int, fh: int) -> int:
-        """`pwrite(2)`."""
-        return self.files.write(fh, data, offset)
+    def write(
+        self, path: str | None, data: bytes, offset: int, fh: int, *, mapped: bool = False
+    ) -> int:
+        """`pwrite(2)`, or `mapped`, pages of a shared mapping."""
+        return self.files.write(fh, data, offset, mapped=mapped)
 
     def truncate(self, path: str | None, length: int, fh: int | None = None) -> int:
         """`truncate(2)`, `ftruncate(2)`."""
@@ -290,6 +296,11 @@ class VolumeFuse(mfusepy.Operations):
         """`fsync(2)`."""
         if fh < _PAST_HANDLES:
             self.files.sync(fh)
+        return 0
+
+    def fsyncdir(self, path: str | None, datasync: int, fh: int) -> int:
+        """`fsync(2)` of a directory: the names that were made and removed in it last."""
+        self.files.sync_names()
         return 0
 
     def flush(self, path: str | None, fh: int) -> int:

@@ -12,27 +12,27 @@ import os
 import stat
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from globofs.errors import BadPath, GlobofsError
 from globofs.format import names
 from globofs.limits import NAME_BYTES, PATH_BYTES
 from globofs.mount.fleeting import Fleeting
 from globofs.mount.inode import DIRECTORY_BYTES, Attributes, Inode, entry_attributes
+from globofs.mount.recorded import Recorded
 
 if TYPE_CHECKING:
     from globofs.store.intent import IntentLog
     from globofs.store.views import Entry, Kind
     from globofs.volume import Volume
 
-_CACHE_ENTRIES = 200_000
-_LOOK_EVERY = 0.05
-"""Seconds between looks whether another process changed the tree."""
-
 _READ_SECONDS = 2.0
 """A file that was read within that time is being read."""
 _BEHIND_SECONDS = 30.0
+_GONE = 64
 
 
 def fail(code: int, path: bytes = b"") -> OSError:
@@ -49,57 +49,26 @@ class Namespace:
         self.log = log
         self.lock = threading.RLock()
         self.fleeting = Fleeting()
+        self.recorded = Recorded(volume)
         self.overlay: dict[bytes, Inode] = {}
         self._children: dict[bytes, set[bytes]] = {}
-        self._cache: dict[bytes, Entry | None] = {}
-        self._mark: object = None
-        self._looked = 0.0
         self._times: dict[bytes, int] = {}
         self._began = time.time_ns()
         self._number = 0
         self._hidden: dict[bytes, Inode] = {}
+        self._gone: deque[bytes] = deque(maxlen=_GONE)  # hidden names whose files were closed
         self._freed = threading.Condition(self.lock)
         self.busy: set[bytes] = set()
         """Paths that are being recorded: their names must not change until that is done."""
 
     # --- what is there ------------------------------------------------------------------------
 
-    def entry(self, path: bytes) -> Entry | None:
-        """What is recorded at `path`, if anything lives there."""
-        self._look()
-        try:
-            return self._cache[path]
-        except KeyError:
-            pass
-        found = self.volume.view().entry(path)
-        if found is not None and found.kind == "deleted":
-            found = None
-        if len(self._cache) >= _CACHE_ENTRIES:
-            self._cache.clear()
-        self._cache[path] = found
-        return found
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        if now - self._looked < _LOOK_EVERY:
-            return
-        self._looked = now
-        mark = self.volume.node.index.change_mark()
-        if mark != self._mark:
-            self._mark = mark
-            self._cache.clear()
-
-    def forget(self) -> None:
-        """Look afresh at what is recorded: this mount has just recorded something."""
-        self._looked = 0.0
-        self._cache.clear()
-
     def find(self, path: bytes) -> Inode | Entry | None:
         """What lives at `path` now."""
         inode = self.overlay.get(path)
         if inode is not None:
             return None if inode.kind == "deleted" else self._current(inode)
-        found = self.entry(path)
+        found = self.recorded.entry(path)
         return self._hidden.get(path) if found is None and self._hidden else found
 
     def _current(self, inode: Inode) -> Inode | Entry | None:
@@ -107,7 +76,7 @@ class Namespace:
         others record, though not in the middle of being read, for half a minute at most."""
         if not inode.rests:
             return inode
-        entry = self.entry(inode.path)
+        entry = self.recorded.entry(inode.path)
         if entry is not None and entry.version == inode.replaces:
             return inode
         now = time.monotonic()
@@ -131,9 +100,12 @@ class Namespace:
             return inode
 
     def need(self, path: bytes) -> Inode | Entry:
-        """What lives at `path`; ENOENT, or ENOTDIR where a file is taken for a directory."""
+        """What lives at `path`; ENOENT, or ENOTDIR where a file is taken for a directory. ESTALE,
+        for which the kernel looks again, if it was open when its name was lost and is no more."""
         found = self.find(path)
         if found is None:
+            if path in self._gone:
+                raise fail(errno.ESTALE, path)
             above = next((self.find(up) for up in names.ancestors(path) if self.find(up)), None)
             raise fail(errno.ENOTDIR if above and above.kind != "directory" else errno.ENOENT, path)
         return found
@@ -170,10 +142,8 @@ class Namespace:
             raise fail(errno.ENOTDIR, path)
         with self.lock:
             over = set(self._children.get(path, ()))
-        for entry in self.volume.view().children(path):
+        for entry in self.recorded.children(path):
             if entry.name not in over:
-                if len(self._cache) < _CACHE_ENTRIES:
-                    self._cache[entry.path] = entry
                 yield entry.name, self._attributes(entry)
         for name in over:
             found = self.find(names.join(path, name))
@@ -229,13 +199,15 @@ class Namespace:
 
     def drop(self, inode: Inode) -> None:
         """Show what is recorded again, if `inode` is what its path shows."""
-        if self.overlay.get(inode.path) is not inode:
-            return
-        del self.overlay[inode.path]
-        above = names.parent(inode.path)
+        if self.overlay.get(inode.path) is inode:
+            self._uncover(inode.path)
+
+    def _uncover(self, path: bytes) -> None:
+        del self.overlay[path]
+        above = names.parent(path)
         siblings = self._children.get(above)
         if siblings is not None:
-            siblings.discard(names.name(inode.path))
+            siblings.discard(names.name(path))
             if not siblings:
                 del self._children[above]
 
@@ -251,17 +223,28 @@ class Namespace:
                 inode.scratch.close()
                 inode.scratch = None
             self.drop(inode)
+            for path in [path for path, hidden in self._hidden.items() if hidden is inode]:
+                del self._hidden[path]
+                self._gone.append(path)
 
-    def changed(self, inode: Inode, *, keep: bool = True) -> None:
-        """`inode` differs from what is recorded: write its intent down before it is relied on."""
+    def changed(self, inode: Inode, **facts: Any) -> dict[str, Any]:
+        """`inode` gets these `facts`, and differs from what is recorded: write its intent down
+        before it is relied on. Where that fails, as on a full disk, nothing has changed. Returns
+        what was true before."""
         log = self.writable()
-        inode.dirty = True
+        facts.update(dirty=True, ctime=time.time_ns())
+        before = {name: getattr(inode, name) for name in facts}
+        _set(inode, facts)
+        try:
+            if inode.linked:
+                log.set(inode.intent())
+                if not inode.writers:
+                    log.keep(inode.number)
+        except OSError:
+            _set(inode, before)
+            raise
         inode.serial += 1
-        inode.ctime = time.time_ns()
-        if inode.linked:
-            log.set(inode.intent())
-            if keep and not inode.writers:
-                log.keep(inode.number)
+        return before
 
     def unrecorded(self) -> bool:
         """Whether something is still to be recorded."""
@@ -295,29 +278,37 @@ class Namespace:
         if above and self.need(above).kind != "directory":
             raise fail(errno.ENOTDIR, path)
 
-    def make(self, path: bytes, kind: Kind, mode: int, target: bytes = b"") -> Inode:
-        """A new directory, symlink or empty file."""
+    def make(self, path: bytes, kind: Kind, mode: int, target: bytes = b"") -> None:
+        """A new directory or symlink."""
         with self.lock:
-            self._await(path)
-            self.free(path)
-            now = time.time_ns()
-            before = self.overlay.get(path)
-            inode = Inode(
-                self.next_number(), path, kind, stat.S_IMODE(mode), now, now, target=target
-            )
-            inode.replaces = before.replaces if before is not None else b""
-            self._forget_intent(before)
-            self.fleeting.forget(path)
-            self.put(inode)
-            self.touch_parent(path)
-            if kind != "file":
-                self.changed(inode)
-            return inode
+            self.place(self.fresh(path, kind, mode, target))
+
+    def fresh(self, path: bytes, kind: Kind, mode: int, target: bytes = b"") -> Inode:
+        """Something new for `path`, where nothing may be; nobody sees it before it is placed. The
+        caller holds the lock."""
+        self._await(path)
+        self.free(path)
+        now = time.time_ns()
+        before = self.overlay.get(path)
+        inode = Inode(self.next_number(), path, kind, stat.S_IMODE(mode), now, now, target=target)
+        inode.replaces = before.replaces if before is not None else b""
+        return inode
+
+    def place(self, inode: Inode) -> None:
+        """Show what is `fresh`."""
+        before = self.overlay.get(inode.path)
+        self.changed(inode)
+        self._forget_intent(before)
+        self.fleeting.forget(inode.path)
+        self.put(inode)
+        self.touch_parent(inode.path)
 
     def _forget_intent(self, before: Inode | None) -> None:
-        """Something else takes the place of `before`, which is not to be recovered any more."""
+        """Something else takes the place of `before`, which is not to be recovered any more; if it
+        is all the same, what took its place is recovered after it."""
         if before is not None and self.log is not None:
-            self.log.done(before.number)
+            with suppress(OSError):
+                self.log.done(before.number)
 
     def remove(self, path: bytes, *, directory: bool) -> None:
         """`unlink` or `rmdir`."""
@@ -344,26 +335,40 @@ class Namespace:
         """A directory that only its content shows stays when that goes: make it one of its own."""
         if not path or path in self.overlay:
             return
-        entry = self.entry(path)
+        entry = self.recorded.entry(path)
         if entry is not None and not entry.version:
-            self.changed(self.put(self._made(entry)))
+            made = self._made(entry)
+            self.changed(made)
+            self.put(made)
 
     def _vanish(self, path: bytes, found: Inode | Entry) -> None:
         """Let `path` show nothing; recorded as deleted if anything was recorded there."""
-        if isinstance(found, Inode):
-            self._forget_intent(found)
-            found.linked = False
-            self.drop(found)
-            self.settle(found)
-            self._leave_gap(path, found.replaces)
+        if not isinstance(found, Inode):
+            self._cover(path, self._gap(path, found.version))
+            return
+        gap = self._gap(path, found.replaces)
+        if gap is None and self.log is not None:
+            self.log.done(found.number)
         else:
-            self._leave_gap(path, found.version)
+            self._forget_intent(found)
+        self._cover(path, gap)
+        found.linked = False
+        self.settle(found)
 
-    def _leave_gap(self, path: bytes, replaces: bytes) -> None:
-        """Cover what is recorded at `path`, so that it shows nothing from now on."""
-        if replaces or self.entry(path) is not None:
-            gone = Inode(self.next_number(), path, "deleted", replaces=replaces)
-            self.changed(self.put(gone))
+    def _gap(self, path: bytes, replaces: bytes) -> Inode | None:
+        """What covers that which is recorded at `path`, so that it shows nothing from now on; None
+        if nothing is."""
+        if not replaces and self.recorded.entry(path) is None:
+            return None
+        gone = Inode(self.next_number(), path, "deleted", replaces=replaces)
+        self.changed(gone)
+        return gone
+
+    def _cover(self, path: bytes, gap: Inode | None) -> None:
+        if gap is not None:
+            self.put(gap)
+        elif path in self.overlay:
+            self._uncover(path)
 
     def rename(self, old: bytes, new: bytes) -> None:
         """`rename(2)` of a file or symlink; a directory is moved by `recorder.rename_directory`."""
@@ -383,8 +388,12 @@ class Namespace:
             self.keep_directory(names.parent(old))
             if is_hidden(new):
                 inode = self.inode(old)
-                self._vanish(old, inode)
                 self._hidden[new] = inode
+                try:
+                    self._vanish(old, inode)
+                except OSError:
+                    del self._hidden[new]
+                    raise
                 self.touch_parent(old)
                 return
             self._move(found, there, old, new)
@@ -397,36 +406,44 @@ class Namespace:
     ) -> None:
         inode = found if isinstance(found, Inode) else self._made(found)
         before = self.overlay.get(new)
+        left, number = inode.replaces, inode.number
+        if before is not None:
+            replaced = before.replaces
+        else:
+            replaced = there.version if there is not None and not isinstance(there, Inode) else b""
+        facts: dict[str, object] = {"path": new, "replaces": replaced}
+        if left:
+            facts |= {"from_path": old, "from_id": left}
+        if inode.scratch is None:  # a scratch file is found by its number
+            facts["number"] = self.next_number()
+        was = self.changed(inode, **facts)
+        try:
+            gap = self._gap(old, left)
+        except OSError:
+            _set(inode, was)
+            raise
+        # Now nothing fails any more. Who looks at `new` meanwhile finds the old file or this one.
+        self.put(inode)
+        self._cover(old, gap)
+        with suppress(OSError):
+            for done in {before.number if before is not None else number, number}:
+                if done != inode.number:
+                    self.writable().done(done)
         if isinstance(there, Inode):
             there.linked = False
             self.settle(there)
-        self._forget_intent(before)
-        if isinstance(found, Inode):
-            self.drop(found)
-        if inode.scratch is None:  # a scratch file is found by its number
-            self._forget_intent(inode)
-            inode.number = self.next_number()
-        left = inode.replaces
-        if left:
-            inode.from_path, inode.from_id = old, left
-        if before is not None:
-            inode.replaces = before.replaces
-        else:
-            inode.replaces = (
-                there.version if there is not None and not isinstance(there, Inode) else b""
-            )
-        inode.path = new
-        self.put(inode)
-        self.changed(inode)
-        self._leave_gap(old, left)
+
+    def follow_hidden(self, old: bytes, new: bytes) -> None:
+        """The directory `old` is called `new` now: so are its open files that lost their names."""
+        for path in [path for path in self._hidden if names.is_below(path, old)]:
+            self._hidden[new + path[len(old) :]] = self._hidden.pop(path)
 
     # --- attributes ---------------------------------------------------------------------------
 
     def set_mode(self, inode: Inode, mode: int) -> None:
         """`chmod(2)`."""
         with self.lock:
-            inode.mode = stat.S_IMODE(mode)
-            self.changed(inode)
+            self.changed(inode, mode=stat.S_IMODE(mode))
 
     def set_owner(self, path: bytes, uid: int | None, gid: int | None) -> None:
         """`chown(2)`: as long as this mount lives; None leaves one as it is."""
@@ -442,11 +459,14 @@ class Namespace:
                 self.fleeting.of(inode.path).atime = atime
             if mtime is None:
                 return
-            inode.mtime = mtime
-            inode.always = True
+            self.changed(inode, mtime=mtime, always=True)
             if inode.kind == "directory":
                 self._times.pop(inode.path, None)
-            self.changed(inode)
+
+
+def _set(inode: Inode, facts: dict[str, Any]) -> None:
+    for name, value in facts.items():
+        setattr(inode, name, value)
 
 
 def is_hidden(path: bytes) -> bool:

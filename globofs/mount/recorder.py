@@ -135,6 +135,7 @@ class Recorder:
         made = iter(done)
         with space.lock:
             log = space.writable()
+            space.recorded.forget()  # else who looks at what is let go of is told what was before
             for inode, serial, change in taken:
                 if change is not None:
                     one = next(made)
@@ -152,7 +153,6 @@ class Recorder:
                     space.drop(inode)
                 else:
                     space.settle(inode)
-            space.forget()
             if not any(inode.dirty or inode.scratch for inode in space.overlay.values()):
                 log.forget()
 
@@ -182,9 +182,10 @@ class Recorder:
                 space.volume.mv(old, new)
             except GlobofsError as error:
                 raise as_os_error(error, old) from None
-            space.forget()
+            space.recorded.forget()
             self._follow(old, new)
             space.fleeting.move(old, new)
+            space.follow_hidden(old, new)
             space.touch_parent(old)
             space.touch_parent(new)
 
@@ -194,7 +195,7 @@ class Recorder:
         for inode in [i for i in space.overlay.values() if names.is_below(i.path, old)]:
             space.drop(inode)
             inode.path = new + inode.path[len(old) :]
-            entry = space.entry(inode.path)
+            entry = space.recorded.entry(inode.path)
             inode.replaces = entry.version if entry is not None else b""
             space.put(inode)
             if inode.dirty:
