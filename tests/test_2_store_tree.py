@@ -14,11 +14,13 @@ from globofs.events import Problem
 from globofs.format import applied, manifest
 from globofs.format.text import format_time
 from globofs.store import fsio, tree
+from globofs.store.commit import Draft
 from globofs.store.node import Node
 from globofs.store.query import View
 from globofs.store.tree import build_tree, settle_tree
 from tests.helpers_node import (
     FixedClock,
+    block_of,
     deliver,
     file_draft,
     gone,
@@ -219,3 +221,67 @@ def test_a_full_disk_fails_the_build_not_the_commit(
     assert View(reopen(node)).entry(b"a") is not None
     node.finish()
     assert versions_of(node, "a")[-1] == "latest"
+
+
+def several(path: bytes, *pieces: bytes) -> Draft:
+    """A file of several blocks."""
+    blocks = tuple(block_of(piece) for piece in pieces)
+    return Draft(path, "file", sum(map(len, pieces)), 0o644, 5, b"", blocks)
+
+
+def links_tried(node: Node, monkeypatch: pytest.MonkeyPatch, *pieces: bytes) -> list[str]:
+    """The blocks whose links a new version of `a`, made of these, had made or looked for."""
+    tried: list[str] = []
+
+    def observe(op: str, args: tuple[object, ...]) -> None:
+        if op == "symlink":
+            tried.append(str(args[1])[-64:].replace("/", "")[-60:])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fsio, "observer", observe)
+        write(node, several(b"a", *pieces), contents=pieces)
+    names = {sha256(piece).hexdigest()[4:]: piece.decode() for piece in pieces}
+    return [names[name] for name in dict.fromkeys(tried)]  # again where a directory lacked
+
+
+def linked(node: Node, *pieces: bytes) -> list[str]:
+    """Those of these blocks that `a` has links to."""
+    names = [(sha256(piece).hexdigest(), piece.decode()) for piece in pieces]
+    found = listing(node)
+    return [text for n, text in names if f"a/hashes/{n[:2]}/{n[2:4]}/{n[4:]}" in found]
+
+
+def test_a_new_version_makes_only_the_links_that_its_base_did_not_need(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, three, four = b"one", b"two", b"three", b"four"
+    assert links_tried(node, monkeypatch, one, two, three) == ["one", "two", "three"]
+    # The first that both have is looked for: it stands, so the others are not touched.
+    assert links_tried(node, monkeypatch, four, one, two, three) == ["four", "one"]
+    assert linked(node, one, two, three, four) == ["one", "two", "three", "four"]
+
+
+def test_what_was_built_without_links_gets_them_with_its_next_version(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Path(node.directory, "config")
+    text = config.read_text()
+    config.write_text(text + "links=no\n")
+    node = reopen(node)
+    assert links_tried(node, monkeypatch, b"one", b"two", b"two", b"three") == []
+    config.write_text(text)
+    node = reopen(node)
+    pieces = (b"one", b"two", b"two", b"three")
+    assert links_tried(node, monkeypatch, *pieces, b"four") == ["one", "two", "three", "four"]
+    node.close()
+
+
+def test_building_everything_makes_every_link_that_is_gone(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(node, several(b"a", b"one", b"two"), contents=(b"one", b"two"))
+    write(node, several(b"a", b"one", b"two", b"three"), contents=(b"three",))
+    name = sha256(b"two").hexdigest()
+    os.unlink(os.path.join(node.root(), "a", "hashes", name[:2], name[2:4], name[4:]))
+    build_tree(node, everything=True)
+    assert linked(node, b"one", b"two", b"three") == ["one", "two", "three"]

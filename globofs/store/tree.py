@@ -27,8 +27,10 @@ SETTLE_ROWS: Final = 1000
 SETTLE_NS: Final = 30 * limits.SECOND_NS
 
 _SELECT: Final = (
-    "SELECT v.row, v.id, p.path, v.time, p.shown, v.origin, v.seq, v.blocks FROM version v"
-    " JOIN path p ON p.no = v.path WHERE v.pending = 0 AND "
+    "SELECT v.row, v.id, p.path, v.time, p.shown, v.origin, v.seq, v.blocks,"
+    " (SELECT w.row FROM version w WHERE w.id = substr(v.parents, 1, 32) AND w.path = v.path"
+    " AND w.row < v.row AND w.pending = 0)"
+    " FROM version v JOIN path p ON p.no = v.path WHERE v.pending = 0 AND "
 )
 
 
@@ -55,7 +57,7 @@ def build_tree(
         start = 0 if everything else _start(node)
         positions = index.rows("SELECT origin, received FROM seen")
         skip: dict[str, int] = {} if everything or _is_bare(node) else _built(node)
-        builder = Builder(node, texts, emit)
+        builder = Builder(node, texts, emit, everything=everything)
         count = 0
         for rows in _pending(node, start):
             # Rows are numbered anew with the index; what stood before it was lost stands now.

@@ -21,7 +21,8 @@ from globofs.format.names import to_disk
 from globofs.format.text import format_time
 from globofs.store import fsio
 from globofs.store.tree_names import LeftOut, TreeNames
-from globofs.store.versions import VersionText, version_texts
+from globofs.store.versions import VersionText, blocks_of_many, version_texts
+from globofs.store.views import Block
 
 if TYPE_CHECKING:
     from globofs.store.parts import NodeParts
@@ -48,15 +49,34 @@ class Row(NamedTuple):
     origin: str
     seq: int
     blocks: int
+    base: int | None  # the version of this path it was made from, if that was built before it
+
+
+class _Work(NamedTuple):
+    """What is to stand where a version belongs; nothing while its manifest is not here."""
+
+    row: Row
+    text: bytes | None
+    latest: bytes | None  # the manifest of what its path shows
+    blocks: Sequence[tuple[Block, bool]]  # each with whether it is on this node
+    linked: frozenset[bytes]  # those that its base has as well, and so links to
 
 
 class Builder:
     """Puts versions into `root/`. Its own methods by one thread, the work by up to two."""
 
-    def __init__(self, node: NodeParts, texts: Mapping[bytes, VersionText], emit: Emit) -> None:
+    def __init__(
+        self,
+        node: NodeParts,
+        texts: Mapping[bytes, VersionText],
+        emit: Emit,
+        *,
+        everything: bool = False,
+    ) -> None:
         """`texts` are those that the caller knows, by their versions' ids. Problems are told to
-        `emit`, by the thread that calls `build`."""
+        `emit`, by the thread that calls `build`. With `everything` no link is taken for made."""
         self.node = node
+        self._everything = everything
         self._given = texts
         self.emit = emit
         self._links = node.config.links
@@ -83,75 +103,90 @@ class Builder:
         given = self._given
         known = version_texts(self.node.index, [row.row for row in rows if row.id not in given])
         known.update((row.row, given[row.id]) for row in rows if row.id in given)
-        texts = [(row, *self._text(row, known)) for row in rows]
+        bases = self._bases(rows)
+        works = [self._work(row, known.get(row.row, _NOTHING), bases) for row in rows]
         if len(rows) < _ALONE:
-            self._each(texts)
+            self._each(works)
         else:
             from concurrent.futures import ThreadPoolExecutor  # slow to load
 
             # Versions of one path stay in one hand, in their order.
             times = Counter(row.path for row in rows)
-            single = [text for text in texts if times[text[0].path] == 1]
+            single = [work for work in works if times[work.row.path] == 1]
             half = len(single) // 2
             with ThreadPoolExecutor(1, thread_name_prefix="tree") as pool:
                 other = pool.submit(self._each, single[:half])
                 self._each(single[half:])
-                self._each([text for text in texts if times[text[0].path] > 1])
+                self._each([work for work in works if times[work.row.path] > 1])
                 other.result()
 
-    def _text(
-        self, row: Row, texts: dict[int, VersionText]
-    ) -> tuple[bytes | None, bytes | None, VersionText]:
-        """A version's manifest, the one its path shows, and what is known of it."""
-        known = texts.get(row.row, _NOTHING)
+    def _bases(self, rows: Sequence[Row]) -> dict[int, list[Block]]:
+        """The blocks of those bases that may share some with what was made of them, by row."""
+        if self._everything or not self._links:
+            return {}
+        bases = {row.base for row in rows if row.base is not None and row.blocks > 1}
+        return blocks_of_many(self.node.index, bases)
+
+    def _work(self, row: Row, known: VersionText, bases: Mapping[int, list[Block]]) -> _Work:
+        text, latest = self._text(row, known)
+        base = bases.get(row.base or 0, ())
+        linked = frozenset(block.id for block in base if len(base) <= LINK_BLOCKS)
+        return _Work(row, text, latest, known.blocks, linked)
+
+    def _text(self, row: Row, known: VersionText) -> tuple[bytes | None, bytes | None]:
+        """A version's manifest, and the one its path shows."""
         text = _journaled(self.node, row.row, row.id) if known.text is None else known.text
         if text is None or row.shown == row.row:
-            return text, text, known
+            return text, text
         # A version that lost: `latest` is another, which may have been built before it.
         found = self.node.index.one("SELECT id FROM version WHERE row = ?", (row.shown,))
         if found is None:
-            return text, None, known
+            return text, None
         shown = version_texts(self.node.index, (row.shown,)).get(row.shown, _NOTHING).text
-        return text, shown or _journaled(self.node, row.shown, found[0]), known
+        return text, shown or _journaled(self.node, row.shown, found[0])
 
-    def _each(self, texts: Sequence[tuple[Row, bytes | None, bytes | None, VersionText]]) -> None:
-        for row, text, latest, known in texts:
-            if text is None:
+    def _each(self, works: Sequence[_Work]) -> None:
+        for work in works:
+            if work.text is None:
                 continue
+            path = work.row.path
             try:
-                relative = to_disk(row.path)
+                relative = to_disk(path)
                 taken = self._names.taken(relative)
                 if taken:
-                    self._left_out.taken(row.path, taken)
+                    self._left_out.taken(path, taken)
                 else:
-                    self._one(relative, row, text, latest, known)
+                    self._one(relative, work, work.text)
             except OSError as error:
                 if error.errno not in REFUSED_NAME:
                     raise
-                self._left_out.refused(row.path, error)
+                self._left_out.refused(path, error)
 
-    def _one(
-        self, relative: str, row: Row, text: bytes, latest: bytes | None, known: VersionText
-    ) -> None:
+    def _one(self, relative: str, work: _Work, text: bytes) -> None:
         directory = f"{self._root}/{relative}"
         fresh = _make(directory)
         versions = f"{directory}/versions"
         if fresh:
             fsio.mkdir(versions)
-        _manifest(versions, row, text)
-        if latest is not None:
-            _latest(f"{versions}/latest", latest)
-        if self._links and 0 < len(known.blocks) <= LINK_BLOCKS:
-            self._link_all(directory, relative.count("/") + 1, known, fresh)
+        _manifest(versions, work.row, text)
+        if work.latest is not None:
+            _latest(f"{versions}/latest", work.latest)
+        if self._links and 0 < len(work.blocks) <= LINK_BLOCKS:
+            self._link_all(directory, relative.count("/") + 1, work, fresh)
 
-    def _link_all(self, directory: str, depth: int, known: VersionText, fresh: bool) -> None:
+    def _link_all(self, directory: str, depth: int, work: _Work, fresh: bool) -> None:
+        """Links to the blocks of a version, but for those that its base has linked: if the first
+        of those is there, all are (they are not where links were switched off then)."""
         blocks = self.node.blocks
         up = "../" * (depth + 4) + "hashes"
         below = f"{directory}/hashes"
         if fresh:
             fsio.mkdir(below)
         made: set[str] = set()
-        for block, held in known.blocks:
+        base_stands = False
+        for block, held in dict.fromkeys(work.blocks):
+            if base_stands and block.id in work.linked:
+                continue
             found = blocks.find(block.id) if held else None
             name = block.id.hex()
             first, second = f"{below}/{name[:2]}", f"{below}/{name[:2]}/{name[2:4]}"
@@ -162,10 +197,13 @@ class Builder:
                 made.update((first, second))
             stored = f"{name[:2]}/{name[2:4]}/{name[4:]}"
             stored += found[1] if found else blocks.own_suffix
-            if not self._link(f"{up}/{stored}", f"{below}/{stored}"):
+            was_there = self._link(f"{up}/{stored}", f"{below}/{stored}")
+            if was_there is None:
                 return
+            base_stands = base_stands or (was_there and block.id in work.linked)
 
-    def _link(self, target: str, link: str) -> bool:
+    def _link(self, target: str, link: str) -> bool | None:
+        """Whether a link was there already; None, said once, where the disk has no links."""
         try:
             try:
                 fsio.symlink(target, link)
@@ -181,8 +219,8 @@ class Builder:
                 self._links = False
                 reason = f"no links to blocks: this file system has no symlinks ({error.strerror})"
                 self._problems.append(Problem(b"", reason, warning=True))
-            return False
-        return True
+            return None
+        return False
 
 
 def _portions(rows: Sequence[Row]) -> Iterator[list[Row]]:
