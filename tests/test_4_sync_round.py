@@ -348,6 +348,21 @@ def test_two_volumes_with_files_are_joined_only_when_asked_for(tmp_path: Path) -
         peering.peer_add(b.node, "a", a.node.volume)  # now they share a history
 
 
+def test_files_of_nodes_behind_the_one_that_is_joined_are_counted(tmp_path: Path) -> None:
+    """What it fetched lies in `via/` there, where its own journal does not."""
+    with sites(tmp_path, "a", "b", "c") as (a, b, c):
+        a.write("same", b"mine")
+        c.write("same", b"theirs")
+        c.write("only-c", b"1")
+        b.knows(c)
+        b.sync()
+        assert b.paths() == [b"only-c", b"same"]
+        with pytest.raises(JoinVolumes) as asked:
+            peering.peer_add(a.node, "b", b.node.volume)
+        assert "2 files there, 1 here" in asked.value.message
+        assert "1 path on both sides (same)" in asked.value.message
+
+
 def test_an_empty_volume_joins_without_a_word(tmp_path: Path) -> None:
     with sites(tmp_path, "a", "b") as (a, b):
         b.write("one", b"1")

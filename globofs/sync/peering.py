@@ -8,7 +8,9 @@ only when the user says so, with the counts and the paths that stand on both sid
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 from globofs.errors import (
     FormatError,
@@ -23,6 +25,7 @@ from globofs.errors import (
 from globofs.events import Emit, Note, ignore
 from globofs.format import kinds
 from globofs.format.config import PeerConfig
+from globofs.format.record import Record
 from globofs.format.text import parse_uuid
 from globofs.peerio.directory import NodeFacts, find_node
 from globofs.peerio.peer import Peer
@@ -31,6 +34,7 @@ from globofs.snapshots import PeerStatus
 from globofs.store.node import Node, PeerEntry
 from globofs.store.query import View
 from globofs.sync._journals import RemoteJournal, decode_or_empty, has, local_applied_bytes
+from globofs.sync._spans import Spans
 from globofs.sync.peer_notes import last_seen
 
 _COMPARED_RECORDS = 200_000
@@ -141,29 +145,34 @@ def _ask_before_joining(node: Node, peer: Peer, yes: bool, emit: Emit) -> None:
 def _paths_there(node: Node, peer: Peer) -> _Theirs:
     """Live files of the other volume, as its journals tell, and which of them we have too."""
     newest: dict[bytes, tuple[int, str]] = {}
-    left = _COMPARED_RECORDS
-    for origin, position in (peer.read_applied() or {}).items():
-        wanted = has(position)
-        for via in [None, *peer.list_writers(origin)]:
-            if not wanted or left <= 0:
-                break
-            for found in RemoteJournal(peer, origin, via).find(wanted):
-                left -= 1
-                if left <= 0:
-                    break
-                if found.record.kind != kinds.VersionRecord.KIND:
-                    continue
-                try:
-                    entry = kinds.VersionRecord.parse(found.record)
-                except FormatError:
-                    continue
-                if entry.version >= newest.get(entry.path, (0, ""))[0]:
-                    newest[entry.path] = (entry.version, entry.what)
-            break
+    for record in islice(_records_there(peer), _COMPARED_RECORDS):
+        if record.kind != kinds.VersionRecord.KIND:
+            continue
+        try:
+            entry = kinds.VersionRecord.parse(record)
+        except FormatError:
+            continue
+        if entry.version >= newest.get(entry.path, (0, ""))[0]:
+            newest[entry.path] = (entry.version, entry.what)
     live = [path for path, (_, what) in newest.items() if what not in ("deleted", "directory")]
     view = View(node)
     clashes = tuple(sorted(path for path in live if view.entry(path) is not None))
     return _Theirs(len(live), clashes)
+
+
+def _records_there(peer: Peer) -> Iterator[Record]:
+    """All records that a peer acknowledges, from the nodes' own files there, and what is in none
+    of those from what was passed on."""
+    for origin, position in (peer.read_applied() or {}).items():
+        wanted = has(position)
+        for via in chain((None,), peer.list_writers(origin)):
+            seen = Spans()
+            for found in RemoteJournal(peer, origin, via).find(wanted):
+                seen.add(found.record.seq)
+                yield found.record
+            wanted = wanted.minus(seen)
+            if not wanted:
+                break
 
 
 def peer_set(
