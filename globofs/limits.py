@@ -79,3 +79,8 @@ LOCK_SAY_AFTER_SECONDS: Final = 2.0
 PREVIEW_BYTES: Final = 256 * KIB
 DIFF_BYTES: Final = 4 * MIB
 DIFF_LINES: Final = 20_000
+
+# --- a process ---
+OBJECTS_BETWEEN_COLLECTIONS: Final = 50_000
+"""So many objects more than before, and Python looks for cycles among them: a command makes a
+hundred thousand in its life and hardly a cycle, and each look costs more than it frees."""

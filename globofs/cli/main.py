@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from globofs.cli.context import Context
 from globofs.cli.output import Output
 from globofs.cli.parser import Command, Given, build, find, overview, split
 from globofs.errors import GlobofsError, Interrupted, UsageError, from_os_error
+from globofs.limits import OBJECTS_BETWEEN_COLLECTIONS
 
 INTERRUPTED: Final = 130
 RAISE_AFTER_SECONDS: Final = 1.0  # what does not look at `cancelled` by then is interrupted
@@ -41,6 +43,7 @@ class Prepared(NamedTuple):
 
 def entry() -> None:
     """The console script: runs, and ends the process with the command's status."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
     _fill_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
