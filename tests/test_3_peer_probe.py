@@ -80,11 +80,11 @@ def test_network_is_told_from_the_table_alone(
         return real(path)
 
     monkeypatch.setattr(os, "readlink", watched)
-    assert probe.on_network("/home/me/far away/volume")
-    assert probe.on_network("/mnt/nas")
-    assert probe.on_network(str(link))
-    assert not probe.on_network("/home/me")
-    assert not probe.on_network("/media/stick/x")
-    assert not probe.on_network("/mnt/nascent")
+    assert mounts.on_network("/home/me/far away/volume")
+    assert mounts.on_network("/mnt/nas")
+    assert mounts.on_network(str(link))
+    assert not mounts.on_network("/home/me")
+    assert not mounts.on_network("/media/stick/x")
+    assert not mounts.on_network("/mnt/nascent")
     touched = [path for path in asked if path.startswith(("/mnt/nas/", "/home/me/far away"))]
     assert touched == [], "nothing on the network is touched"

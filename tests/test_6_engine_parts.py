@@ -20,7 +20,7 @@ from globofs.engine.meters import Meter, Meters
 from globofs.engine.queue import DONE_KEPT, FAILED_KEPT, QUEUED_SHOWN, Item, Queue
 from globofs.engine.rounds import PeerLoop, Schedule, state_of
 from globofs.engine.runfiles import MOVES_PUBLISHED, Request, RunFiles, ask
-from globofs.engine.watch import Watcher, file_system_type
+from globofs.engine.watch import Watcher
 from globofs.events import Event, PeerSeen, Progress
 from globofs.snapshots import Lag, Move, Overall, PeerStatus
 from tests.helpers_engine import until
@@ -609,8 +609,3 @@ def test_a_place_without_events_is_found_out(tmp_path: Path, monkeypatch) -> Non
     assert made.wait_known(5)
     assert made.words == "polling every 2 s: no event arrived for a change of our own"
     made.stop()
-
-
-def test_the_file_system_below_a_path_is_known(tmp_path: Path) -> None:
-    assert file_system_type("/proc") == "proc"
-    assert file_system_type(str(tmp_path)) not in ("", "proc")

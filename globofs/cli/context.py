@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from globofs.errors import Interrupted, NotAVolume, UsageError
-from globofs.events import Problem
+from globofs.events import Event, Problem
 
 if TYPE_CHECKING:
     import argparse
@@ -70,7 +70,7 @@ class Context:
             self._beat()
         return self._stop()
 
-    def emit(self, event: Any) -> None:
+    def emit(self, event: Event) -> None:
         """Told by verbs what happens; from any thread."""
         if self._beat is not None:
             self._beat()

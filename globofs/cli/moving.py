@@ -23,12 +23,7 @@ def mirror(context: Context) -> int:
         were = "was" if result.already == 1 else "were"
         already = f"{result.already:,} {were} {'there' if args.to else 'here'} already"
         context.out.say(f"globofs: {plural(result.blocks, 'block')}, {size} {moved}; {already}")
-    return context.finish(result.problems, missing=_missing(result))
-
-
-def _missing(result: object) -> int:
-    value = getattr(result, "missing", 0)
-    return len(value) if isinstance(value, tuple) else int(value)
+    return context.finish(result.problems, missing=result.missing)
 
 
 def pin(context: Context) -> int:
@@ -49,7 +44,7 @@ def pin(context: Context) -> int:
         context.out.problems(problems)
         got = f"; {size_words(fetched.bytes)} fetched" if fetched else "; all of it is here"
         context.out.say(f"globofs: {shown_path(path)} is pinned{got}")
-    return context.finish(problems, missing=_missing(fetched) if fetched else 0)
+    return context.finish(problems, missing=fetched.missing if fetched else 0)
 
 
 def unpin(context: Context) -> int:

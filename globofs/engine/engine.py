@@ -214,11 +214,6 @@ class Engine:
         """Whether this process syncs the node."""
         return self._leads
 
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        """The long verbs that run, and the latest that ended."""
-        return self._jobs.all
-
     def submit(self, kind: str, fn: JobWork) -> Job:
         """Run a long verb in a thread of its own: `fn(emit, cancelled)`."""
         return self._jobs.submit(kind, fn)

@@ -76,8 +76,8 @@ class Job:
 
 
 class Jobs:
-    """The jobs of an engine. `hear(job, event)` is called in the job's thread for every event,
-    `ended(job)` once, in the same thread; neither may block."""
+    """The jobs of an engine. In the job's thread `begun(job)` is called once before its verb,
+    `hear(job, event)` for every event, `ended(job)` once after it; none of them may block."""
 
     def __init__(
         self,

@@ -174,19 +174,18 @@ class Queue:
         with self._lock:
             return max(0, QUEUED_MAX - len(self._queued) - len(self._paused))
 
-    def forget(self, keep: frozenset[str] | None = None) -> None:
-        """Drop all waiting and failed rows (but those in `keep`): the wanted set is read anew."""
+    def forget(self) -> None:
+        """Drop all waiting and failed rows: the wanted set is read anew."""
         with self._lock:
             for rows in (self._queued, self._paused, self._failed):
-                for key in [key for key in rows if keep is None or key not in keep]:
-                    del rows[key]
+                rows.clear()
             self.serial += 1
 
     # --- what moves ---
 
     def take(self, now: float, rows: int = 1, size: int = 0) -> list[Row]:
         """The next rows, now moving: one at least, up to `rows` while they stay below `size` bytes
-        and are equally urgent. None when nothing is due."""
+        and are equally urgent. Empty when nothing is due."""
         taken: list[Row] = []
         with self._lock:
             self._due(now)
@@ -387,12 +386,6 @@ class Queue:
         return self._covered(path)
 
     # --- what is shown ---
-
-    @property
-    def busy(self) -> bool:
-        """Whether anything moves or could move now."""
-        with self._lock:
-            return bool(self._moving or self._queued)
 
     @property
     def finished(self) -> int:

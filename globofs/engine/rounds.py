@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Final
 
 from globofs import errors, limits
@@ -88,7 +88,6 @@ class RoundState:
     next_at: float = 0.0  # monotonic
     last_online: int | None = None  # ns
     rounds: int = 0
-    pushing: bool = field(default=False)
 
 
 class PeerLoop:
@@ -175,15 +174,7 @@ class PeerLoop:
     def state(self) -> tuple[RoundState, PeerState, str]:
         """What is known, with the state to show and its reason."""
         with self._condition:
-            found = RoundState(
-                self._state.seen,
-                self._state.busy_since,
-                self._state.heard,
-                self._state.next_at,
-                self._state.last_online,
-                self._state.rounds,
-                self._state.pushing,
-            )
+            found = replace(self._state)
             if self._paused:
                 return found, "paused", "paused by you"
             now = time.monotonic()
@@ -219,7 +210,6 @@ class PeerLoop:
                     return
                 self._poked = False
                 self._state.busy_since = self._state.heard = time.monotonic()
-                self._state.pushing = bool(self._state.seen.outgoing)
             seen = self._once()
             with self._condition:
                 self._state.busy_since = None

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal
 
 from globofs.snapshots import Lag, Move, Overall, PeerStatus, Sources
 from globofs.store import fsio
+from globofs.store.processes import is_alive, start_of
 
 SNAPSHOT_BYTES: Final = 1 << 20
 REQUEST_BYTES: Final = 64 << 10
@@ -59,28 +60,6 @@ class Published:
 def describe(label: str, pid: int) -> str:
     """How a process is named to users."""
     return f"{label} (pid {pid})"
-
-
-def start_of(pid: int) -> str:
-    """When a process began, in the kernel's own units, so that a reused pid is noticed; "" when
-    there is no such process or the system does not tell."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read(4096).rpartition(b")")[2].split()[19].decode()
-    except (OSError, IndexError):
-        return ""
-
-
-def alive(pid: int, start: str) -> bool:
-    """Whether the very process that published still runs on this machine."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass  # another user's: it lives
-    found = start_of(pid)
-    return not start or not found or found == start
 
 
 def _text(path: bytes) -> str:
@@ -142,7 +121,7 @@ class RunFiles:
         try:
             _make(self.requests)
             for name, raw in self._files():
-                if raw.get("host") == self._host and not alive(
+                if raw.get("host") == self._host and not is_alive(
                     int(raw.get("pid", 0)), str(raw.get("start", ""))
                 ):
                     fsio.unlink(os.path.join(self.directory, name))
@@ -215,7 +194,7 @@ class RunFiles:
             try:
                 pid = int(raw["pid"])
                 local = raw.get("host") == self._host
-                if local and not alive(pid, str(raw.get("start", ""))):
+                if local and not is_alive(pid, str(raw.get("start", ""))):
                     continue
                 if abs(now - int(raw["at"])) > STALE_SECONDS * 1e9:
                     continue

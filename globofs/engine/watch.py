@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from globofs.snapshots import NOTIFIED
 from globofs.store import fsio
+from globofs.store.mounts import file_system, is_remote
 
 if TYPE_CHECKING:
     from watchfiles._rust_notify import RustNotify
@@ -24,39 +25,13 @@ DEBOUNCE_MS: Final = 120  # how long a burst may go on before we hear of it anyw
 TIMEOUT_MS: Final = 1000
 PROBE_SECONDS: Final = 1.0
 
-# File systems that other machines change without the kernel here hearing of it.
-REMOTE_TYPES: Final = frozenset(
-    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "ceph", "afs", "9p", "glusterfs", "lustre", "davfs")
-)
-
 OnChange = Callable[[frozenset[str]], None]
-
-
-def file_system_type(path: str) -> str:
-    """The type of the file system below `path` as the kernel names it; "" when unknown."""
-    try:
-        with open("/proc/self/mountinfo", "rb") as table:
-            raw = table.read(1 << 20)
-    except OSError:
-        return ""
-    real = os.path.realpath(path)
-    best, kind = "", ""
-    for line in raw.decode("utf-8", "surrogateescape").splitlines():
-        before, _, after = line.partition(" - ")
-        fields = before.split(" ")
-        if len(fields) < 5 or not after:
-            continue
-        point = fields[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, after.split(" ", 1)[0]
-    return kind
 
 
 def blind_to_others(path: str) -> str:
     """Why changes by other machines would not be announced at `path`; "" when they would be."""
-    kind = file_system_type(path)
-    if kind in REMOTE_TYPES or kind.startswith("fuse."):
+    kind = file_system(path)
+    if is_remote(kind):
         return f"{kind} does not announce what other machines change"
     return ""
 

@@ -408,8 +408,8 @@ def decode_applied(data: bytes) -> Applied | None:
 
 def _is_uuid(name: str) -> bool:
     try:
-        return str(uuid_module.UUID(name)) == name
-    except ValueError:
+        return parse_uuid(name) == name
+    except FormatError:
         return False
 
 

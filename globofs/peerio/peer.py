@@ -54,6 +54,7 @@ class Peer:
         self.bytes_out = 0
         self._state: PeerState = "offline"
         self._reason = "not looked at yet"
+        self._asked = False  # something was learnt of its state
         self._readonly = ""
         self._lock = threading.Lock()
 
@@ -70,9 +71,7 @@ class Peer:
     @property
     def reachable(self) -> bool:
         """Whether it answered when last asked; a peer never asked counts as reachable."""
-        return not self.pool.stuck and (
-            self._state == "online" or self._reason == "not looked at yet"
-        )
+        return not self.pool.stuck and (self._state == "online" or not self._asked)
 
     @property
     def facts(self) -> NodeFacts | None:
@@ -229,7 +228,7 @@ class Peer:
         return value
 
     def _online(self) -> None:
-        self._state, self._reason = "online", ""
+        self._state, self._reason, self._asked = "online", "", True
         self.last_seen = self.clock.now_ns()
 
     def _os_error(self, error: OSError, writing: bool) -> PeerError:
@@ -244,4 +243,5 @@ class Peer:
         return PeerError(peer=self.name, reason=reason)
 
     def _set(self, state: PeerState, error: PeerError) -> None:
-        self._state, self._reason = state, str(error.fields.get("reason", error.message))
+        reason = str(error.fields.get("reason", error.message))
+        self._state, self._reason, self._asked = state, reason, True

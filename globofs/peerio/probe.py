@@ -1,8 +1,7 @@
 """What a directory's file system can do: `doctor` asks, `init` warns.
 
 `probe` works in a directory of its own and leaves nothing behind; it may hang like anything that
-touches a peer, so it is run in a pool. `on_network` only reads the kernel's table of mounts and
-never touches the file system it is asked about.
+touches a peer, so it is run in a pool.
 """
 
 from __future__ import annotations
@@ -20,17 +19,14 @@ from globofs import limits
 from globofs.peerio import files
 from globofs.peerio.pool import beat
 from globofs.store import fsio
-from globofs.store.mounts import file_system, is_remote, on_network
+from globofs.store.mounts import file_system, is_remote
 
 _LATENCY_TRIES = 8
 _THROUGHPUT_BYTES = 4 * limits.MIB
 _COMPOSED, _DECOMPOSED = "caf\u00e9", "cafe\u0301"
 
-__all__ = ["ProbeReport", "file_system", "on_network", "probe", "room"]
-
 Unicode = Literal["kept", "NFC", "NFD", "refused"]
-
-
+"""What becomes of two names that only differ in how an accent is written."""
 CLOCK_SECONDS = 3.0  # steps of file times and caches of networks differ by less
 
 

@@ -11,18 +11,10 @@ import os
 from typing import TYPE_CHECKING
 
 from globofs.store import fsio
+from globofs.store.processes import is_alive, start_of
 
 if TYPE_CHECKING:
     from globofs.store.parts import NodeParts
-
-
-def _began(pid: int) -> str:
-    """When a process began, in the system's own ticks; "" when there is none or no way to know."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read(4096).rpartition(b")")[2].split()[19].decode()
-    except (OSError, IndexError):
-        return ""
 
 
 def _path(node: NodeParts, number: int) -> str:
@@ -31,7 +23,7 @@ def _path(node: NodeParts, number: int) -> str:
 
 def mark_running(node: NodeParts, number: int) -> None:
     """This process begins an operation. Failing to say so is no reason not to write."""
-    text = f"{os.getpid()} {_began(os.getpid())}\n"
+    text = f"{os.getpid()} {start_of(os.getpid())}\n"
     with contextlib.suppress(OSError):
         fsio.mkdirs(node.run())
         fsio.write_atomic(_path(node, number), text.encode())
@@ -59,16 +51,6 @@ def running_operations(node: NodeParts) -> set[int]:
         except (OSError, ValueError, IndexError):
             continue
         began = words[1] if len(words) > 1 else ""
-        if _alive(pid) and _began(pid) == began:
+        if is_alive(pid, began):
             found.add(int(name[3:]))
     return found
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
