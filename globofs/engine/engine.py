@@ -361,10 +361,11 @@ class Engine:
             self._local.hint()  # what is held here has changed
         snapshot = self._compose()
         self._publish(snapshot, now)
-        with self._lock:
-            subscribers = list(self._subscribers)
-        for callback in subscribers:
-            callback(snapshot)
+        if is_due("subscribers", TICK_SECONDS):
+            with self._lock:
+                subscribers = list(self._subscribers)
+            for callback in subscribers:
+                callback(snapshot)
 
     def _try_to_lead(self, leadership: ExitStack) -> None:
         attempt = ExitStack()
