@@ -528,3 +528,58 @@ def test_a_slow_staged_file_is_left_where_somebody_else_may_be_quicker(
     monkeypatch.setattr(PeerPool, "wait", wait)
     sand.pull()
     assert (waited, len(sand.single)) == (([1.0], 100) if others else ([], 0))
+
+
+def test_a_staged_file_that_is_slow_is_waited_for_while_its_peer_answers_other_calls(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = PeerPool.wait
+    slow = [True, True, True]
+
+    def wait(pool: PeerPool, call: Call[object], timeout: float | None = None) -> bool:
+        if timeout is not None and slow:
+            slow.pop()
+            pool.answered = time.monotonic() + 1
+            return False
+        return really(pool, call, timeout)
+
+    monkeypatch.setattr(PeerPool, "wait", wait)
+    sand.pull()
+    assert (slow, sand.single) == ([], [])
+
+
+def test_large_blocks_come_beside_what_a_staged_file_gives(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = os.urandom(limits.STAGE_BELOW_BYTES)
+    sand.a.write("large", large, piece=len(large))
+    begun, in_time = threading.Event(), []
+    read_staged, read_block = PeerDirectory.read_staged, PeerDirectory.read_block
+
+    def late(directory: PeerDirectory, name: str, offset: int, limit: int) -> bytes:
+        in_time.append(begun.wait(5))
+        return read_staged(directory, name, offset, limit)
+
+    def told(directory: PeerDirectory, block: bytes, size: int) -> object:
+        begun.set()
+        return read_block(directory, block, size)
+
+    monkeypatch.setattr(PeerDirectory, "read_staged", late)
+    monkeypatch.setattr(PeerDirectory, "read_block", told)
+    wanted = [Wanted(i, GRAIN, b"sand", sand.a.uuid) for i in sand.ids]
+    other = Wanted(sha256(large).digest(), len(large), b"large", sand.a.uuid)
+    done = sand.c.puller.fetch([*wanted, other])
+    assert (done.blocks, done.missing, set(in_time)) == (101, (), {True})
+    assert sand.single == [other.id]
+
+
+def test_what_keeps_a_block_of_a_staged_file_from_being_kept_is_raised(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(sand.c.node.blocks, "put", full)
+    with pytest.raises(OSError, match="no room"):
+        sand.c.puller.fetch([Wanted(i, GRAIN, b"sand", sand.a.uuid) for i in sand.ids])
+    assert sand.c.held("sand") == [False] * 100

@@ -294,11 +294,12 @@ class BlockFiles:
         `sync_pending` makes it durable; until then nobody relies on its being here.
         """
         temporary = f"{self.tmp}/{fsio.temporary_name()}"
+        large = len(stored) >= limits.STAGE_BELOW_BYTES  # on its way to disk until it is synced
         try:
-            fsio.write_new(temporary, stored)
+            fsio.write_new(temporary, stored, writeback=large)
         except FileNotFoundError:
             self.make_tmp()
-            fsio.write_new(temporary, stored)
+            fsio.write_new(temporary, stored, writeback=large)
         self.install(temporary, self.path_of(block, suffix))
         with self._guard:
             self._pending.append((block, size))

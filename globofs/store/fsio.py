@@ -228,13 +228,18 @@ class Writer:
             self.abandon()
 
 
-def write_new(path: str, data: Buffer, *, mode: int = 0o666) -> None:
-    """Create `path` with `data`; `EEXIST` if it is there; a failed one is deleted again."""
+def write_new(path: str, data: Buffer, *, mode: int = 0o666, writeback: bool = False) -> None:
+    """Create `path` with `data`; `EEXIST` if it is there; a failed one is deleted again.
+
+    `writeback`: ask the kernel to begin writing it to disk, without waiting.
+    """
     _tell("create", path, mode)
     fd = os.open(path, NEW_FLAGS, mode)
     try:
         try:
             _write_fd(fd, path, 0, data)
+            if writeback:
+                start_writeback(fd)
         finally:
             os.close(fd)
     except BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from globofs.errors import FormatError
@@ -65,6 +65,18 @@ def blocks_of(index: Index, row: int) -> list[tuple[Block, bool]]:
     ]
 
 
+def missing_of_many(index: Index, rows: Iterable[int]) -> dict[int, list[Block]]:
+    """The blocks of many versions that are not on this node, in their order, by their rows."""
+    found: dict[int, list[Block]] = {}
+    for row, numbers, known in _listed(index, rows):
+        found[row] = [
+            Block(known[no][0], size)
+            for no, size in zip(numbers[0::2], numbers[1::2], strict=True)
+            if not known[no][1]
+        ]
+    return found
+
+
 def blocks_by_id(index: Index, version: bytes) -> list[Block]:
     """The blocks of the version of that id, in their order. KeyError if it is not known."""
     found = index.one("SELECT list FROM version WHERE id = ?", (version,))
@@ -111,16 +123,24 @@ def contents_after(
 def blocks_of_many(index: Index, rows: Iterable[int]) -> dict[int, list[Block]]:
     """The blocks of many versions in their order, by their rows: two questions for 900 of them."""
     found: dict[int, list[Block]] = {}
+    for row, numbers, known in _listed(index, rows):
+        found[row] = [
+            Block(known[no][0], size) for no, size in zip(numbers[0::2], numbers[1::2], strict=True)
+        ]
+    return found
+
+
+def _listed(
+    index: Index, rows: Iterable[int]
+) -> Iterator[tuple[int, array[int], dict[int, tuple[bytes, bool]]]]:
+    """Versions with their lists of block numbers and sizes, and what is known of those blocks:
+    two questions for 900 of them."""
     for chunk in chunks(rows):
         sql = f"SELECT row, list FROM version WHERE row IN ({marks(chunk)})"
         packed = {row: array("I", listed) for row, listed in index.rows(sql, chunk)}
         known = _known_blocks(index, {no for numbers in packed.values() for no in numbers[0::2]})
         for row, numbers in packed.items():
-            found[row] = [
-                Block(known[no][0], size)
-                for no, size in zip(numbers[0::2], numbers[1::2], strict=True)
-            ]
-    return found
+            yield row, numbers, known
 
 
 class VersionText(NamedTuple):

@@ -7,6 +7,7 @@ what its name says, is pulled like any other block.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Final
@@ -33,7 +34,7 @@ class Shelf:
     """The staged files of one peer, for as long as a fetch lasts. For one thread."""
 
     def __init__(self, peer: Peer, patience: float | None) -> None:
-        """`patience`: after how many seconds without a piece it is left to whoever is quicker."""
+        """`patience`: after how many seconds without any answer it is left to whoever is quicker."""
         self.peer = peer
         self._patience = patience
         self._files: dict[str, tuple[int, int]] | None = None  # name: its size, where to go on
@@ -93,7 +94,7 @@ class Shelf:
                 calls.append((start, self.peer.start_staged(name, start, _PIECE_BYTES)))
                 start += _PIECE_BYTES
             offset, call = calls.popleft()
-            if not self.peer.pool.wait(call, self._patience):
+            if not self._waited(call):
                 self._files = {}
                 return
             piece = self.peer.finish_staged(call)
@@ -102,3 +103,14 @@ class Shelf:
             if len(piece) < _PIECE_BYTES:
                 return
             ahead = min(2 * ahead, _PIECES_AHEAD)
+
+    def _waited(self, call: Call[bytes]) -> bool:
+        """Whether a piece came as long as the peer gave signs of life: its line may be full of
+        what we ask it for beside this."""
+        pool = self.peer.pool
+        since = time.monotonic()
+        while not pool.wait(call, self._patience):
+            if pool.answered <= since:
+                return False
+            since = time.monotonic()
+        return True

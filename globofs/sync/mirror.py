@@ -6,6 +6,7 @@ reachable holds is reported by file and stays wanted.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -107,6 +108,7 @@ class _Teller:
         self.node, self.emit, self.total, self.puller = node, emit, total, puller
         self.bytes = 0
         self.at = 0.0
+        self._guard = threading.Lock()  # blocks arrive by several threads
         self._before = puller.emit
         puller.emit = self._moved
 
@@ -122,9 +124,10 @@ class _Teller:
     def _moved(self, event: Event) -> None:
         self._before(event)
         if isinstance(event, BlockMoved):
-            self.bytes += event.bytes
-            if self.node.clock.monotonic() - self.at >= _SAY_EVERY_SECONDS:
-                self._say(event.path)
+            with self._guard:
+                self.bytes += event.bytes
+                if self.node.clock.monotonic() - self.at >= _SAY_EVERY_SECONDS:
+                    self._say(event.path)
 
     def _say(self, path: bytes) -> None:
         self.at = self.node.clock.monotonic()

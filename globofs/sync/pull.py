@@ -142,14 +142,15 @@ class Puller:
         is not pulled again. Ends early, with what it has, when cancelled.
         """
         tell = emit or self.emit
-        queue = Queue(self.node, wanted, self._shelf_of, self._from_shelf, cancelled)
+        kept = (self._shelf_of, self._from_shelf)
+        queue = Queue(self.node, wanted, *kept, cancelled, inline=self.peers.inline)
         blocks = total = 0
         missing: list[Wanted] = []
         problems: list[Problem] = []
         active: list[Flight] = []
-        with self.driver(cancelled) as driver:
+        with self.driver(cancelled) as driver, queue:
             while not cancelled():
-                while self._room(len(active)) and (item := queue.next()) is not None:
+                while self._room(len(active)) and (item := queue.next(wait=not active)):
                     active.append(driver.start(item))
                 if not active:
                     break
