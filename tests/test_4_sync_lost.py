@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from globofs import limits
 from globofs.errors import Unsupported
 from globofs.events import Problem
 from globofs.format import kinds
+from globofs.format import versions as format_versions
 from globofs.format.record import BEFORE_APPEND
 from globofs.store import home
 from globofs.store.catchup import positions
@@ -19,6 +21,7 @@ from globofs.sync._journals import append_via
 from globofs.sync.identity import own_records
 from globofs.sync.peering import peer_retire
 from globofs.sync.results import Policy
+from globofs.sync.upkeep import pull_owed
 from tests.helpers_node import FixedClock
 from tests.helpers_peer import Site, sites, versions
 
@@ -147,6 +150,78 @@ def test_more_than_a_record_holds_is_said_in_several_and_once(
     assert _lost.given_up(a.node)[gone.uuid].count() == 2000
     rounds(a, b)
     assert a.node.journal.last() == last
+
+
+def test_a_large_manifest_that_went_with_a_node_is_given_up_by_all(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record got around, and the manifest is a block of its own: nobody prunes while it may
+    come, and it never will."""
+    a, b, gone = three
+    for module in (limits, kinds, format_versions):
+        monkeypatch.setattr(module, "MANIFEST_INLINE_BYTES", 400)
+    gone.write("x" * 250, b"what nobody fetched in time")
+    for site in (a, b):
+        hears(site, gone, blocks=False)
+    rounds(a, b)
+    with pytest.raises(Unsupported, match=r"manifests of large files of .* are missing here; `gl"):
+        prune.prune(a.node, KEEP_ONE)
+    peer_retire(a.node, gone.uuid)
+    words = r"manifests of large files of .*, which is gone for good, .* b has not yet said"
+    with pytest.raises(Unsupported, match=words):
+        prune.prune(a.node, KEEP_ONE)
+    rounds(a, b)
+    assert prune.prune(a.node, KEEP_ONE).versions > 0
+    before = a.node.journal.last()
+    rounds(a, b)
+    assert a.node.journal.last() == before, "it is said once"
+
+
+def test_whoever_has_such_a_manifest_is_waited_for(
+    three: tuple[Site, Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, gone = three
+    for module in (limits, kinds, format_versions):
+        monkeypatch.setattr(module, "MANIFEST_INLINE_BYTES", 400)
+    gone.write("x" * 250, b"one" * 300)
+    hears(b, gone)
+    hears(a, gone, blocks=False)
+    peer_retire(a.node, gone.uuid)
+    rounds(a, b)
+    with pytest.raises(Unsupported, match="b has not yet said"):
+        prune.prune(a.node, KEEP_ONE)
+    assert pull_owed(a.node, a.puller) == 1
+    prune.prune(a.node, KEEP_ONE)
+    rounds(a, b)
+    a.node.clock.sleep(8 * DAY)
+    prune.collect(a.node)
+    assert a.read("x" * 250) == b"one" * 300
+
+
+def test_what_came_since_it_was_said_to_be_lacking_is_not_given_up_here(
+    three: tuple[Site, Site, Site],
+) -> None:
+    """Somebody had it, brought it to one node and was retired, too: that node must not think that
+    the other knows of it."""
+    a, b, gone = three
+    last = list(own_records(gone.node))[-1].record.seq
+    for site in (a, b):
+        hears(site, gone, the_second(gone))
+    a.node.change_config("cacheonly", "yes")
+    b.write("hello", b"so that it has said that it keeps things")
+    peer_retire(a.node, gone.uuid)
+    evict.evict(a.node, a.peers)
+    rounds(a, b)
+    rounds(a, b)
+    ((keeper,), _) = _keepers.keepers(a.node, a.peers)
+    assert keeper.knows([(gone.uuid, last)])
+    hears(a, gone)
+    assert not positions(a.node)[gone.uuid].gaps
+    ((keeper,), _) = _keepers.keepers(a.node, a.peers)
+    assert not keeper.knows([(gone.uuid, last)])
+    rounds(a, b)
+    ((keeper,), _) = _keepers.keepers(a.node, a.peers)
+    assert keeper.knows([(gone.uuid, last)]), "it was passed on"
 
 
 def test_a_node_that_may_be_there_twice_does_not_say_what_it_lacks(

@@ -423,7 +423,7 @@ def test_a_large_manifest_is_pulled_before_its_version_shows(pair: tuple[Site, S
     a.sync()
     b.sync()
     assert b.node.index.one("SELECT pending FROM version WHERE id = ?", (version,)) == (1,)
-    words = "the manifest of a large file has not arrived yet"  # and who knows what it needs
+    words = "manifests of large files of a are missing here"  # and who knows what it needs
     with pytest.raises(Unsupported, match=words):
         prune.prune(b.node, Policy(keep_last=1))
     assert words in prune.collect(b.node).waiting[0]

@@ -569,7 +569,11 @@ def test_why_says_that_something_was_lost_here(pair: tuple[Shell, Shell]) -> Non
     for kept in (here.volume / "local/hashes").rglob("*"):
         if kept.is_file():
             kept.write_bytes(b"x")
-    here("verify", expect=1)
+    assert "`globofs verify --repair` mends what it can" in here("verify", expect=1).err
+    said = here("verify", "--repair", expect=1).err
+    assert "nobody reachable holds it; `globofs add` of the same file brings it back" in said
+    here("cat", "docs/a.txt", expect=3)
+    assert "1 block wanted and not here yet" in here("status").out
     (reason, *_) = here("why", "docs/a.txt", "--json").json
     assert reason["reason"] == "damaged"
     assert reason["detail"].startswith("1 of 1 block was found damaged here; reading, or `globofs")

@@ -34,7 +34,7 @@ def verify(context: Context) -> int:
         context.out.document(plain(result))
     else:
         context.out.problems(result.problems)
-        what = plural(result.checked, "block or manifest", "blocks and manifests")
+        what = plural(result.checked, "block, manifest or record", "blocks, manifests and records")
         read = f"{what} read, {size_words(result.bytes)}"
         if result.earlier:
             read += f" ({result.earlier:,} of them before the check was stopped)"
@@ -43,6 +43,8 @@ def verify(context: Context) -> int:
             found = f"{result.damaged:,} damaged, {result.repaired:,} of them repaired"
         here = f"{result.missing:,} not here" if result.missing else "none missing"
         context.out.say(f"globofs: {read}; {found}; {here}")
+        if result.remaining and not args.repair:
+            context.out.say("globofs: `globofs verify --repair` mends what it can, also from peers")
     if result.interrupted or context.cancelled():
         raise Interrupted()
     return FAILED if result.remaining else DONE

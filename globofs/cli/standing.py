@@ -67,7 +67,7 @@ def status(context: Context) -> int:
         line(f"read only: {safe(found.readonly)}")
     if found.wanted_blocks:
         wanted = plural(found.wanted_blocks, "block")
-        line(f"{wanted} wanted and on the way, {size_words(found.wanted_bytes)}")
+        line(f"{wanted} wanted and not here yet, {size_words(found.wanted_bytes)}")
     for what in _paused_words(context.volume.pauses()):
         line(f"{what} paused; `globofs resume` lets it go on")
     if leader is not None:

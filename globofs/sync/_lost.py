@@ -1,14 +1,14 @@
 """Records that nobody has any more: they went with a node that was retired.
 
-Each node that lacks numbers of a retired node's journal says so in its own, once, and also when
-another says it. What all who are left have said, with nothing missing before it, nobody can bring
-any more: it is given up, and does not stop a prune or an eviction. Whoever has such a record says
-nothing and passes it on.
+Each node that lacks numbers of a retired node's journal, or the large manifest that such a record
+is of, says so in its own, once, and also when another says it. What all who are left have said,
+with nothing missing before it, nobody can bring any more: it is given up, and does not stop a prune
+or an eviction. Whoever has such a record says nothing and passes it on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from globofs.errors import plural, printable
 from globofs.events import Emit, Note, Problem, ignore
@@ -44,15 +44,14 @@ def tell(node: Node, *, emit: Emit = ignore) -> int:
     if not retired or node.readonly:
         return 0
     said = _said(node)
-    known = positions(node)
+    here, missing = _here(node), _missing(node)
     lacking: dict[str, Spans] = {}
     for origin in retired:
-        position = known.get(origin)
-        asked = Spans(position.gaps) if position is not None else Spans()
+        asked = missing.get(origin, Spans())
         for theirs in said.values():
             asked = asked.plus(theirs.get(origin, Spans()))
         own = said.get(node.uuid, {}).get(origin, Spans())
-        left = asked.minus(has(position)).minus(own)
+        left = asked.minus(here.get(origin, Spans())).minus(own)
         if left:
             lacking[origin] = left
     if not lacking or not node.at_home():
@@ -92,14 +91,15 @@ def come_back(node: Node, *, emit: Emit = ignore) -> int:
 
 
 def given_up(node: Node) -> dict[str, Spans]:
-    """By retired node: the numbers of its journal that all who are left lack."""
+    """By retired node: the numbers of its journal that all who are left lack. Not those that came
+    since it was said: what is here is not nowhere."""
     retired = _retired(node)
     if not retired:
         return {}
-    said = _said(node)
+    said, here = _said(node), _here(node)
     found: dict[str, Spans] = {}
     for origin in retired:
-        lost = said.get(node.uuid, {}).get(origin, Spans())
+        lost = said.get(node.uuid, {}).get(origin, Spans()).minus(here.get(origin, Spans()))
         for uuid in waited_for(node):
             lost = lost.both(said.get(uuid, {}).get(origin, Spans()))
         if lost:
@@ -109,23 +109,24 @@ def given_up(node: Node) -> dict[str, Spans]:
 
 def unknown(node: Node) -> str:
     """Why it is not known what all versions are made of, in a sentence; "" where it is."""
-    if node.index.one("SELECT 1 FROM version WHERE pending = 1 LIMIT 1"):
-        return "the manifest of a large file has not arrived yet; `globofs sync` fetches it"
-    given: dict[str, Spans] | None = None
-    for origin, position in positions(node).items():
-        if not position.gaps:
-            continue
-        given = given_up(node) if given is None else given
-        left = Spans(position.gaps).minus(given.get(origin, Spans()))
+    missing = _missing(node)
+    given = given_up(node) if missing else {}
+    for origin, numbers in missing.items():
+        left = numbers.minus(given.get(origin, Spans()))
         if left:
-            return _missing(node, origin, left)
+            return _why_unknown(node, origin, left)
     return ""
 
 
-def _missing(node: Node, origin: str, left: Spans) -> str:
+def _why_unknown(node: Node, origin: str, left: Spans) -> str:
     name = node.index.node_name(origin) or origin[:8]
+    what = (
+        "manifests of large files"
+        if not left.minus(_numbers(_pending(node, origin)))
+        else "records"
+    )
     if origin not in _retired(node):
-        return f"records of {name} are missing here; `globofs sync` fetches them"
+        return f"{what} of {name} are missing here; `globofs sync` fetches them"
     said = _said(node)
     others = [
         word
@@ -133,10 +134,41 @@ def _missing(node: Node, origin: str, left: Spans) -> str:
         if left.minus(said.get(uuid, {}).get(origin, Spans()))
     ]
     return (
-        f"records of {name}, which is gone for good, are missing here, and"
+        f"{what} of {name}, which is gone for good, are missing here, and"
         f" {', '.join(others)} {'has' if len(others) == 1 else 'have'} not yet said that"
         f" {'it lacks' if len(others) == 1 else 'they lack'} them, too; `globofs sync` asks"
     )
+
+
+def _here(node: Node) -> dict[str, Spans]:
+    """By node: the records of its journal that are here, with all that they stand for; also those
+    whose large manifest came just now, and was not looked into yet."""
+    return {
+        origin: has(position).minus(_numbers(_pending(node, origin), node.blocks.has))
+        for origin, position in positions(node).items()
+    }
+
+
+def _missing(node: Node) -> dict[str, Spans]:
+    """By node: the numbers of its journal that are known of, and of which something is lacking."""
+    found = {}
+    for origin, position in positions(node).items():
+        lacking = Spans(position.gaps).plus(_numbers(_pending(node, origin)))
+        if lacking:
+            found[origin] = lacking
+    return found
+
+
+def _pending(node: Node, origin: str) -> list[tuple[int, bytes]]:
+    """The records of a journal whose large manifest is not known: number, and what it is called."""
+    sql = "SELECT seq, id FROM version WHERE pending = 1 AND origin = ? ORDER BY seq"
+    return node.index.rows(sql, (origin,))
+
+
+def _numbers(
+    pending: list[tuple[int, bytes]], but: Callable[[bytes], bool] = lambda _: False
+) -> Spans:
+    return Spans([(seq, seq) for seq, manifest in pending if not but(manifest)])
 
 
 def _retired(node: Node) -> dict[str, str]:

@@ -216,7 +216,10 @@ def _bring_back(run: Verification, puller: Puller | None, lost: list[bytes]) -> 
         result = puller.fetch(wanted, cancelled=run.cancelled, emit=run.emit)
         left = {one.id: one for one in result.missing}
         for block in left.keys() - node.blocks.holding(sorted(left)):
-            reason = f"block {block.hex()[:16]} could not be repaired: nobody reachable holds it"
+            reason = (
+                f"block {block.hex()[:16]} could not be repaired: nobody reachable holds it;"
+                " `globofs add` of the same file brings it back"
+            )
             run.tell(left[block].path, reason)
     node.blocks.sync_pending()
     here = node.blocks.holding(lost)

@@ -311,7 +311,7 @@ class Everywhere(Mounting):
             "verifying",
             lambda emit, cancelled: volume.verify(repair=True, emit=emit, cancelled=cancelled),
             lambda r: (
-                f"Verified {words.plural(r.checked, 'block')}: "
+                f"Verified blocks, manifests and records, {r.checked:,} in all: "
                 + (f"{r.damaged:,} damaged, {r.repaired:,} repaired" if r.damaged else "no damage")
             ),
             line=command("verify", repair=True),
