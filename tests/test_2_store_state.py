@@ -117,7 +117,38 @@ def test_a_change_of_anything_changes_the_signature(tmp_path: Path) -> None:
     assert signature("file", os.lstat(path)) != before
 
 
-@pytest.mark.parametrize("line", ["", "file 1 2 3", "fifo 1 2 3 4 5 00", "file x 2 3 4 5 00"])
+def test_a_line_that_means_nothing_is_passed_over(tmp_path: Path) -> None:
+    """A flipped bit in one of them keeps nobody from the others."""
+    state = open_state(tmp_path)
+    state.want([Wish("mirror", b"a"), Wish("version", id=bytes(32))])
+    state.pin(b"a b")
+    state.pause(b"a b")
+    state.pause("nas")
+    source = state.source(source_key("/home/me", b""))
+    source.name("/home/me", b"")
+    source.change({b"a b": "x"})
+    nonsense = b"%zz yes\n/%zz yes\nversion:zz yes\nversion:00 yes\nmirror:%1 yes\npath:%g yes\n\xff\xfe 1\n"
+    for directory, _, names in os.walk(state.directory):
+        for name in names:
+            with open(os.path.join(directory, name), "ab") as file:
+                file.write(nonsense)
+    again = open_state(tmp_path)
+    assert again.wanted() == [Wish("mirror", b"a"), Wish("version", id=bytes(32))]
+    assert again.pins() == [b"a b"]
+    assert again.pauses() == Pauses(False, frozenset(["nas"]), frozenset([b"a b"]))
+    held = again.source(source.key)
+    assert held.load()[b"a b"] == "x"
+    assert held.folder() == ("/home/me", b"")
+    with open(os.path.join(state.directory, "sources", source.key), "ab") as file:
+        file.write(b"//folder %zz %zz\n")
+    assert held.folder() is None
+    held.name("/home/me", b"")
+    assert held.folder() == ("/home/me", b"")
+
+
+@pytest.mark.parametrize(
+    "line", ["", "file 1 2 3", "file 1 2 3 4 5 00", "fifo 1 2 3 4 5 00", "file x 2 3 4 5 00"]
+)
 def test_a_damaged_entry_is_an_error_not_a_guess(line: str) -> None:
     with pytest.raises(ValueError):
         parse_entry(line)

@@ -164,6 +164,27 @@ def test_bases_survive_the_loss_of_what_was_remembered(bench: Bench) -> None:
     assert bench.conflicts() == ["docs/x"]
 
 
+@pytest.mark.parametrize(
+    "damage", ["", "x", "file", "directory 1", "file 1 2 3 4 5 6", "file - - - - - zz"]
+)
+def test_bases_survive_damage_to_what_was_remembered(bench: Bench, damage: str) -> None:
+    bench.put("x", "one")
+    bench.put("deep/y", "one")
+    bench.put("gone", "one")
+    bench.add()
+    node = bench.volume.node
+    (key,) = node.state.source_keys()
+    lines = node.state.source(key).load()
+    node.state.source(key).change({path: damage for path in lines if path})
+    bench.put("x", "two")
+    (bench.folder / "gone").unlink()
+    bench.add(delete=True)
+    assert bench.conflicts() == []
+    assert [bench.content("docs/x"), bench.content("docs/deep/y")] == [b"two", b"one"]
+    assert len(bench.volume.history(b"docs/deep/y")) == 1
+    assert bench.volume.view().entry(b"docs/gone") is None
+
+
 def test_a_killed_add_does_not_conflict_with_itself(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,24 +2,28 @@
 
 Text files in `state/`, one entry a line, the first word its key. A change is appended: the key
 with its new value, or the key alone when it is gone; the last line of a key counts. A line without
-its line feed (a torn append) is none. When a file is mostly history it is written anew.
+its line feed (a torn append) is none, and one that means nothing (a flipped bit) is passed over. When
+a file is mostly history it is written anew.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Final, Literal, NamedTuple, cast
 
 from globofs import limits
-from globofs.format.text import escape, unescape
+from globofs.errors import FormatError
+from globofs.format.text import escape, parse_hex32, unescape
 from globofs.store import fsio
 from globofs.store.locks import Lock
 from globofs.store.views import Kind
 
 FILE_BYTES: Final = 4 * limits.GIB
 _GARBAGE_LINES = 1000
+_ID_BYTES = 32
 
 
 class LineFile:
@@ -153,15 +157,11 @@ def parse_entry(line: str) -> SourceEntry:
     kind, size, mtime, ctime, inode, mode, version = line.split(" ")
     if kind not in ("file", "directory", "symlink", "deleted"):
         raise ValueError(kind)
-    return SourceEntry(
-        cast(Kind, kind),
-        int(size),
-        int(mtime),
-        int(ctime),
-        int(inode),
-        int(mode, 8),
-        bytes.fromhex(version),
-    )
+    base = bytes.fromhex(version)
+    if len(base) != _ID_BYTES:
+        raise ValueError(version)
+    numbers = (int(size), int(mtime), int(ctime), int(inode), int(mode, 8))
+    return SourceEntry(cast(Kind, kind), *numbers, base)
 
 
 class Source:
@@ -179,18 +179,20 @@ class Source:
         """
         lines = self._file.load()
         lines.pop(_FOLDER, None)
-        return {
-            unescape(key) if "%" in key else key.encode("ascii"): line
-            for key, line in lines.items()
-        }
+        found: dict[bytes, str] = {}
+        for key, line in lines.items():
+            path = key.encode("ascii") if key.isascii() and "%" not in key else _path_of(key)
+            if path is not None:
+                found[path] = line
+        return found
 
     def folder(self) -> tuple[str, bytes] | None:
         """The folder's real path and where it lands in the volume; None if that was lost."""
         line = self._file.load().get(_FOLDER)
         if line is None:
             return None
-        folder, _, to = line.partition(" ")
-        return os.fsdecode(unescape(folder)), unescape(to)
+        folder, to = map(_path_of, line.partition(" ")[::2])
+        return None if folder is None or to is None else (os.fsdecode(folder), to)
 
     def change(self, lines: Mapping[bytes, str | None], *, durable: bool = True) -> None:
         """Set or (None) remove lines, each `signature(...)`, a blank, and the version's hex id."""
@@ -203,6 +205,14 @@ class Source:
 
 
 _FOLDER = "//folder"  # no volume path begins so
+
+
+def _path_of(text: str) -> bytes | None:
+    """What was escaped as `text`; None where nothing is."""
+    try:
+        return unescape(text)
+    except FormatError:
+        return None
 
 
 def source_key(folder: str, to: bytes) -> str:
@@ -230,10 +240,11 @@ class State:
         found: list[Wish] = []
         for key in self._wanted.load():
             kind, _, value = key.partition(":")
-            if kind == "version":
-                found.append(Wish("version", id=bytes.fromhex(value)))
-            elif kind in ("mirror", "history"):
-                found.append(Wish(cast(WishKind, kind), unescape(value)))
+            with suppress(FormatError):
+                if kind == "version":
+                    found.append(Wish("version", id=parse_hex32(value)))
+                elif kind in ("mirror", "history"):
+                    found.append(Wish(cast(WishKind, kind), unescape(value)))
         return found
 
     def want(self, wishes: Iterable[Wish]) -> None:
@@ -251,7 +262,7 @@ class State:
 
     def pins(self) -> list[bytes]:
         """Paths whose content, and whatever comes below them, is to be kept here."""
-        return [unescape(key[1:]) for key in self._pins.load()]
+        return _paths(self._pins.load(), "/")
 
     def pin(self, path: bytes) -> bool:
         """Pin a path; False if it is pinned."""
@@ -268,10 +279,8 @@ class State:
         keys = self._pauses.load()
         return Pauses(
             everything="all" in keys,
-            peers=frozenset(
-                os.fsdecode(unescape(key[5:])) for key in keys if key.startswith("peer:")
-            ),
-            paths=frozenset(unescape(key[5:]) for key in keys if key.startswith("path:")),
+            peers=frozenset(map(os.fsdecode, _paths(keys, "peer:"))),
+            paths=frozenset(_paths(keys, "path:")),
         )
 
     def pause(self, what: str | bytes | None = None) -> bool:
@@ -305,6 +314,12 @@ class State:
             return False
         file.change({key: "yes" if present else None})
         return True
+
+
+def _paths(keys: Iterable[str], prefix: str) -> list[bytes]:
+    """What stands behind `prefix` in the keys that begin with it."""
+    found = (_path_of(key.removeprefix(prefix)) for key in keys if key.startswith(prefix))
+    return [path for path in found if path is not None]
 
 
 def _wish_key(wish: Wish) -> str:

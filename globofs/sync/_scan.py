@@ -194,8 +194,8 @@ class Scan:
         known = self._known.get(path)
         if known is not None:
             self.survey.seen.add(path)
-            words = known.split(" ")
-            if words[0] == "directory" and words[5] == f"{info.st_mode & 0o7777:o}":
+            kind, *words = known.split(" ")
+            if kind == "directory" and words[4:5] == [f"{info.st_mode & 0o7777:o}"]:
                 return
         yield from self._checked(Item(path, disk, "directory", info, known is not None))
 

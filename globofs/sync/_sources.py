@@ -15,7 +15,7 @@ from globofs.events import Emit, ignore
 from globofs.format import names
 from globofs.store.node import Node
 from globofs.store.portions import chunks, marks
-from globofs.store.state import Source, parse_entry, signature, source_key
+from globofs.store.state import Source, SourceEntry, parse_entry, signature, source_key
 
 if TYPE_CHECKING:
     from globofs.sync.results import PlanItem
@@ -76,11 +76,10 @@ def _had(source: Source, path: bytes) -> bool:
 
 def still_as_added(node: Node, path: bytes, disk: str) -> bool:
     """Whether what lies at `disk` is what was last added from there as `path`, by its looks."""
-    line = Memory(node, source_name(disk, path)).lines.get(path)
-    if line is None:
+    entry = Memory(node, source_name(disk, path)).entry(path)
+    if entry is None:
         return False
     info = os.lstat(disk)
-    entry = parse_entry(line)
     return (entry.size, entry.mtime) == (info.st_size, info.st_mtime_ns)
 
 
@@ -117,12 +116,21 @@ class Memory:
                 self.lines[path] = _line(f"{kind} -1 0 0 0 0", version)
             self._changes[path] = self.lines.get(path)
 
+    def entry(self, path: bytes) -> SourceEntry | None:
+        """What is remembered of `path`; None where that is nothing, or is damaged."""
+        line = self.lines.get(path)
+        try:
+            return None if line is None else parse_entry(line)
+        except ValueError:
+            return None
+
     def bases(self, paths: Sequence[bytes]) -> dict[bytes, bytes]:
         """The version that each path last had in this source, for those that had one.
 
         Where nothing is remembered, the journal knows which versions came from here.
         """
-        found = {p: bytes.fromhex(self.lines[p][-ID_HEX:]) for p in paths if p in self.lines}
+        entries = ((path, self.entry(path)) for path in paths)
+        found = {path: entry.version for path, entry in entries if entry is not None}
         lost = [path for path in paths if path not in found]
         for chunk in chunks(lost):
             sql = (

@@ -286,9 +286,9 @@ class _Placing:
         found: dict[int, tuple[bytes, Version]] = {}
         for path, base in bases.items():
             version = versions.get(base)
-            inode = int(self._memory.lines[path].split(" ")[4])
-            if version is not None and inode:
-                found[inode] = (path, version)
+            entry = self._memory.entry(path)
+            if version is not None and entry is not None and entry.inode:
+                found[entry.inode] = (path, version)
         return found
 
     def _take(self, portion: list[Done]) -> None:
