@@ -24,6 +24,8 @@ from globofs.sync.results import (
     EditResult,
     PinResult,
     PlanItem,
+    Policy,
+    PruneResult,
     RestorePlan,
     RestoreResult,
     VerifyResult,
@@ -488,6 +490,10 @@ class FakeVolume:
     def unpin(self, path: bytes, **_: Any) -> PinResult:
         self.pins.discard(path)
         return PinResult(path, False, tuple(self.pins))
+
+    def prune(self, policy: Policy, dry_run: bool = False, **_: Any) -> PruneResult:
+        self.done.append(("prune", policy, dry_run))
+        return PruneResult(7, 18, 3, 3 * BLOCK, waiting=() if dry_run else ("nas has not agreed",))
 
     def verify(self, **_: Any) -> VerifyResult:
         return VerifyResult(checked=812)

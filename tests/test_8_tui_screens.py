@@ -440,6 +440,27 @@ async def test_a_volume_that_cannot_be_opened_says_why() -> None:
         assert "/srv/x: no volume here" in app.error_words
 
 
+async def test_prune_says_how_much_would_go_before_anything_does() -> None:
+    async with bench() as b:
+        await b.keys(":", *"prune", "enter")
+        await b.keys("t")
+        await b.until(lambda: bool(b.app.screen.query("#choice-lines")) and len(b.volume.done) == 1)
+        policy, dry = b.volume.done[0][1:]
+        assert (policy.keep_last, dry) == (10, True)
+        said = b.app.screen.query_one("#choice-lines").render_line(0).text  # type: ignore[attr-defined]
+        assert said.startswith("7 versions would go, 18 would stay; 3.0 MiB")
+        await b.keys("n")
+        assert len(b.volume.done) == 1
+        await b.keys(":", *"prune", "enter", "t")
+        await b.until(lambda: len(b.volume.done) == 2)
+        await b.until(lambda: bool(b.app.screen.query("#choice-lines")))
+        await b.keys("y")
+        await b.until(lambda: len(b.volume.done) == 3)
+        assert b.volume.done[2] == ("prune", policy, False)
+        await b.until(lambda: any("nas has not agreed" in toast for toast in b.toasts()))
+        assert b.app.commands[-1][1] == "globofs prune --keep-last 10"
+
+
 async def test_read_only_greys_every_write() -> None:
     async with bench(readonly=True) as b:
         await b.keys("delete")

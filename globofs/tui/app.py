@@ -350,7 +350,7 @@ WAITS = {
 WRITES = frozenset(
     {
         "restore", "add", "add_again", "rename", "delete", "undo", "redo", "pin", "fetch", "pause", "bump", "retry",
-        "peer_add", "peer_edit", "peer_remove", "take", "keep_both", "merge", "revert", "moved",
+        "peer_add", "peer_edit", "peer_remove", "take", "keep_both", "merge", "revert", "evict", "prune", "moved",
     }
 )  # fmt: skip
 NEEDS_NOTHING = frozenset(

@@ -11,6 +11,7 @@ from globofs import errors
 from globofs.events import Problem
 from globofs.speech import command, lag_words
 from globofs.tui import keys, words
+from globofs.tui.caring import Caring
 from globofs.tui.face import Work
 from globofs.tui.mounting import Mounting
 from globofs.tui.screens.base import ModeScreen
@@ -25,7 +26,7 @@ COMMANDS_KEPT = 200
 PROBLEMS_NAMED = 3
 
 
-class Everywhere(Mounting):
+class Everywhere(Mounting, Caring):
     """Mixin of the app."""
 
     def _screens_of_modes(self) -> list[ModeScreen]:
@@ -228,6 +229,11 @@ class Everywhere(Mounting):
             ("verify", "Verify", "Read every block and manifest here and check it"),
             ("mirror", "Mirror", "Bring the content of everything here"),
             ("evict", "Evict", "Let go of what others safely hold"),
+            (
+                "prune",
+                "Prune",
+                "Let old versions go by a policy; says first how many that would be",
+            ),
             ("moved", "Moved here", "Say that this volume was moved or restored here, not copied"),
             ("glyphs", "Symbols", "Unicode, plain ASCII, or a patched font's"),
             ("preset", "Key preset", "default, vim with Ctrl-D and Ctrl-U, or arrows"),
@@ -300,73 +306,6 @@ class Everywhere(Mounting):
             ("n", "nerd font", "nerd"),
         ]
         self.push_screen(ChoiceDialog("Symbols", rows), chosen)
-
-    # --- caring ---------------------------------------------------------------------------
-
-    def do_verify(self) -> None:
-        """Read and check everything here."""
-        volume = self.volume
-        self.verb(
-            "verify",
-            "verifying",
-            lambda emit, cancelled: volume.verify(repair=True, emit=emit, cancelled=cancelled),
-            lambda r: (
-                f"Verified blocks, manifests and records, {r.checked:,} in all: "
-                + (f"{r.damaged:,} damaged, {r.repaired:,} repaired" if r.damaged else "no damage")
-            ),
-            line=command("verify", repair=True),
-        )
-
-    def do_mirror(self) -> None:
-        """Bring everything here."""
-        volume = self.volume
-        self.verb(
-            "mirror",
-            "mirroring",
-            lambda emit, cancelled: volume.mirror(emit=emit, cancelled=cancelled),
-            lambda r: f"Mirrored {words.plural(r.blocks, 'block')}, {words.size_words(r.bytes)}",
-            line=command("mirror"),
-        )
-
-    def do_evict(self) -> None:
-        """Let go of what others hold."""
-        volume = self.volume
-        self.verb(
-            "evict",
-            "evicting",
-            lambda emit, cancelled: volume.evict(emit=emit, cancelled=cancelled),
-            lambda r: f"Let go of {words.plural(r.blocks, 'block')}, {words.size_words(r.bytes)}",
-            line=command("evict"),
-        )
-
-    def do_moved(self) -> None:
-        """Say that the volume is used here and nowhere else, after a question."""
-        from globofs.tui.screens.dialogs import ChoiceDialog
-
-        volume = self.volume
-        odd = self.snapshot.status.warnings if self.snapshot is not None else ()
-        if not odd:
-            self.say("It is where it was: there is nothing to say")
-            return
-
-        def chosen(yes: bool | None) -> None:
-            if yes:
-                self.verb(
-                    "moved",
-                    "hearing what it did elsewhere",
-                    lambda emit, cancelled: volume.moved(emit=emit, cancelled=cancelled),
-                    lambda _: "Noted: this volume is used here and nowhere else",
-                    line=command("doctor", moved=True),
-                )
-
-        rows = [
-            ("n", "no, or nobody knows", False),
-            ("y", "yes: it is used here and nowhere else", True),
-        ]
-        lines: list[list[Span]] = []
-        for sentence in odd:
-            lines += [[(words.safe(sentence), "")], [("", "")]]
-        self.push_screen(ChoiceDialog("Moved here?", rows, lines=lines), chosen)
 
     # --- telling --------------------------------------------------------------------------
 
