@@ -42,13 +42,15 @@ class Picture:
     size: tuple[int, int] = WIDE
     theme: str = "globofs"
     moving: bool = False  # behind a slow link, once much of a film has come
+    seconds: float = 0.0  # of that, so that there is a curve to be seen
     quiet: bool = False  # before the other nodes begin to live
 
 
 NOTES = ("f", *"notes.md", 0.5, "enter", 0.9)
 PICTURES = (
     Picture("conflicts", ("4", 0.6, "b", 2.0, "enter", "down", 1.0), quiet=True),
-    Picture("sync", ("2", 0.1), LOW, moving=True),
+    Picture("sync", ("2", 0.1), WIDE, moving=True, seconds=24.0),
+    Picture("sync-200x50", ("2", 0.1), HUGE, moving=True, seconds=12.0),
     Picture("sync-light", ("2", 0.1), LOW, theme="globofs-light", moving=True),
     Picture("sync-80x24", ("2", 0.1), USUAL, moving=True),
     Picture("peers", ("3", 0.8)),
@@ -106,6 +108,7 @@ async def take(where: str, picture: Picture, into: Path) -> None:
                 await pilot.pause(key)
         if picture.moving:
             await moved(app, pilot)
+            await pilot.pause(picture.seconds)
         svg = app.export_screenshot(title="globofs")
         app.exit()
     await asyncio.to_thread(app.bridge.close)

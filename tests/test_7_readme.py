@@ -24,8 +24,7 @@ def blocks(section: str) -> list[str]:
 
 def test_the_first_steps_as_typed(tmp_path: Path) -> None:
     home, tools = tmp_path / "home", tmp_path / "bin"
-    (home / "Documents").mkdir(parents=True)
-    (home / "Documents/letter.txt").write_text("dear\n")
+    home.mkdir()
     tools.mkdir()
     (tools / "globofs").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m globofs "$@"\n')
     (tools / "globofs").chmod(0o755)

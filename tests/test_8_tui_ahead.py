@@ -13,6 +13,7 @@ from textual.widgets import Input
 
 from globofs.tui import ahead as keys_ahead
 from globofs.tui.screens.base import ModeScreen
+from globofs.tui.screens.dialogs import PickDialog
 from globofs.tui.widgets.chrome import HintBar
 from globofs.tui.widgets.virtual_list import VirtualList
 from tests.test_8_tui_screens import Bench, bench
@@ -166,3 +167,23 @@ async def test_a_screen_that_never_tells_does_not_hold_up_quitting(
         b.app.ahead._expect()
         b.app.post_message(events.Key("2", "2"))
         await b.until(lambda: b.app.screen.context == "sync")
+
+
+async def test_a_key_right_behind_esc_is_no_key_held_with_alt() -> None:
+    async with bench(size=(80, 24)) as b:
+        await b.go_to(b"2026/alps/notes.md")
+        await b.keys("d")
+        files = b.screen
+        assert files.focused is files.detail
+        b.app.post_message(events.Key("alt+t", "t"))
+        await b.until(lambda: isinstance(b.app.screen, PickDialog))
+        assert not files.detail_open
+
+
+async def test_a_key_right_behind_esc_goes_to_what_is_below_the_dialog() -> None:
+    async with bench() as b:
+        files = b.screen
+        await b.keys("f")
+        b.app.post_message(events.Key("alt+D", "D"))
+        await b.until(lambda: files.wish.deleted)
+        assert b.app.screen is files

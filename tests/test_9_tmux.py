@@ -7,6 +7,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,7 @@ def volume(place: Path) -> Path:
     return place / "v"
 
 
-def _story(at: Terminal) -> None:
+def _story(at: Terminal, wide: bool) -> None:
     """Browse, a timeline, a difference, time travel, restore and undo, sync, a conflict, out."""
     at.run("demo")
     at.until("documents")
@@ -52,9 +53,10 @@ def _story(at: Terminal) -> None:
     at.until("24 versions", without="Find in the whole volume")
     at.keys("Tab", "Down", "Down", "d")
     at.until(lambda screen: "@@" in screen and " lines" in screen)
-    at.keys("Escape")
-    at.until("24 versions")
-    at.keys("t")
+    if not wide:  # the difference has taken the place of everything else
+        at.until("Esc Back")
+        at.keys("Escape")
+    at.keys("t")  # it may come together with the Esc, as a key held with Alt does
     at.until("Time travel")
     at.type("20 days ago")
     at.keys("Enter")
@@ -87,7 +89,7 @@ def _leave(at: Terminal, key: str) -> None:
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (120, 40)])
 def test_the_story_of_the_demo(place: Path, width: int, height: int) -> None:
     with terminal(place, width, height) as at:
-        _story(at)
+        _story(at, wide=width > 110)
 
 
 @pytest.mark.parametrize(
@@ -130,8 +132,9 @@ def test_the_demo_leaves_nothing_behind_when_the_terminal_closes(place: Path) ->
 def _child_of(pid: int) -> int:
     """The only process that a shell runs."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and f"PPid:\t{pid}\n" in (entry / "status").read_text():
-            return int(entry.name)
+        with suppress(FileNotFoundError, ProcessLookupError):  # others come and go meanwhile
+            if entry.name.isdigit() and f"PPid:\t{pid}\n" in (entry / "status").read_text():
+                return int(entry.name)
     raise AssertionError("nothing runs")
 
 

@@ -32,6 +32,15 @@ WAIT_SAID_SECONDS: Final = 0.7
 LAND_SECONDS: Final = 1.0  # a key whose screen never said that it is done holds up no longer
 
 
+def apart(event: events.Key) -> tuple[events.Key, ...]:
+    """Esc and the key behind it, where a terminal gave both at once: that is how it gives a key
+    that is held with Alt, too, and no such key means anything here."""
+    name = event.key.removeprefix("alt+")
+    if name == event.key or not event.is_printable:
+        return (event,)
+    return (events.Key("escape", "\x1b"), events.Key(name, event.character))
+
+
 class TypedAhead:
     """The keys of the app, in order. All methods run on the UI thread."""
 
@@ -51,7 +60,11 @@ class TypedAhead:
         return len(self._waiting)
 
     async def press(self, event: events.Key) -> None:
-        """A key was pressed."""
+        """A key was pressed, or two that came as one."""
+        for one in apart(event):
+            await self._press(one)
+
+    async def _press(self, event: events.Key) -> None:
         if self._is_free(event) and self._blocked(event):
             if self._app.bridge.waited(self._app.screen) >= WAIT_SAID_SECONDS:
                 self.clear()
