@@ -508,6 +508,10 @@ class FakeVolume:
         self.done.append(("peer_set", name, path, send))
         return PeerStatus(name, NAS, path or "")
 
+    def peer_retire(self, node: str, **_: Any) -> str:
+        self.done.append(("peer_retire", node))
+        return node
+
     def peer_remove(self, name: str) -> None:
         self.done.append(("peer_remove", name))
 

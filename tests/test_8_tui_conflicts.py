@@ -88,3 +88,16 @@ async def test_marked_conflicts_are_settled_by_one_operation_and_one_undo_brings
         await b.settle()
         assert b.screen.title_bar.title_shown.conflicts == 2
         assert len(b.screen.found) == 2
+
+
+async def test_two_sides_of_one_node_are_told_apart_by_their_times() -> None:
+    volume = fake.FakeVolume()
+    for ago, text in ((3, "one\n"), (2, "two\n")):
+        key = volume.operation("add", ("/home/anna/a",), ago * fake.HOUR)
+        volume.put(key, "a", text.encode())
+    key = volume.operation("add", ("/home/anna/a",), fake.HOUR)
+    volume.put(key, "a", b"other\n", rival=True)
+    async with bench(volume=volume) as b:
+        await b.keys("4")
+        await b.settle()
+        assert b.screen.text.page_shown.title == "From laptop 09:06:40 to laptop 10:06:40"

@@ -20,6 +20,7 @@ from globofs.errors import GlobofsError, NoVolume
 from globofs.tui import words
 from globofs.tui.app import GlobofsApp
 from globofs.tui.screens.dialogs import PickDialog
+from globofs.tui.screens.peers import standing
 from globofs.tui.settings import Settings
 from globofs.tui.widgets.paint import Column
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
@@ -459,6 +460,30 @@ async def test_prune_says_how_much_would_go_before_anything_does() -> None:
         assert b.volume.done[2] == ("prune", policy, False)
         await b.until(lambda: any("nas has not agreed" in toast for toast in b.toasts()))
         assert b.app.commands[-1][1] == "globofs prune --keep-last 10"
+
+
+async def test_a_peer_is_forgotten_or_gone_for_good() -> None:
+    async with bench() as b:
+        await b.keys("3", "down", "delete", "n")
+        assert not b.volume.done
+        await b.keys("delete", "y")
+        await b.until(lambda: b.volume.done == [("peer_remove", "phone")])
+        await b.keys("delete", "g")
+        await b.until(lambda: len(b.volume.done) == 3)
+        assert b.volume.done[1:] == [("peer_retire", fake.PHONE), ("peer_remove", "phone")]
+        line = f"globofs peer retire {fake.PHONE} && globofs peer remove phone"
+        assert b.app.commands[-1][1] == line
+
+
+def test_of_a_peer_that_is_there_it_is_said_where_its_records_wait() -> None:
+    peer = fake.PEERS[0]
+    idle = {
+        name: value
+        for name, value, _ in standing(replace(peer, outgoing=2, activity="idle"), fake.NOW)
+    }
+    assert idle["it lacks"].endswith("taken in when globofs runs there")
+    away = {name: value for name, value, _ in standing(fake.PEERS[1], fake.NOW)}
+    assert away["it lacks"] == "118 records of ours"
 
 
 async def test_read_only_greys_every_write() -> None:

@@ -117,7 +117,7 @@ ACTIONS: Final[tuple[Action, ...]] = (
     # Peers
     Action("peer_add", ("a",), ("peers",), "Add a peer", "Name another node's volume directory as reached from here", 1, (), "Peers"),
     Action("peer_edit", ("enter", "e"), ("peers",), "Edit", "Change path or direction of the peer", 3, (), "Peers"),
-    Action("peer_remove", ("delete",), ("peers",), "Remove", "Forget the peer; nothing that came from it is lost", 6, (), "Peers"),
+    Action("peer_remove", ("delete",), ("peers",), "Remove", "Forget the peer, or say that its node is gone for good; nothing that came from it is lost", 6, (), "Peers"),
     # Conflicts
     Action("take", ("enter",), ("conflicts",), "Take this side", "Settle: the side under the cursor becomes the file", 1, (), "Conflicts"),
     Action("keep_both", ("a",), ("conflicts",), "Keep both", "Settle: both stay, the other under a name that says whose it is", 2, (), "Conflicts"),

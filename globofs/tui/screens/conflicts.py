@@ -140,6 +140,18 @@ class ConflictsScreen(Rereading):
         names = [words.safe(self.names.get(side.node, side.node[:8])) for side in conflict.sides]
         return list(dict.fromkeys(names))
 
+    def _called(self, *sides: Version) -> list[str]:
+        """Whose two sides are; when each was made, where one node made both."""
+        names = [words.safe(self.names.get(side.node, side.node[:8])) for side in sides]
+        if len(set(names)) == len(names):
+            return names
+        times = [words.exact_time(side.time) for side in sides]
+        same_day = len({time[:10] for time in times}) == 1
+        return [
+            f"{name} {time[11:] if same_day else time}"
+            for name, time in zip(names, times, strict=True)
+        ]
+
     def here(self) -> Conflict | None:
         """The conflict under the cursor."""
         return (
@@ -202,14 +214,13 @@ class ConflictsScreen(Rereading):
         if side.id == other.id:
             other = next((one for one in conflict.sides if one.id != side.id), side)
         volume = self.globofs.volume
-        names = [words.safe(self.names.get(one.node, one.node[:8])) for one in (other, side)]
-        title = f"From {names[0]} to {names[1]}"
+        title = f"From {' to '.join(self._called(other, side))}"
 
         def find() -> Page:
             if not self.from_common:
                 return detail.compare(volume, other, side, title)
             two = sorted((other, side), key=lambda one: (one.id != conflict.winner.id, -one.time))
-            called = [words.safe(volume.node_name(one.node)) for one in two]
+            called = self._called(*two)
             common = volume.common_version(conflict.sides)
             return detail.three_way(volume, common, two[0], two[1], (called[0], called[1]))
 

@@ -208,21 +208,34 @@ class PeersScreen(ModeScreen):
         peer = self.here()
         if peer is None:
             return
-        volume, name = self.globofs.volume, peer.name
+        volume, name, node = self.globofs.volume, peer.name, peer.uuid
+        forget = speech.command("peer remove", name)
+        retire = speech.command("peer retire", node)
 
-        def chosen(yes: bool | None) -> None:
-            if yes:
-                self.globofs.verb(
-                    "peer",
-                    "removing the peer",
-                    lambda emit, cancelled: volume.peer_remove(name),
-                    lambda _: (
-                        f"{words.safe(name)} is no longer a peer; nothing that came from it is lost"
-                    ),
-                    line=speech.command("peer remove", name),
-                )
+        def chosen(how: str | None) -> None:
+            gone = how == "gone"
+            if not how:
+                return
 
-        rows = [("n", "no, keep it", False), ("y", "yes, forget it; what came from it stays", True)]
+            def work(emit: Any, cancelled: Any) -> None:
+                if gone:
+                    volume.peer_retire(node, emit=emit)
+                volume.peer_remove(name)
+
+            left = "nothing waits for it" if gone else "nothing that came from it is lost"
+            self.globofs.verb(
+                "peer",
+                "removing the peer",
+                work,
+                lambda _: f"{words.safe(name)} is no longer a peer; {left}",
+                line=f"{retire} && {forget}" if gone else forget,
+            )
+
+        rows = [
+            ("n", "no, keep it", ""),
+            ("y", "forget it here; what came from it stays", "forget"),
+            ("g", "it is gone for good: no deletion waits for it", "gone"),
+        ]
         self.app.push_screen(ChoiceDialog(f"Remove {words.safe(name)}?", rows), chosen)
 
 
@@ -291,12 +304,15 @@ def standing(peer: PeerStatus, now: int) -> list[tuple[str, str, str]]:
     if peer.last_seen is not None and not met:
         seen = f"{speech.long_age(peer.last_seen, now)}  ({words.exact_time(peer.last_seen)})"
     lacks, lack = peer.outgoing, peer.incoming
+    then = ""
+    if peer.state == "online" and peer.activity == "idle":
+        then = "; they lie there, and are taken in when globofs runs there"
     return [
         ("last seen", seen, ""),
         ("next try", _until(peer.retry_at, now), ""),
         (
             "it lacks",
-            f"{words.plural(lacks, 'record')} of ours" if lacks else nothing,
+            f"{words.plural(lacks, 'record')} of ours{then}" if lacks else nothing,
             "warn" if lacks else "",
         ),
         (
