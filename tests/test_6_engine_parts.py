@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 
 from globofs import errors
-from globofs.engine.compose import merge_overall
+from globofs.engine.compose import merge_overall, peer_status
 from globofs.engine.jobs import Job, Jobs
-from globofs.engine.meters import Meter, Meters
+from globofs.engine.meters import Meter, Meters, PeerMeters
 from globofs.engine.queue import DONE_KEPT, FAILED_KEPT, QUEUED_SHOWN, Item, Queue
-from globofs.engine.rounds import PeerLoop, Schedule, state_of
+from globofs.engine.rounds import PeerLoop, RoundState, Schedule, state_of
 from globofs.engine.runfiles import MOVES_PUBLISHED, Request, RunFiles, ask
 from globofs.engine.watch import Watcher
+from globofs.engine.work import PeerFacts
 from globofs.events import Event, PeerSeen, Progress
 from globofs.snapshots import Lag, Move, Overall, PeerStatus
 from tests.helpers_engine import until
@@ -385,6 +386,22 @@ def test_a_hanging_round_is_shown_as_stuck_and_joins_late() -> None:
     assert not loop.join(0.05)
     gate.set()
     assert loop.join(2)
+
+
+def test_who_gives_bytes_is_not_stuck_however_long_a_round_waits_behind_them() -> None:
+    meters = PeerMeters(0.0)
+    waiting = RoundState(PeerSeen("nas", "online"), busy_since=0.0), "stuck", "has not answered"
+
+    def shown(now: float) -> PeerStatus:
+        facts = PeerFacts("nas", "u", "/nas")
+        return peer_status(facts, waiting, meters, now_ns=0, now=now)  # type: ignore[arg-type]
+
+    assert (shown(0.0).state, shown(0.0).reason) == ("stuck", "has not answered")
+    now = feed(meters.incoming, 3, 1e6)
+    assert (shown(now).state, shown(now).reason, shown(now).activity) == ("online", "", "pulling")
+    for step in range(60):
+        meters.sample(now + step / 10)
+    assert shown(now + 6).state == "stuck"
 
 
 def test_a_long_round_with_signs_of_life_is_not_stuck() -> None:

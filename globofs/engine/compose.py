@@ -43,6 +43,9 @@ def peer_status(
         return common
     rounds, word, reason = state
     seen = rounds.seen
+    if word == "stuck" and (rate_in > 0 or rate_out > 0):
+        # The round waits behind what is read from it, as over a slow link: it does answer.
+        word, reason = "online", ""
     away = word not in ("online", "readonly", "paused") and rounds.busy_since is None
     activity: Activity = "idle"
     if rate_in > 0 or (rounds.busy_since is not None and seen.incoming):
