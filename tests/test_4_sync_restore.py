@@ -163,6 +163,30 @@ def test_out_it_is_an_exact_copy(edited: tuple[Bench, int]) -> None:
     assert [name for name in os.listdir(out / "docs") if name.startswith(".globofs")] == []
 
 
+def test_names_that_differ_by_case_list_no_directory_each(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Thousands of them in one directory took the square of their number."""
+    for number in range(5):
+        bench.put(f"a{number}", f"one {number}")
+        bench.put(f"A{number}", f"other {number}")
+    if len(list(bench.folder.iterdir())) < 10:
+        pytest.skip("this disk does not tell them apart")
+    bench.add()
+    listed: list[str] = []
+    real = os.listdir
+
+    def listing(path: str = ".") -> list[str]:
+        listed.append(str(path))
+        return real(path)
+
+    monkeypatch.setattr("globofs.sync._write_out.os.listdir", listing)
+    result = bench.volume.restore([b"docs"], to=f"{tmp_path}/out/")
+    assert (result.files, result.problems) == (10, ())
+    assert [place for place in listed if "/out/" in place] == []
+    assert (tmp_path / "out/docs/A3").read_text() == "other 3"
+
+
 def test_where_one_file_lands(edited: tuple[Bench, int]) -> None:
     bench, first = edited
     bench.volume.restore([b"docs/a/x.txt"], at=first, to=str(bench.top / "name"))

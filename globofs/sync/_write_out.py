@@ -334,8 +334,10 @@ def _are_one(one: PlanItem, other: PlanItem) -> bool:
     above = "/"
     for name, twin in zip(*((i.target or "").split("/") for i in (one, other)), strict=True):
         if name != twin:
+            if not os.path.lexists(os.path.join(above, twin)):
+                return False  # the usual case, which lists no directory
             alike = [there for there in os.listdir(above) if folded(there) == folded(name)]
-            if len(alike) != 1 or not os.path.lexists(os.path.join(above, twin)):
+            if len(alike) != 1:
                 return False
         above = os.path.join(above, name)
     return True
