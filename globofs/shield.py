@@ -272,13 +272,14 @@ class _Parent:
 
 
 def _terminal_state() -> list[Any] | None:
-    try:
-        if not os.isatty(0):
-            return None
-        import termios
+    """How the terminal is set; None where stdin is none, or is closed."""
+    if not os.isatty(0):
+        return None
+    import termios
 
+    try:
         return termios.tcgetattr(0)
-    except Exception:
+    except termios.error:
         return None
 
 

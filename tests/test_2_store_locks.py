@@ -154,7 +154,7 @@ def test_who_waits_gets_it_soon_after_it_is_free(tmp_path: Path) -> None:
     with lock.exclusive(timeout=5):
         waited = time.monotonic() - began[0]
     thread.join()
-    assert waited < 0.1
+    assert waited < 1, "not the 5 s it would have waited"
 
 
 def test_a_forked_child_does_not_keep_its_parents_lock(tmp_path: Path) -> None:

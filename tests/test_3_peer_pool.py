@@ -31,7 +31,7 @@ def test_a_hanging_call_is_abandoned_and_the_peer_is_stuck_until_it_returns() ->
     begun = time.monotonic()
     with pytest.raises(PeerStuck):
         pool.call(lambda: 1)
-    assert time.monotonic() - begun < 0.1, "a stuck peer answers at once"
+    assert time.monotonic() - begun < 2, "a stuck peer answers at once, not after its 10 s"
 
     release.set()
     until = time.monotonic() + 2

@@ -366,8 +366,11 @@ def test_files_of_nodes_behind_the_one_that_is_joined_are_counted(tmp_path: Path
 def test_an_empty_volume_joins_without_a_word(tmp_path: Path) -> None:
     with sites(tmp_path, "a", "b") as (a, b):
         b.write("one", b"1")
-        peering.peer_add(a.node, "b", b.node.volume)
+        told: list[object] = []
+        peering.peer_add(a.node, "b", b.node.volume, emit=told.append)
         b.knows(a)
+        assert told == []
+        assert [one.name for one in peering.peer_list(a.node)] == ["b"]
 
 
 def test_what_was_seen_is_remembered_for_the_next_command(pair: tuple[Site, Site]) -> None:

@@ -75,8 +75,8 @@ def test_closing_without_trouble_is_quick_and_leaves_nothing(engines, work) -> N
     engine = started(engines, work)
     assert until(lambda: list((Path(work.directory("run"))).glob("*.json")))
     begun = time.monotonic()
-    assert engine.close()
-    assert time.monotonic() - begun < 0.6
+    assert engine.close(20)
+    assert time.monotonic() - begun < 5, "nothing hangs, so nothing is waited for"
     assert list((Path(work.directory("run"))).glob("*.json")) == []
     names = ("globofs-peer", "globofs-local", "globofs-engine", "globofs-pull")
     assert until(lambda: not [t for t in threading.enumerate() if t.name.startswith(names)], 2)
@@ -101,10 +101,10 @@ def test_a_file_of_a_peer_in_upstream_wakes_apply_and_its_loop(engines, tmp_path
     engine = started(engines, work)
     assert until(lambda: engine.snapshot().notification == "change notification")
     assert engine.wait_idle(3)
-    rounds, applies, begun = len(nas.rounds), work.applies, time.monotonic()
+    rounds, applies = len(nas.rounds), work.applies
     (place / "latest").write_text("record")
-    assert until(lambda: work.applies > applies and len(nas.rounds) > rounds)
-    assert time.monotonic() - begun < 0.2, "the poll interval is 30 s"
+    soon = until(lambda: work.applies > applies and len(nas.rounds) > rounds, 5)
+    assert soon, "the poll interval is 30 s"
 
 
 def test_our_own_news_are_told_at_once_but_not_to_ourselves_for_ever(engines, tmp_path) -> None:
@@ -113,11 +113,10 @@ def test_our_own_news_are_told_at_once_but_not_to_ourselves_for_ever(engines, tm
     engine = started(engines, work)
     assert until(lambda: engine.snapshot().notification == "change notification")
     assert engine.wait_idle(3)
-    rounds, begun = len(nas.rounds), time.monotonic()
+    rounds = len(nas.rounds)
     applied = Path(work.directory("upstream")) / "applied"
     applied.write_text(f"{OWN} 1")
-    assert until(lambda: len(nas.rounds) > rounds)
-    assert time.monotonic() - begun < 0.2
+    assert until(lambda: len(nas.rounds) > rounds, 5), "the poll interval is 30 s"
     time.sleep(0.3)
     rounds = len(nas.rounds)
     for _ in range(5):

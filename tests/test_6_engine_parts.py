@@ -324,10 +324,8 @@ def test_a_poke_is_a_round_at_once() -> None:
     loop.start()
     assert until(lambda: len(rounds) == 1)
     assert until(lambda: loop.idle)
-    asked = time.monotonic()
     loop.poke()
-    assert until(lambda: len(rounds) == 2)
-    assert rounds[1] - asked < 0.1
+    assert until(lambda: len(rounds) == 2, 5), "the poll interval is 30 s"
     loop.stop()
     assert loop.join(1)
 

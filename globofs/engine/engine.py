@@ -130,7 +130,7 @@ class Engine:
         try:
             self.work.listen(self._hear, self._desk.paused)
             self._facts = self.work.peers()
-        except Exception as error:
+        except Exception as error:  # the ticker tries again, and shows what stays wrong
             self._note(Note(f"peers: {error}", warning=True))
         self._hearing = Hearing(
             self.work, anything=self._announced, heard=self._heard_of, own=self._loops.poke

@@ -68,7 +68,7 @@ class Job:
             self.error, self.state = error, "failed"
         except OSError as error:
             self.error, self.state = errors.from_os_error(error), "failed"
-        except Exception as error:
+        except Exception as error:  # a mistake of ours is the job's, never its submitter's
             self.error = errors.GlobofsError(f"{self.kind}: {type(error).__name__}: {error}")
             self.state = "failed"
         finally:

@@ -117,7 +117,7 @@ class Watcher:
         threading.Thread(target=self._try, name="globofs-probe", daemon=True).start()
         try:
             self._listen(self._native)
-        except Exception as error:
+        except Exception as error:  # the same
             self._settle(f"watching ended ({error})")
         finally:
             self._native.close()

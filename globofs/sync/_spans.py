@@ -12,6 +12,7 @@ class Spans:
     """A set of whole numbers kept as sorted, disjoint, inclusive ranges `(low, high)`."""
 
     __slots__ = ("_ranges",)
+    __hash__ = None  # type: ignore[assignment]  # it changes
 
     def __init__(self, ranges: Iterable[Range] = ()) -> None:
         self._ranges: list[Range] = []

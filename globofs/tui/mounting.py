@@ -49,6 +49,7 @@ def run_command(volume: Volume, *args: str) -> None:
     try:
         done = subprocess.run(
             [sys.executable, "-m", "globofs", "-C", volume.directory, *args],
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
