@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 from tests.helpers_cli import make
 from tests.helpers_hostile import Hostile
 from tests.helpers_mount import Mounted, mounted, needs_fuse
-from tests.helpers_story import At, until
+from tests.helpers_story import At, make_nodes, until
 
 pytestmark = needs_fuse
 
@@ -92,3 +93,32 @@ def test_what_a_hanging_peer_alone_holds_ends_in_time_and_holds_up_nobody(among:
     (line,) = [line for line in said.splitlines() if "of-far7:" in line]
     assert str(place) in line
     assert "nobody reachable holds it; far should have it" in line
+
+
+def test_what_a_copy_must_not_record_is_refused_and_holds_up_nothing(tmp_path: Path) -> None:
+    """A version of data that is not here: it waited for ever, and all that was written after it."""
+    far, near = make_nodes(tmp_path, "far", "near")
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for name in ("one", "two", "three"):
+        (folder / name).write_text(name * 1000)
+    far("add", str(folder))
+    for at in (far, near, far):
+        at("sync")
+    shutil.copytree(near.volume, tmp_path / "copy", symlinks=True)
+    copy = At(tmp_path / "copy")
+    with mounted(copy, tmp_path / "m") as made:
+        docs = made.place / "docs"
+        for change in (
+            lambda: (docs / "one").rename(docs / "other"),
+            lambda: (docs / "two").chmod(0o600),
+        ):
+            with pytest.raises(OSError, match="not supported") as refused:
+                change()
+            assert refused.value.errno == errno.EOPNOTSUPP
+        (docs / "two").write_text("new")  # needs nothing of what was there
+        (docs / "new").write_text("new")
+        (docs / "three").unlink()
+        until(lambda: copy.paths() == {"docs", "docs/one", "docs/two", "docs/new"}, 20)
+    assert copy.read("docs/new") == copy.read("docs/two") == b"new"
+    assert (near.volume / "local/state/home").exists()

@@ -22,6 +22,7 @@ from globofs.format import names
 from globofs.limits import NAME_BYTES, PATH_BYTES
 from globofs.mount.fleeting import Fleeting
 from globofs.mount.inode import DIRECTORY_BYTES, Attributes, Inode, entry_attributes
+from globofs.mount.lacking import cannot_be_recorded
 from globofs.mount.recorded import Recorded
 
 if TYPE_CHECKING:
@@ -232,6 +233,8 @@ class Namespace:
         before it is relied on. Where that fails, as on a full disk, nothing has changed. Returns
         what was true before."""
         log = self.writable()
+        if cannot_be_recorded(self.volume, inode):
+            raise fail(errno.EOPNOTSUPP, inode.path)
         facts.update(dirty=True, ctime=time.time_ns())
         before = {name: getattr(inode, name) for name in facts}
         _set(inode, facts)

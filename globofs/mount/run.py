@@ -19,6 +19,7 @@ from globofs.events import Emit, Note, ignore
 from globofs.mount import libfuse
 from globofs.mount.holders import holders
 from globofs.mount.place import MountError, check_place, globofs_mounts
+from globofs.store import home
 from globofs.store import intent as intents
 from globofs.store.libc import keep_freed, share_heaps
 
@@ -58,6 +59,8 @@ def mount(
     if os.listdir(place):
         words = f"{mountpoint} is not empty: what lies in it is hidden until the mount ends"
         emit(Note(words, warning=True))
+    if not volume.node.at_home():
+        emit(Note(home.ELSEWHERE, warning=True))
     share_heaps()
     keep_freed()
     from globofs.mount.contents import Contents
