@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 _RUN_BYTES = 1 * limits.MIB
 _RUN_GAP_BYTES = 64 * limits.KIB
 _RESCAN_BLOCKS = 5000
+_LISTERS = 4
+_LISTED_AHEAD = 8
+"""Of the 256 directories in `hashes/`."""
 _PENDING_ROWS = 256
 _PENDING_SECONDS = 0.25
 _GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -139,25 +143,46 @@ class BlockFiles:
 
     def iter_directories(self) -> Iterator[tuple[str, list[tuple[bytes, str]]]]:
         """The directories of `hashes/` by their four digits, each with id and suffix of every
-        block file in it, by name."""
+        block file in it, by name. None is listed before it is asked for."""
         for first in _directory_names(self.hashes, 2):
             for second in _directory_names(f"{self.hashes}/{first}", 2):
-                try:
-                    names = os.listdir(f"{self.hashes}/{first}/{second}")
-                except OSError:
-                    continue
-                found: list[tuple[bytes, str]] = []
-                for name in sorted(names):
-                    rest, dot, ending = name.partition(".")
-                    if len(rest) == 60 and (dot + ending) in SUFFIXES:
-                        with suppress(ValueError):
-                            found.append((bytes.fromhex(first + second + rest), dot + ending))
-                yield first + second, found
+                yield first + second, self._blocks_in(first, second)
 
     def iter_held(self) -> Iterator[tuple[bytes, str]]:
-        """Id and suffix of every block file in `hashes/`, by name, for rebuilding the index."""
-        for _, found in self.iter_directories():
-            yield from found
+        """Id and suffix of every block file in `hashes/`, by name, for rebuilding the index.
+
+        There may be 65,536 directories, and for each the disk is waited for: a few threads list
+        those that come next.
+        """
+        from concurrent.futures import Future, ThreadPoolExecutor  # slow to load
+
+        ahead: deque[Future[list[tuple[bytes, str]]]] = deque()
+        with ThreadPoolExecutor(_LISTERS, thread_name_prefix="list") as pool:
+            for first in _directory_names(self.hashes, 2):
+                ahead.append(pool.submit(self._blocks_below, first))
+                if len(ahead) > _LISTED_AHEAD:
+                    yield from ahead.popleft().result()
+            while ahead:
+                yield from ahead.popleft().result()
+
+    def _blocks_below(self, first: str) -> list[tuple[bytes, str]]:
+        found: list[tuple[bytes, str]] = []
+        for second in _directory_names(f"{self.hashes}/{first}", 2):
+            found += self._blocks_in(first, second)
+        return found
+
+    def _blocks_in(self, first: str, second: str) -> list[tuple[bytes, str]]:
+        found: list[tuple[bytes, str]] = []
+        try:
+            names = os.listdir(f"{self.hashes}/{first}/{second}")
+        except OSError:
+            return found
+        for name in sorted(names):
+            rest, dot, ending = name.partition(".")
+            if len(rest) == 60 and (dot + ending) in SUFFIXES:
+                with suppress(ValueError):
+                    found.append((bytes.fromhex(first + second + rest), dot + ending))
+        return found
 
     def rescan(self) -> int:
         """Tell an empty index what is held and staged; returns the number of blocks."""
