@@ -548,6 +548,30 @@ def test_a_staged_file_that_is_slow_is_waited_for_while_its_peer_answers_other_c
     assert (slow, sand.single) == ([], [])
 
 
+def test_who_cancels_does_not_wait_for_a_staged_file_that_hangs(
+    sand: Sand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sand.c.node.remove_peer_entry("b")  # nobody else to ask instead
+    sand.c.peers.reload()
+    asked, answer = threading.Event(), threading.Event()
+    read_staged = PeerDirectory.read_staged
+
+    def hangs(directory: PeerDirectory, name: str, offset: int, limit: int) -> bytes:
+        asked.set()
+        assert answer.wait(20), "whoever waits for it waits too long"
+        return read_staged(directory, name, offset, limit)
+
+    monkeypatch.setattr(PeerDirectory, "read_staged", hangs)
+    wanted = [Wanted(i, GRAIN, b"sand", sand.a.uuid) for i in sand.ids]
+    done = sand.c.puller.fetch(wanted, cancelled=asked.is_set)
+    assert done.blocks == 0
+    assert not answer.is_set()
+    (left,) = [thread for thread in threading.enumerate() if thread.name == "globofs-shelf"]
+    answer.set()
+    left.join(20)
+    assert sand.c.held("sand") == [False] * 100, "it keeps nothing behind the back of who is gone"
+
+
 def test_large_blocks_come_beside_what_a_staged_file_gives(
     sand: Sand, monkeypatch: pytest.MonkeyPatch
 ) -> None:

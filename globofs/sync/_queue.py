@@ -14,6 +14,8 @@ from globofs.sync._flight import Wanted
 from globofs.sync._shelf import WORTH_BLOCKS, Shelf
 
 _PORTION: Final = 8192
+_WAIT_SECONDS: Final = 0.1  # until it is looked whether somebody cancelled
+_CLOSE_SECONDS: Final = 1.0
 
 ShelfOf = Callable[[str], Shelf | None]
 """The shelf of the node of that uuid, where it can be reached now."""
@@ -58,9 +60,11 @@ class Queue:
         some are looked for on a shelf. Raises what keeping one from there raised."""
         while not self._ready:
             if self._taking is not None:
-                if self._taking.is_alive() and not wait:
+                self._taking.join(_WAIT_SECONDS if wait else 0)
+                if not self._taking.is_alive():
+                    self._end_taking()
+                elif not wait or self._cancelled():
                     return None
-                self._end_taking()
                 continue
             portion = list(islice(self._source, _PORTION))
             if not portion or self._cancelled():
@@ -69,10 +73,10 @@ class Queue:
         return self._ready.pop()
 
     def close(self) -> None:
-        """Take nothing more from shelves; waits for the piece under way."""
+        """Take nothing more from shelves. Does not wait for a peer that does not answer."""
         self._closed = True
         if self._taking is not None:
-            self._taking.join()
+            self._taking.join(_CLOSE_SECONDS)
 
     def __enter__(self) -> Queue:
         return self
@@ -131,6 +135,8 @@ class Queue:
             for shelf, items in jobs:
                 wanted = {item.id: item for item in items if item.id not in taken}
                 for item, data, suffix in shelf.take(wanted, self._stopped):
+                    if self._stopped():
+                        return
                     self._keep(item, data, suffix, shelf)
                     taken.add(item.id)
                     self.blocks += 1
@@ -140,9 +146,7 @@ class Queue:
         self._left = [item for _, items in jobs for item in items if item.id not in taken]
 
     def _end_taking(self) -> None:
-        if self._taking is not None:
-            self._taking.join()
-            self._taking = None
+        self._taking = None
         if self._failed is not None:
             raise self._failed
         self._ready += reversed(self._left)
