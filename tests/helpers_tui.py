@@ -131,6 +131,9 @@ class FakeView:
             if entry.kind == "directory" or entry.below:
                 yield from self.walk(entry.path, deleted)
 
+    def version_by_id(self, version: bytes) -> Version | None:
+        return next((v for v in self.volume.versions if v.id == version), None)
+
     def operations_by_key(self, keys: Any) -> dict[OperationKey, Operation]:
         return {op.key: op for op in self.volume.ops if op.key in keys}
 

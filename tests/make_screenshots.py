@@ -49,10 +49,10 @@ class Picture:
 NOTES = ("f", *"notes.md", 0.5, "enter", 0.9)
 PICTURES = (
     Picture("conflicts", ("4", 0.6, "b", 2.0, "enter", "down", 1.0), quiet=True),
+    Picture("sync", ("2", 0.1), WIDE, moving=True, seconds=12.0),
+    Picture("sync-200x50", ("2", 0.1), HUGE, moving=True, seconds=4.0),
     Picture("sync-light", ("2", 0.1), LOW, theme="globofs-light", moving=True),
     Picture("sync-80x24", ("2", 0.1), USUAL, moving=True),
-    Picture("sync", ("2", 0.1), WIDE, moving=True, seconds=9.0),
-    Picture("sync-200x50", ("2", 0.1), HUGE, moving=True, seconds=9.0),
     Picture("peers", ("3", 0.8)),
     Picture("files", (*NOTES, "tab", "down", "down", 0.6)),
     Picture("files-light", (*NOTES, "tab", "down", "down", 0.6), theme="globofs-light"),
@@ -133,6 +133,7 @@ class Link:
     """What reads from other nodes share while it is slow."""
 
     BYTES_PER_SECOND = 3 << 19
+    SMALL = 1 << 16  # bytes: journals, not films
 
     def __init__(self) -> None:
         self.slow = False
@@ -153,10 +154,12 @@ class Link:
         files._read = through
 
     def _wait(self, size: int, beat: Callable[[], None]) -> None:
+        """Large pieces one behind the other; small ones come between them."""
         with self._lock:
             now = time.monotonic()
-            self._free = max(self._free, now) + size / self.BYTES_PER_SECOND
-            until = self._free
+            large = self.slow and size > self.SMALL
+            until = (max(self._free, now) if large else now) + size / self.BYTES_PER_SECOND
+            self._free = until if large else self._free
         while self.slow and time.monotonic() < until:
             time.sleep(min(0.1, max(0.0, until - time.monotonic())))
             beat()

@@ -199,7 +199,7 @@ def test_pages_are_joined_in_one_column_and_in_two() -> None:
     assert _shown(alone) == ["~ a", "Not here", "b fetches"]
     assert not alone.beside
     long = text.Page("", tuple(((str(number), ""),) for number in range(500)))
-    assert _shown(several.joined(first, [((), long)]))[-1] == "… 380 more lines"
+    assert _shown(several.joined(first, [((), long)]))[-1] == "… 440 more lines"
 
 
 def test_binaries_are_described() -> None:

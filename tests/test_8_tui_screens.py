@@ -417,6 +417,16 @@ async def test_a_proposed_place_is_replaced_by_what_is_typed() -> None:
         assert app.screen.query_one(Input).value == "/srv/x"
 
 
+async def test_a_long_verdict_is_read_to_its_end() -> None:
+    async with bench(size=(80, 24)) as b:
+        await b.keys("c", *"garbage")
+        said = b.screen.query_one("#ask-verdict")
+        await b.until(lambda: said.size.height > 2)
+        shown = " ".join(said.render_line(y).text.strip() for y in range(said.size.height))
+        assert "garbage: not a time" in shown
+        assert shown.rstrip().endswith("or a version number")
+
+
 async def test_a_path_begins_anew_where_one_begins_within_it() -> None:
     async with bench() as b:
         await b.keys("a")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 OPERATION_ROWS: Final = 500
 CONTENTS_MOST: Final = 12  # files that an operation wrote whose differences are shown at once
+GLANCE_BYTES: Final = 32 * 1024  # of each of them
 BLOCK_ROWS: Final = 200
 
 
@@ -271,21 +272,36 @@ def _contents(
     volume: Volume, versions: Sequence[Version], prefix: bytes
 ) -> list[tuple[Line, Page]]:
     """What became of each file, where an operation wrote few: nobody should have to go to a file
-    to see what was done to it. Together they may take as long as one difference."""
+    to see what was done to it. It is made whenever the cursor rests, so it has to be cheap."""
     files = [one for one in versions if one.kind in ("file", "symlink")]
     if len(files) > CONTENTS_MOST:
         return []
-    left = DIFF_BYTES
+    view = volume.view()
     found: list[tuple[Line, Page]] = []
     for version in files:
-        if version.size > left and not version.missing:
-            page = Page(words=("Too large to be shown here", "Enter in the tree goes to the file"))
-        else:
-            page = version_page(volume, version)
-            left -= version.size if not version.missing else 0
+        origin = next(iter(version.parents), version.from_id)
+        before = view.version_by_id(origin) if origin is not None else None
+        page = _glance(volume, before, version)
         path = words.safe(version.path[len(prefix) :]) if len(versions) > 1 else page.title
         found.append((((path, "strong"), (f"  {page.note}" if page.note else "", "muted")), page))
     return found
+
+
+def _glance(volume: Volume, before: Version | None, version: Version) -> Page:
+    """A version at a glance: its difference, or its beginning where it is the first."""
+    if before is not None and before.kind != "deleted":
+        if max(before.size, version.size) > GLANCE_BYTES and not version.missing:
+            return Page("Changed", words=("Too large to be compared here",))
+        return compare(volume, before, version, "Diff from the version before")
+    if version.kind == "symlink" or not version.size:
+        return preview_page(volume, version)
+    data = volume.read_held(version, GLANCE_BYTES // 8)
+    if data is None:
+        return absent_page(volume, version, "New")
+    if not text.is_text(data):
+        return Page("New", words=(text.describe(data),))
+    name = version.path.rpartition(b"/")[2].decode("utf-8", "replace")
+    return replace(text.text_page(data, name, version.size), title="New")
 
 
 def since_page(volume: Volume, operation: Operation, below: bytes) -> Page:

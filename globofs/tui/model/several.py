@@ -8,7 +8,7 @@ from typing import Final
 from globofs.tui import words
 from globofs.tui.model.text import Half, Line, Page, Pair
 
-EACH_MOST: Final = 120  # lines of one page that are shown
+EACH_MOST: Final = 60  # lines of one page that are shown
 
 
 def joined(first: Page, others: Sequence[tuple[Line, Page]]) -> Page:

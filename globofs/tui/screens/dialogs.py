@@ -291,7 +291,7 @@ class AskDialog(Modal):
                 mark.get(bool(verdict.good), ("", "")) if verdict.good is not None else ("", "")
             ]
             first.append((verdict.words, "bad" if verdict.good is False else "muted"))
-        return [first, [], *[list(line) for line in self._hints]]
+        return [*(wrapped(first, width) if first else [[]]), [], *map(list, self._hints)]
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Judge again, soon."""
@@ -318,7 +318,10 @@ class AskDialog(Modal):
         if not self.query("#ask-verdict"):
             return  # left meanwhile
         self._verdict, self._judged = verdict, text
-        self.query_one("#ask-verdict").refresh()
+        said = self.query_one("#ask-verdict")
+        if said.size.width:
+            said.styles.height = len(self._verdict_lines(said.size.width))
+        said.refresh()
         if self._wanted and verdict.good:
             self.dismiss(verdict.value)
         self._wanted = False
