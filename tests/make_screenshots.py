@@ -30,7 +30,7 @@ os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 CELL = 12.2  # width of a cell in the SVG
 WIDE, LOW, USUAL, HUGE = (120, 36), (120, 26), (80, 24), (200, 50)
-ROWS = 4  # of what moves, for a picture of it
+ROWS = 2  # of what moves, for a picture of it
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Picture:
 NOTES = ("f", *"notes.md", 0.5, "enter", 0.9)
 PICTURES = (
     Picture("conflicts", ("4", 0.6, "b", 2.0, "enter", "down", 1.0), quiet=True),
-    Picture("sync", ("2", 0.1), WIDE, moving=True, seconds=12.0),
-    Picture("sync-200x50", ("2", 0.1), HUGE, moving=True, seconds=4.0),
     Picture("sync-light", ("2", 0.1), LOW, theme="globofs-light", moving=True),
     Picture("sync-80x24", ("2", 0.1), USUAL, moving=True),
+    Picture("sync", ("2", 0.1), WIDE, moving=True, seconds=12.0),
+    Picture("sync-200x50", ("2", 0.1), HUGE, moving=True, seconds=4.0),
     Picture("peers", ("3", 0.8)),
     Picture("files", (*NOTES, "tab", "down", "down", 0.6)),
     Picture("files-light", (*NOTES, "tab", "down", "down", 0.6), theme="globofs-light"),
