@@ -68,6 +68,32 @@ def test_what_a_peer_pushed_is_there_and_acknowledged(node: Node, other: Node) -
     assert node.index.node_name(other.uuid) == "beta"
 
 
+def test_what_comes_while_a_file_is_made_durable_is_made_so_before_it_is_acknowledged(
+    node: Node, other: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What we fetch ourselves is appended without a sync, perhaps while another thread reads."""
+    put(other, b"a", b"1")
+    path = foreign(node, other.uuid)
+    path.write_bytes(b"".join(frames_of(other)))
+    before = path.stat().st_size
+    put(other, b"b", b"2")
+    durable: list[int] = []
+    sync = fsio.fdatasync_file
+
+    def synced(name: str) -> None:
+        sync(name)
+        if name == str(path):
+            durable.append(path.stat().st_size)
+            path.write_bytes(b"".join(frames_of(other)))
+
+    monkeypatch.setattr(fsio, "fdatasync_file", synced)
+    catch_up(node)
+    told = applied.decode(Path(node.upstream(), "applied").read_bytes())
+    assert told[other.uuid].received == other.journal.last().seq
+    assert durable[0] == before
+    assert durable[-1] == path.stat().st_size
+
+
 def test_a_change_is_announced_with_its_paths(node: Node, other: Node) -> None:
     put(other, b"a", b"1")
     shutil.copytree(other.updates(other.uuid), node.updates(other.uuid))

@@ -285,6 +285,8 @@ class _Reader:
         stop = self.node.journal.torn_at() if origin == writer == own and name == LATEST else None
         run = _Run(self, path, origin, writer, offset, status.st_size, name != LATEST, stop)
         done = apply_items(self.node.index, run.items(), emit=self.emit)
+        if run.read_to > status.st_size and not self.node.readonly:
+            fsio.fdatasync_file(path)  # it grew since, and what was read is acknowledged next
         made = Cursor(name, begin, run.offset, run.read_to, status.st_mtime_ns)
         self._keep(directory, made)
         return done.records
