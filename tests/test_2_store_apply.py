@@ -94,6 +94,26 @@ def test_what_comes_while_a_file_is_made_durable_is_made_so_before_it_is_acknowl
     assert durable[-1] == path.stat().st_size
 
 
+@pytest.mark.parametrize("call", ["fdatasync_file", "read_range"])
+def test_a_segment_that_is_closed_while_it_is_read_is_no_damage(
+    node: Node, other: Node, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """Its writer, or a thread of ours that fetches, gives it the name that it keeps."""
+    put(other, b"a", b"1")
+    path = foreign(node, other.uuid)
+    path.write_bytes(b"".join(frames_of(other)))
+    real = getattr(fsio, call)
+
+    def closing(name: str, *args: int) -> object:
+        if name == str(path) and path.exists() and (call != "read_range" or args != (0, 64)):
+            path.rename(path.with_name("1700000000.000000000"))
+        return real(name, *args)
+
+    monkeypatch.setattr(fsio, call, closing)
+    assert problems(node) == []
+    assert [entry.path for entry in View(node).walk()] == [b"a"]
+
+
 def test_a_change_is_announced_with_its_paths(node: Node, other: Node) -> None:
     put(other, b"a", b"1")
     shutil.copytree(other.updates(other.uuid), node.updates(other.uuid))

@@ -240,18 +240,30 @@ class _Reader:
         """Read and apply what is new of an origin; the number of new records."""
         count = 0
         for directory, writer in self._directories(origin):
-            news = self._news(directory, writer)
-            if self.decoder is not None and directory not in self._cursors:
-                where = os.path.join(os.path.abspath(self.node.upstream()), directory)
-                self.decoder.expect([(os.path.join(where, name), 0) for name, _ in news])
-            for name, status in news:
-                try:
-                    count += self._file(origin, writer, directory, name, status)
-                except OSError as error:
-                    self._unread(os.path.join("upstream", directory, name), writer, error)
+            found, renamed = self._directory(origin, writer, directory)
+            if renamed:
+                found += self._directory(origin, writer, directory)[0]
+            count += found
         if count and origin != self.node.uuid and origin not in self.node.warned:
             self._look_at_clock(origin)
         return count
+
+    def _directory(self, origin: str, writer: str, directory: str) -> tuple[int, bool]:
+        """The same, in one of its directories; and whether a file was closed while it was read, and
+        bears another name now."""
+        count, renamed = 0, False
+        news = self._news(directory, writer)
+        if self.decoder is not None and directory not in self._cursors:
+            where = os.path.join(os.path.abspath(self.node.upstream()), directory)
+            self.decoder.expect([(os.path.join(where, name), 0) for name, _ in news])
+        for name, status in news:
+            try:
+                count += self._file(origin, writer, directory, name, status)
+            except FileNotFoundError:
+                renamed = True
+            except OSError as error:
+                self._unread(os.path.join("upstream", directory, name), writer, error)
+        return count, renamed
 
     def _look_at_clock(self, origin: str) -> None:
         """Say, once a process, that what another node wrote last is still to come here."""
