@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from globofs.errors import ContentMissing, printable
-from globofs.events import Cancelled, Emit, Problem, ignore, never
+from globofs.events import Cancelled, Problem, never
 from globofs.format import names
 from globofs.format.text import format_time
 from globofs.limits import DIFF_BYTES, DIFF_LINES
@@ -35,7 +35,6 @@ def diff(
     *,
     old: Version | int | None = None,
     new: Version | int | None = None,
-    emit: Emit = ignore,
     cancelled: Cancelled = never,
 ) -> DiffResult:
     """What changed at `path` between `old` and `new`: versions, or moments.

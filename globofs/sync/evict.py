@@ -222,12 +222,7 @@ class _Evicting:
 
 
 def copies(
-    node: Node,
-    peers: Peers,
-    path: bytes,
-    *,
-    emit: Emit = ignore,
-    cancelled: Cancelled = never,
+    node: Node, peers: Peers, path: bytes, *, cancelled: Cancelled = never
 ) -> list[CopyCount]:
     """How much of the current content at and below `path` each node holds; peers are asked.
 

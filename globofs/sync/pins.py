@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from globofs.errors import NotPinned, printable
-from globofs.events import Cancelled, Emit, ignore, never
 from globofs.format import names
 from globofs.store.node import Node
 from globofs.store.query import View
@@ -11,7 +10,7 @@ from globofs.sync.results import PinResult
 from globofs.sync.suggest import no_such_path
 
 
-def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never) -> PinResult:
+def pin(node: Node, path: bytes) -> PinResult:
     """Keep `path` and what is, or later comes, below it; what is missing is wanted from now on.
 
     Raises NoSuchPath for what the volume never had.
@@ -24,9 +23,7 @@ def pin(node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = 
     return _result(node, view, path)
 
 
-def unpin(
-    node: Node, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never
-) -> PinResult:
+def unpin(node: Node, path: bytes) -> PinResult:
     """Take a pin back; what is here stays until it is evicted. Raises NotPinned."""
     node.writable()
     if not node.state.unpin(path):

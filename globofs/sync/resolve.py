@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from globofs.errors import NoSuchVersion, UsageError
-from globofs.events import Cancelled, Emit, Problem, ignore, never
+from globofs.events import Problem
 from globofs.format import names
 from globofs.limits import NAME_BYTES, SECOND_NS
 from globofs.store.commit import Draft
@@ -75,8 +75,6 @@ def resolve(
     version: bytes | Mapping[bytes, bytes] | None = None,
     with_file: str | None = None,
     keep_both: bool = False,
-    emit: Emit = ignore,
-    cancelled: Cancelled = never,
 ) -> EditResult:
     """Settle the conflicts at `paths`, in one operation.
 

@@ -1,8 +1,10 @@
 """What every family of verbs needs of the volume.
 
-Every method of a family imports its verb when called, so that `globofs ls` starts fast. All take
-`emit` (told what happens, from any thread) and `cancelled` (polled; True ends the verb early, with
-what is done kept), and return a frozen result whose `problems` name whatever was not done.
+Every method of a family imports its verb when called, so that `globofs ls` starts fast. A verb
+takes `emit` (told what happens, from any thread) and `cancelled` (polled; True ends it early, with
+what is done kept), also where it is too short to use them, and returns a frozen result whose
+`problems` name whatever was not done. Peers' entries, pauses and the queue are changed at once:
+those methods take neither.
 """
 
 from __future__ import annotations

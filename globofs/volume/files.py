@@ -195,8 +195,6 @@ class FileVerbs(Verbs):
             version=version,
             with_file=with_file,
             keep_both=keep_both,
-            emit=emit,
-            cancelled=cancelled,
         )
 
     def diff(
@@ -211,4 +209,4 @@ class FileVerbs(Verbs):
         """What changed between two versions, two moments, or the one before and now."""
         from globofs.sync.diff import diff
 
-        return diff(self.node, self.puller, path, old=old, new=new, emit=emit, cancelled=cancelled)
+        return diff(self.node, self.puller, path, old=old, new=new, cancelled=cancelled)

@@ -74,13 +74,13 @@ class MovingVerbs(Verbs):
         """Keep `path` here from now on, also what comes there later."""
         from globofs.sync.pins import pin
 
-        return pin(self.node, path, emit=emit, cancelled=cancelled)
+        return pin(self.node, path)
 
     def unpin(self, path: bytes, *, emit: Emit = ignore, cancelled: Cancelled = never) -> PinResult:
         """Take a pin back; what is here stays until it is evicted."""
         from globofs.sync.pins import unpin
 
-        return unpin(self.node, path, emit=emit, cancelled=cancelled)
+        return unpin(self.node, path)
 
     def evict(
         self,
@@ -110,7 +110,7 @@ class MovingVerbs(Verbs):
         """Who holds the content of `path`; reachable peers are asked."""
         from globofs.sync.evict import copies
 
-        return copies(self.node, self.peers, path, emit=emit, cancelled=cancelled)
+        return copies(self.node, self.peers, path, cancelled=cancelled)
 
     def why(
         self,
