@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,14 +26,14 @@ from globofs.errors import (
     Unsupported,
     UsageError,
 )
-from globofs.events import Problem
+from globofs.events import Note, Problem
 from globofs.format.manifest import Block
 from globofs.peerio.directory import PeerDirectory
 from globofs.store import fsio
 from globofs.store.commit import Draft
 from globofs.sync import evict, peering, prune
 from globofs.sync.results import Policy, failed
-from globofs.sync.round import PeerMemory, sync_round
+from globofs.sync.round import PeerMemory, sync, sync_round
 from tests.helpers_node import FixedClock
 from tests.helpers_peer import Site, sites, tree
 
@@ -232,8 +233,6 @@ def test_one_process_syncs_a_node_at_a_time(pair: tuple[Site, Site]) -> None:
     other.start()
     inside.wait(5)
     try:
-        from globofs.sync.round import sync
-
         with pytest.raises(Locked):
             sync(a.node, a.peers, deadline=0.2)
     finally:
@@ -548,3 +547,80 @@ def test_a_clock_that_is_ahead_is_told_once(tmp_path: Path, minutes: int, told: 
         said = [e.reason for e in a.events if isinstance(e, Problem) and words in e.reason]
         assert len(said) == told
         assert not [e for e in b.events if isinstance(e, Problem) and "clock" in e.reason]
+
+
+# --- what a sync waits for ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pinned(tmp_path: Path) -> Iterator[Site]:
+    """`b`, with threads, keeps everything; `a` told it of a file, of which it has nothing yet."""
+    with sites(tmp_path, "a", "b", inline=False) as (a, b):
+        a.knows(b)
+        b.knows(a)
+        b.node.state.pin(b"")
+        a.write("file", os.urandom(100_000))
+        a.sync()
+        yield b
+
+
+def on_reading(monkeypatch: pytest.MonkeyPatch, look: Callable[[], object]) -> list[object]:
+    """What `look` says whenever a block is read at a peer."""
+    seen: list[object] = []
+    read_block = PeerDirectory.read_block
+
+    def looked(directory: PeerDirectory, block: bytes, size: int) -> object:
+        seen.append(look())
+        return read_block(directory, block, size)
+
+    monkeypatch.setattr(PeerDirectory, "read_block", looked)
+    return seen
+
+
+def test_content_comes_before_root_is_built(pinned: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    latest = pinned.directory / "root" / "file" / "versions" / "latest"
+    seen = on_reading(monkeypatch, latest.exists)
+    done = pinned.sync(pull=True)
+    assert (seen, done.blocks, latest.exists()) == ([False], 1, True)
+    assert Note("1 block held and durable; building root/") in pinned.events
+
+
+def test_root_is_built_beside_a_pull_that_takes_long(
+    pinned: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("globofs.sync.round._HEAD_START_SECONDS", 0.0)
+    latest = pinned.directory / "root" / "file" / "versions" / "latest"
+
+    def wait() -> bool:
+        end = time.monotonic() + 10
+        while not latest.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        return latest.exists()
+
+    seen = on_reading(monkeypatch, wait)
+    assert (pinned.sync(pull=True).blocks, seen) == (1, [True])
+
+
+def test_root_is_built_where_what_came_cannot_be_kept(
+    pinned: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pinned.node.blocks, "put", full)
+        with pytest.raises(OSError, match="no room"):
+            pinned.sync(pull=True)
+    assert (pinned.directory / "root" / "file" / "versions" / "latest").exists()
+    assert pinned.sync(pull=True).blocks == 1
+
+
+def test_a_sync_that_is_told_to_end_while_it_pulls_leaves_root_to_the_next(
+    pinned: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latest = pinned.directory / "root" / "file" / "versions" / "latest"
+    seen = on_reading(monkeypatch, lambda: True)
+    done = sync(pinned.node, pinned.peers, pinned.puller, cancelled=lambda: bool(seen))
+    assert (done.interrupted, latest.exists()) == (True, False)
+    pinned.sync(pull=True)
+    assert (latest.exists(), pinned.held("file")) == (True, [True])

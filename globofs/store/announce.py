@@ -19,7 +19,7 @@ def announce(node: NodeParts) -> bool:
     if unsaid(node) is None:
         return False
     words = (f"name={node.name}", f"cacheonly={'yes' if node.config.cacheonly else 'no'}")
-    with Operation(node, "config", words) as operation:
+    with Operation(node, "config", words, builds=False) as operation:
         entry = unsaid(node)
         if entry is not None:
             operation.record(entry)

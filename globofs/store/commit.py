@@ -98,10 +98,12 @@ class Operation:
         args: Sequence[str | bytes] = (),
         *,
         late: bool = False,
+        builds: bool = True,
         emit: Emit = ignore,
     ) -> None:
         """With `late` the index hears of what was committed when the operation ends, or before
-        that where it has to: durable, as ever, is what `commit` has returned."""
+        that where it has to: durable, as ever, is what `commit` has returned. One that `builds`
+        nothing leaves `root/` to whoever finishes next."""
         node.writable()
         self.node = node
         self.verb = verb
@@ -113,6 +115,7 @@ class Operation:
         self._emit = emit
         self._closed = False
         self._late = late
+        self._builds = builds
         self._unapplied = self._nothing_unapplied()
 
     @property
@@ -199,7 +202,10 @@ class Operation:
             raise
         self.settle()
         unmark_running(self.node, number)
-        finish(self.node, texts=self._unapplied.texts, emit=self._emit)
+        if self._builds:
+            finish(self.node, texts=self._unapplied.texts, emit=self._emit)
+        else:
+            acknowledge(self.node)
 
     def _keep_blocks(self) -> None:
         """No version is new, yet a block that was lost may be here again."""
@@ -430,10 +436,21 @@ def finish(
     """
     if node.readonly:
         return
+    _place(node)
+    build_tree(node, texts, emit=emit)
+    write_applied(node)
+
+
+def acknowledge(node: NodeParts) -> None:
+    """The same without `root/`: peers may read what this node wrote."""
+    _place(node)
+    write_applied(node)
+
+
+def _place(node: NodeParts) -> None:
+    """Put staged blocks into their places: what this node wrote until now may go out."""
     seq = load_seen(node.index.db, node.uuid).received
     node.blocks.flush()
     node.blocks.explode()
     if (node.index.meta("own_ready") or 0) < seq:
         node.index.set_meta("own_ready", seq)
-    build_tree(node, texts, emit=emit)
-    write_applied(node)

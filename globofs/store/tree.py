@@ -51,7 +51,7 @@ def build_tree(
     if node.readonly:
         return 0
     index = node.index
-    if not everything and not _behind(node):
+    if not everything and not is_behind(node):
         return 0
     with node.locks.tree.exclusive():
         start = 0 if everything else _start(node)
@@ -90,8 +90,8 @@ def _is_bare(node: NodeParts) -> bool:
         return True
 
 
-def _behind(node: NodeParts) -> bool:
-    """Whether there is anything to build: two look-ups when there is not."""
+def is_behind(node: NodeParts) -> bool:
+    """Whether there is anything to build in `root/`: two look-ups when there is not."""
     index = node.index
     if index.meta("tree_boot") != boot_id() or index.meta("tree_row") is None:
         return True

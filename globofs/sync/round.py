@@ -8,10 +8,12 @@ and its `applied` once, whatever the size of the volume and the number of nodes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from globofs.errors import FormatError, GlobofsError, PeerReadOnly, from_os_error
+from globofs.errors import FormatError, GlobofsError, PeerReadOnly, from_os_error, plural
 from globofs.events import (
     Cancelled,
     Emit,
@@ -30,6 +32,7 @@ from globofs.peerio.peer import Peer
 from globofs.peerio.peers import Peers
 from globofs.store.announce import announce
 from globofs.store.node import Node
+from globofs.store.tree import is_behind
 from globofs.sync import identity
 from globofs.sync._journals import decode_or_empty, lacked, local_applied_bytes
 from globofs.sync._outbox import Delivered, Sent
@@ -41,6 +44,7 @@ from globofs.sync.receive import FETCH_AFTER_ROUNDS, Claims, Fetched, Received, 
 from globofs.sync.relay import Relayed, relay
 from globofs.sync.upkeep import pull_owed
 
+_HEAD_START_SECONDS = 2.0
 _PASSES = 4  # news fetched in the first are relayed in the last, after two rounds of patience
 _WRITE_RETRY_FIRST_SECONDS = 2.0
 _WRITE_RETRY_MOST_SECONDS = 60.0
@@ -303,10 +307,12 @@ def sync(
         announce(node)  # peers rely only on a keeper that said so, even if it writes nothing else
         run = _Sync(node, peers, emit, cancelled)
         run.passes(rounds or _PASSES)
-        run.finish()
         owed = 0
-        if puller is not None and not cancelled():
-            owed = pull_owed(node, puller, emit=run.tell, cancelled=cancelled)
+        with run.finishing():
+            if puller is not None and not cancelled():
+                owed = pull_owed(node, puller, emit=run.tell, cancelled=cancelled)
+            if owed:
+                emit(Note(f"{plural(owed, 'block')} held and durable; building root/"))
         return run.result(owed)
 
 
@@ -365,6 +371,29 @@ class _Sync:
         except OSError as error:
             made = from_os_error(error, error.filename or self.node.directory)
             self.tell(Problem(b"", made.message))
+
+    @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Finish behind the block, or beside it where that takes long: a quick peer's blocks and
+        `root/` want the same processor, and the blocks are what is waited for."""
+        if self.inline or not is_behind(self.node):
+            self.finish()
+            yield
+            return
+        over = threading.Event()
+
+        def finish() -> None:
+            over.wait(_HEAD_START_SECONDS)
+            if not self.cancelled():  # else whoever comes next does it
+                self.finish()
+
+        with ThreadPoolExecutor(1, thread_name_prefix="globofs-finish") as pool:
+            finished = pool.submit(finish)
+            try:
+                yield
+            finally:
+                over.set()
+        finished.result()
 
     def _again(self, result: RoundResult | None, came: bool) -> bool:
         if result is None or result.seen.state not in ("online", "readonly"):

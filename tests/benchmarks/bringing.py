@@ -19,6 +19,7 @@ from tests.benchmarks.measure import (
     drop_caches,
     ours,
     run,
+    said,
     traced,
 )
 from tests.benchmarks.peers import disk_bytes
@@ -28,23 +29,25 @@ SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 def bring(bench: Bench) -> Result:
     """5,000 small files, 512 MiB to a second node: ≤ 1.0 of `rsync -a`, ≤ 0.5 of Syncthing."""
-    took = Figures()
+    took, held = Figures(), Figures()
     source = bench.set("B")
     for _ in range(bench.rounds):
         one, two = bench.fresh("one"), bench.fresh("two")
         ours("pair", one, two)
+        ours("pin", two)
         ours("add", one, source)
         told = bench.ours("sync", one)
-        brought = bench.ours("mirror", two)
+        brought = bench.ours("bring", two)
         took.take(US, _both(told, brought))
+        held.note(US, told.seconds + said(brought, "held"))
         _rsync(bench, took, lambda copy: run(["rsync", "-a", f"{source}/", f"{copy}/"]))
         _syncthing(bench, took, source, far=False)
-    return {"brought": took}
+    return _until(took, held)
 
 
 def far(bench: Bench) -> Result:
     """The same over a path with 20 ms round trips and 25 MB/s: bounded by bandwidth."""
-    took = Figures()
+    took, held = Figures(), Figures()
     source = bench.set("B")
     for _ in range(bench.rounds):
         one, two = bench.fresh("one"), bench.fresh("two")
@@ -57,12 +60,15 @@ def far(bench: Bench) -> Result:
             ours("add", one, source)
             with seen_from_afar(one, bench.work / "afar") as there:
                 ours("join", two, there)
-                took.take(US, bench.ours("mirror", two))
+                ours("pin", two)
+                brought = bench.ours("bring", two)
+                took.take(US, brought)
+                held.note(US, said(brought, "held"))
         wire = disk_bytes(source) / BYTES_A_SECOND
         took.note("floor: the bytes on the wire", wire)
         _rsync(bench, took, lambda copy: _rsync_afar(bench, source, copy))
         _syncthing(bench, took, source, far=True)
-    return {"brought": took}
+    return _until(took, held)
 
 
 def push(bench: Bench) -> Result:
@@ -86,6 +92,13 @@ def push(bench: Bench) -> Result:
     appends.note(US, len(opened))
     appends.note("goal", 1)
     return {"pushed, under strace": took, "opened for appending": appends}
+
+
+def _until(took: Figures, held: Figures) -> Result:
+    """Until every block is here, durable and readable; and until `root/` is complete, too."""
+    held.values.update({who: v for who, v in took.values.items() if who != US})
+    held.skipped.update(took.skipped)
+    return {"held and durable": held, "brought, root/ complete": took}
 
 
 def _both(one: Run, other: Run) -> Run:

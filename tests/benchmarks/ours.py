@@ -98,15 +98,27 @@ def _sync(volume: str) -> None:
         opened.sync()
 
 
-def _mirror(volume: str) -> None:
-    """Hear what there is, then have all of it."""
+def _pin(volume: str) -> None:
+    """All that ever comes into the volume is to be held here."""
     from globofs.volume import Volume
 
     with Volume.open(volume) as opened:
-        opened.sync()
-        done = opened.mirror(b"")
-        print(f"blocks={done.blocks}\nbytes={done.bytes}\nmissing={done.missing}")
-        if done.missing or done.problems:
+        opened.pin(b"")
+
+
+def _bring(volume: str) -> None:
+    """Hear what there is, and have all of it, where that is pinned: one `sync`."""
+    from globofs.volume import Volume
+
+    def emit(event: object) -> None:
+        if isinstance(event, Note) and "durable" in event.text:
+            print(f"held={_since_start():.3f}")
+
+    with Volume.open(volume) as opened:
+        done = opened.sync(emit=emit)
+        top = opened.view().entry(b"")
+        print(f"blocks={done.blocks}\nmissing={top.missing if top else 0}")
+        if top is None or not top.files or top.missing or done.problems:
             raise SystemExit(f"not all came: {done.problems[:3]}")
 
 
@@ -194,7 +206,8 @@ JOBS: dict[str, Callable[..., None]] = {
     "pair": _pair,
     "join": _join,
     "sync": _sync,
-    "mirror": _mirror,
+    "pin": _pin,
+    "bring": _bring,
     "load": _load,
     "hear": _hear,
     "rounds": _rounds,
