@@ -135,7 +135,7 @@ def test_restored_and_used_while_the_peer_slept_it_finds_its_other_life_there(
     pair: tuple[Site, Site],
 ) -> None:
     """What it had written before lies at the peer, acknowledged by nobody: the peer's clients
-    sleep. Without `Sent.another` in `_outbox` it wrote its new records behind the old ones; the
+    sleep. Without `Sent.foreign` in `_outbox` it wrote its new records behind the old ones; the
     peer had both when it woke, acknowledged the new end, and the node never heard of the rest
     where the peer cannot write to it. Seed 2359 of the simulated world told it."""
     a, b = pair

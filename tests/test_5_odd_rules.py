@@ -323,7 +323,7 @@ def test_a_third_node_that_has_half_of_each_branch_asks_for_the_rest(tmp_path: P
 def test_a_branch_that_its_writer_gave_up_does_not_hang_in_the_air(tmp_path: Path) -> None:
     """The end of a clone's branch gets around before the clone notices what it is and issues
     all of it again under another name. What comes before that end is lacking everywhere from then
-    on: a gap that stops every prune. Without `_answer_from_the_past` nobody had it; without
+    on: a gap that stops every prune. Without `_pass_on_former` nobody had it; without
     `half_lacked` the hub and the clone, with one half of record 4 each, gave the other nothing."""
     with sites(tmp_path, "a", "hub") as (a, hub):
         a.knows(hub)

@@ -17,12 +17,12 @@ from typing import Any, Final, NamedTuple, TypeVar
 from globofs.errors import Locked
 from globofs.store import fsio, index_schema
 from globofs.store.index_blocks import BlockTable
+from globofs.store.index_schema import MetaKey
 from globofs.store.portions import chunks, marks
 
 T = TypeVar("T")
 MEMORY: Final = ":memory:"
 """The path of an index that is kept nowhere."""
-_FILLED: Final = "filled"  # in `meta`: see `Index.is_filled`
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNWRITABLE: Final = (
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
@@ -433,12 +433,12 @@ class Index(BlockTable):
             data = self._watching[1].execute("PRAGMA data_version").fetchone()[0]
             return self._generation, self.serial, int(data)
 
-    def meta(self, key: str) -> Any:
+    def meta(self, key: MetaKey) -> Any:
         """A value kept beside the tables, or `None`."""
         found = self.db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if found is None else found[0]
 
-    def set_meta(self, key: str, value: Any) -> None:
+    def set_meta(self, key: MetaKey, value: Any) -> None:
         """Keep a value beside the tables."""
         sql = "INSERT OR REPLACE INTO meta(key, value) VALUES(?, ?)"
         self.write(lambda db: db.execute(sql, (key, value)))
@@ -448,7 +448,7 @@ class Index(BlockTable):
         asked, but what it does not have may only not be in it yet."""
         _ = self.db  # notices a file that was replaced
         generation = self._generation
-        if self._filled != generation and self.meta(_FILLED) is not None:
+        if self._filled != generation and self.meta("filled") is not None:
             self._filled = generation
         return self._filled == generation
 
@@ -456,7 +456,7 @@ class Index(BlockTable):
         """Everything that lay there is in it now."""
         if not self.is_filled():
             if not self.readonly or self._memory is not None:
-                self.set_meta(_FILLED, 1)
+                self.set_meta("filled", 1)
             self._filled = self._generation
 
     # --- what a commit asks -----------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 SCHEMA_NUMBER: Final = 8
 """Raised with every change below; an index of another number is rebuilt."""
@@ -27,6 +27,21 @@ LARGE_CACHE_KIB: Final = 32 * 1024
 
 TOTALS: Final = ("files", "bytes", "versions", "conflicts", "blocks", "missing", "lacking", "live")
 """What a directory sums up over everything below it, as columns `d_<name>` of `path`."""
+
+MetaKey = Literal[
+    "held",  # what lies in `hashes/` and `staged/` was told to this index
+    "filled",  # so were all journals that lay there when it was made
+    "adopted",  # what was laid out by hand was looked for (`adopt`)
+    "own_ready",  # of our own journal: the number up to which its blocks stand in `hashes/`
+    "given_row",  # versions up to this row were looked at for blocks that a peer sent before
+    "tree_row",  # versions up to this row stand in `root/`
+    "tree_boot",  # under which boot they were put there
+    "tree_row_synced",  # up to this row they stand there durably
+    "tree_settled",  # when that was, nanoseconds
+    "collected",  # how many prune records there were when blocks were last collected
+    "trash_row",  # the newest version when the trash was last looked through
+]
+"""The keys of the table `meta`. (While the index is filled, `filling` keeps a mark of its own.)"""
 
 SCHEMA: Final = (
     """
@@ -102,6 +117,28 @@ CREATE TABLE event(
     op INTEGER NOT NULL, fields TEXT NOT NULL, PRIMARY KEY(origin, seq, kind)) WITHOUT ROWID;
 """
 )
+"""The tables, and what columns mean that do not say it. Times are nanoseconds, ids 32 raw bytes.
+
+`node`: nodes that wrote or were named; `told`: the number of the `node` record that was taken.
+`path`: every path that ever had a version, and the directories above. `shown`, `version`: row and id
+of the version shown, of which the columns up to `target` are; `newest`: time of the newest version;
+`heads`: how many; `conflict`: bits of `totals`; `missing`, `lacking`: blocks and bytes that are not
+here; `d_...`: the same of all below it.
+`version`: `row` counts as they came; `parents`: ids one behind the other; `list`: number of a block
+and size in turn, 32 bits each; `origin`, `seq`: the record that brought it; `source`: the folder it was
+added from; `pending`: its large manifest has not come.
+`orphan`: versions that a version of the path names as parent, and that are not known.
+`prune`: versions that a prune record let go of, known or not.
+`block`: `size` -1 is unknown; `synced`: known to be on the disk itself.
+`use`: how often, and with how many bytes in all, a version lists a block.
+`staged`: where a copy of a block lies in a staged file.
+`op`: operations; `number`: that of its first record; `last`: the largest time of its versions.
+`record`: every record of every journal; a fork has two under one number.
+`seen`: how far each journal is here; `gaps`: as `1-3,7-7`.
+`cursor`: how far each journal file was read, and how it looked then; `print`: its first bytes.
+`built`: how far each journal stands in `root/`, durably (`seq`) and at all (`done`).
+`again`: rows to be built into `root/` once more.
+`event`: records that are neither versions nor ends of operations."""
 
 
 def connect(path: str, *, readonly: bool = False, immutable: bool = False) -> sqlite3.Connection:

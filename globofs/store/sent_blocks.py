@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from globofs.store.parts import NodeParts
 
 _ROWS: Final = 500
-_META: Final = "given_row"
 
 
 def is_behind(node: NodeParts) -> bool:
@@ -25,7 +24,7 @@ def is_behind(node: NodeParts) -> bool:
 
 def _marks(node: NodeParts) -> tuple[int, int]:
     newest = int(node.index.one("SELECT coalesce(max(row), 0) FROM version")[0])
-    return int(node.index.meta(_META) or 0), newest
+    return int(node.index.meta("given_row") or 0), newest
 
 
 def take_sent(node: NodeParts) -> int:
@@ -50,7 +49,7 @@ def take_sent(node: NodeParts) -> int:
             node.blocks.uses.note([block for block, _ in there])
         count += len(there)
         seen = rows[-1] if len(rows) == _ROWS else newest
-    index.set_meta(_META, newest)
+    index.set_meta("given_row", newest)
     return count
 
 

@@ -46,7 +46,7 @@ class Sent:
     buffer: int = _BUFFER_LEAST  # bytes of one append
     look_at: float = 0.0
     wait: float = _LOOK_FIRST_SECONDS
-    another: Position | None = None
+    foreign: Position | None = None
     """A record of our own journal that lies there and is not ours: written in another life."""
 
     def took(self, size: int, seconds: float) -> None:
@@ -80,7 +80,7 @@ def deliver(
 ) -> Delivered:
     """Append to our file of `origin`'s journal at `peer` what it lacks and does not lie there.
 
-    Nothing, where another life of this node has written there (`Sent.another`). Raises `PeerError`;
+    Nothing, where another life of this node has written there (`Sent.foreign`). Raises `PeerError`;
     whatever was appended until then is remembered.
     """
     own = node.uuid
@@ -90,7 +90,7 @@ def deliver(
         return Delivered()
     sent.spans = sent.spans.both(lacking)
     _look(node, peer, RemoteJournal(peer, origin, via), theirs, lacking, sent)
-    if sent.another is not None:
+    if sent.foreign is not None:
         return Delivered(waiting=lacking.count())
     missing = lacking.minus(sent.spans)
     records = total = 0
@@ -141,7 +141,7 @@ def _look(
             return
     there, others = lying(node, [journal], lacking)
     sent.spans, sent.looked, sent.gaps, sent.known = there, True, gaps, known
-    sent.another = others[-1] if others and journal.via is None else None
+    sent.foreign = others[-1] if others and journal.via is None else None
     sent.end = peer.read_end(journal.origin, journal.via, _END_BYTES) if there else b""
     _wait_longer(sent, now)
 

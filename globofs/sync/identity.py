@@ -36,7 +36,7 @@ _guard = threading.Lock()
 """One change of identity at a time in this process; the lock `journal` keeps others away."""
 
 _MARK = "fork"
-_PAST = "was-"
+_FORMER = "was-"
 _CARRIED = {
     kind.KIND: kind
     for kind in (
@@ -61,7 +61,7 @@ def settle(
     """
     if node.readonly:
         return False
-    if _answer_from_the_past(node, theirs):
+    if _pass_on_former(node, theirs):
         return True
     if _undoubted(node, theirs):
         return False
@@ -90,7 +90,7 @@ def settle(
         return done or changed
 
 
-def another_life(node: Node, peer: Peer, position: Position, *, emit: Emit = ignore) -> bool:
+def fork_where_foreign(node: Node, peer: Peer, position: Position, *, emit: Emit = ignore) -> bool:
     """A record of our own name was found at `peer`, unacknowledged, that is another than ours: this
     node was restored from a backup and went on, while that peer's clients slept. It becomes another
     node; whether that was needed. Raises `PeerError`."""
@@ -345,7 +345,7 @@ def finish_reissue(node: Node, *, emit: Emit = ignore) -> None:
             raise FormatError(what="state/fork", reason="it speaks of another node")
         _issue_again(node, directory, old, common, emit)
         if os.path.isdir(directory):
-            aside = os.path.join(node.upstream(new), f"{_PAST}{old}")
+            aside = os.path.join(node.upstream(new), f"{_FORMER}{old}")
             if os.path.lexists(aside):
                 aside += f"-{uuids.uuid4().hex[:8]}"
             fsio.rename(directory, aside)
@@ -382,7 +382,7 @@ def _pass_on(node: Node, old: str, found: Iterable[Found], *, writer: str = "") 
     return count
 
 
-def _answer_from_the_past(node: Node, theirs: Applied) -> bool:
+def _pass_on_former(node: Node, theirs: Applied) -> bool:
     """Records of ours under a name that we gave up, which the peer or we count as lacking: some of
     that branch had got around before the fork was noticed, and it hangs in the air without them.
     They are kept as passed on by us; whether there were any."""
@@ -393,7 +393,7 @@ def _answer_from_the_past(node: Node, theirs: Applied) -> bool:
         wanted = Spans(unpack_gaps(gaps.get(old, "")))
         if old in theirs:
             wanted = wanted.plus(Spans(theirs[old].gaps))
-        for place in _past(node, old) if wanted else ():
+        for place in _former(node, old) if wanted else ():
             lacking = (
                 found
                 for found in _local_records(place, old, wanted.first)
@@ -403,11 +403,11 @@ def _answer_from_the_past(node: Node, theirs: Applied) -> bool:
     return count > 0
 
 
-def _past(node: Node, old: str) -> list[str]:
+def _former(node: Node, old: str) -> list[str]:
     """Where the journals lie that we wrote as `old`."""
     above = node.upstream(node.uuid)
     try:
-        names = sorted(name for name in os.listdir(above) if name.startswith(f"{_PAST}{old}"))
+        names = sorted(name for name in os.listdir(above) if name.startswith(f"{_FORMER}{old}"))
     except FileNotFoundError:
         return []  # this node wrote nothing yet
     return [os.path.join(above, name) for name in names]

@@ -28,8 +28,6 @@ from globofs.sync.results import Policy, PruneResult
 
 RECORD_IDS: Final = 50_000
 GRACE_NS: Final = int(TRASH_GRACE_SECONDS * SECOND_NS)
-_COLLECTED: Final = "collected"  # prune records that were applied here when we last collected
-_LOOKED: Final = "trash_row"  # the newest version when we last looked whether the trash is used
 
 
 class _Old(NamedTuple):
@@ -203,7 +201,7 @@ def collect(
         trash.bring_back()
         trash.set_aside(cancelled)
         if not cancelled():
-            node.index.set_meta(_COLLECTED, prunes)
+            node.index.set_meta("collected", prunes)
             trash.delete()
     emit(Progress("prune", files=trash.blocks, bytes=trash.bytes))
     return PruneResult(
@@ -245,7 +243,7 @@ def _prunes(node: Node) -> int:
 
 def _is_due(node: Node, grace_ns: int) -> bool:
     prunes = _prunes(node)
-    if prunes and node.index.meta(_COLLECTED) != prunes:
+    if prunes and node.index.meta("collected") != prunes:
         return not _lost.unknown(node)
     trash = _Trash(node, grace_ns)
     portions = trash.portions()
@@ -254,9 +252,9 @@ def _is_due(node: Node, grace_ns: int) -> bool:
     if prunes and portions[0][0] + grace_ns <= node.clock.now_ns() and not _silent(node):
         return True
     newest = node.index.one("SELECT coalesce(max(row), 0) FROM version")[0]
-    if node.index.meta(_LOOKED) == newest:
+    if node.index.meta("trash_row") == newest:
         return False
-    node.index.set_meta(_LOOKED, newest)
+    node.index.set_meta("trash_row", newest)
     return trash.is_used()
 
 

@@ -197,8 +197,8 @@ class _Round:
                 cancelled=self.cancelled,
             )
             self._write()
-            another, memory.sent.another = memory.sent.another, None
-            if another and identity.another_life(self.node, peer, another, emit=self._tell):
+            foreign, memory.sent.foreign = memory.sent.foreign, None
+            if foreign and identity.fork_where_foreign(self.node, peer, foreign, emit=self._tell):
                 memory.sent = Sent()
                 return self._result(True, True)
         except PeerReadOnly as error:
