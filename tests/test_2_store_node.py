@@ -13,7 +13,7 @@ import pytest
 
 from globofs import errors
 from globofs.format.config import PeerConfig
-from globofs.store import explode, fsio
+from globofs.store import explode, fsio, mounts
 from globofs.store.node import (
     Node,
     create_node,
@@ -187,6 +187,29 @@ def test_the_nearest_volume_above_is_found(volume: Path) -> None:
     inner = deep / "inner"
     create_node(str(inner)).close()
     assert find_volume(str(inner / "local")) == str(inner)
+
+
+def test_what_may_hang_beside_the_way_up_is_not_looked_at(
+    tmp_path: Path, volume: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server mounted beside where somebody works, which does not answer any more."""
+    home = tmp_path / "home"
+    (home / "work").mkdir(parents=True)
+    shutil.copytree(volume / "local", home / "server", symlinks=True)
+    assert find_volume(str(home / "work")) == str(home)
+    (home / "link").symlink_to(home / "server")
+    real = os.path.realpath(home)
+    table = tmp_path / "mountinfo"
+    table.write_text(
+        f"22 1 0:1 / / rw - ext4 /dev/a rw\n23 22 0:2 / {real}/server rw - nfs4 s:/ rw\n"
+    )
+    monkeypatch.setattr(mounts, "_MOUNTS", str(table))
+    asked: list[str] = []
+    isfile = os.path.isfile
+    monkeypatch.setattr(os.path, "isfile", lambda path: asked.append(path) or isfile(path))
+    with pytest.raises(errors.NoVolume):
+        find_volume(str(home / "work"))
+    assert [path for path in asked if path.startswith((f"{home}/server", f"{home}/link"))] == []
 
 
 def test_other_programs_configs_are_not_ours(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Final
 
 from globofs import errors, limits
 from globofs.format.config import NodeConfig, parse_foreign, parse_node
-from globofs.store import fsio
+from globofs.store import fsio, mounts
 
 _TELLING: Final = ("root", "hashes", "upstream")
 
@@ -19,11 +20,18 @@ def is_node_directory(path: str) -> bool:
     return any(os.path.isdir(f"{path}/{name}") for name in _TELLING)
 
 
-def _candidates(volume: str) -> list[str]:
-    """The children of `volume` that look like a node's own directory, by name."""
+def _candidates(
+    volume: str, skipped: Callable[[os.DirEntry[str]], bool] | None = None
+) -> list[str]:
+    """The children of `volume` that look like a node's own directory, by name; nothing is asked
+    of those that are `skipped`."""
     with os.scandir(volume) as entries:
-        names = [entry.name for entry in entries if entry.is_dir()]
-    paths = [os.path.join(volume, name) for name in sorted(names) if name[:1] != "."]
+        names = sorted(
+            entry.name
+            for entry in entries
+            if entry.name[:1] != "." and not (skipped and skipped(entry)) and entry.is_dir()
+        )
+    paths = [os.path.join(volume, name) for name in names]
     return [path for path in paths if is_node_directory(path)]
 
 
@@ -52,11 +60,23 @@ def find_node_directory(volume: str) -> str:
 
 
 def find_volume(start: str) -> str:
-    """The nearest volume at or above the directory `start`. Raises NoVolume."""
+    """The nearest volume at or above the directory `start`. Raises NoVolume.
+
+    What other machines' file systems are mounted beside the way up is not looked at: one that does
+    not answer would hold up whoever asks.
+    """
     place = os.path.abspath(start)
+    remote = mounts.remote_mounts()
+
+    def elsewhere(entry: os.DirEntry[str]) -> bool:
+        if entry.is_symlink():
+            return bool(remote) and mounts.on_network(entry.path)
+        return os.path.join(real, entry.name) in remote
+
     while True:
+        real = os.path.realpath(place)
         try:
-            found = [path for path in _candidates(place) if _names_a_uuid(path)]
+            found = [path for path in _candidates(place, elsewhere) if _names_a_uuid(path)]
         except OSError:
             found = []
         if found:

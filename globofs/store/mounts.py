@@ -105,6 +105,11 @@ def _unescaped(text: str) -> str:
     return text
 
 
+def remote_mounts() -> frozenset[str]:
+    """Where file systems of other machines or of FUSE processes are mounted."""
+    return frozenset(place for place, kind in _mounts().items() if is_remote(kind))
+
+
 def is_remote(kind: str) -> bool:
     """Whether that type is of another machine's file system, or of a FUSE process."""
     return kind in _REMOTE or kind == "fuse" or kind.startswith("fuse.")
