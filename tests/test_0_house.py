@@ -56,7 +56,12 @@ def test_ruff(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import globofs", "import globofs.volume", "import globofs.engine", "import globofs.cli.main"],
+    [
+        "import globofs",
+        "import globofs.volume",
+        "import globofs.engine.engine",
+        "import globofs.cli.main",
+    ],
 )
 def test_importing_loads_no_face(statement: str) -> None:
     heavy = "('textual', 'rich', 'mfusepy', 'watchfiles')"

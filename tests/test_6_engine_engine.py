@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from globofs import errors
-from globofs.engine import Engine, Request, ask
+from globofs.engine.engine import Engine
+from globofs.engine.runfiles import Request, ask
 from globofs.events import BlockMoved, Note, PeerSeen, Problem, Progress
 from globofs.snapshots import Snapshot
 from tests.helpers_engine import OWN, FakeWork, until

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from globofs.engine import Engine
+from globofs.engine.engine import Engine
 from globofs.snapshots import PeerStatus
 from globofs.store import home
 from globofs.store.state import Wish
@@ -234,7 +234,7 @@ def test_a_peer_on_a_sleeping_file_system_is_stuck_and_hinders_nobody(tmp_path: 
 
 def test_the_next_engine_takes_over_from_one_that_was_killed(nodes: Nodes) -> None:
     code = (
-        "import sys, time; from globofs.engine import Engine; from globofs.volume import Volume;"
+        "import sys, time; from globofs.engine.engine import Engine; from globofs.volume import Volume;"
         " e = Engine(Volume.open(sys.argv[1]), label='mount').start()\n"
         "while not e.leads: time.sleep(0.01)\n"
         "time.sleep(0.8); print('leads', flush=True); time.sleep(60)"

@@ -77,6 +77,18 @@ def test_nothing_heavy_is_loaded(at: Shell, code: str) -> None:
     assert done.stderr == "[]\n"
 
 
+@pytest.mark.parametrize("words", [["status"], ["pause"], ["resume"]], ids=" ".join)
+def test_what_only_speaks_with_an_engine_loads_none(at: Shell, words: list[str]) -> None:
+    code = (
+        f"from globofs.cli.main import main; main(['-C', {str(at.volume)!r}, *{words!r}])\n"
+        "import sys; print('globofs.engine.engine' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=ENVIRONMENT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stderr.splitlines()[-1] == "False"
+
+
 def processor_seconds(words: list[str], environment: dict[str, str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(words, env=environment, stdout=subprocess.DEVNULL, check=True)

@@ -16,7 +16,7 @@ import pytest
 from globofs.demo import live, material, run
 from globofs.demo.build import build
 from globofs.demo.stage import DAY_NS, Site, Stage, connect
-from globofs.engine import Engine
+from globofs.engine.engine import Engine
 from globofs.errors import NotEmpty
 from globofs.volume import Volume
 from tests.helpers_engine import until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from globofs.engine import Engine
+from globofs.engine.engine import Engine
 from globofs.errors import GlobofsError, NoVolume
 from globofs.events import ignore
 from globofs.store import home

@@ -170,7 +170,7 @@ def seen_words(seen: PeerSeen) -> str:
 
 def _live(context: Context) -> int:
     """Stay, narrate what changes, end with Ctrl-C."""
-    from globofs.engine import Engine
+    from globofs.engine.engine import Engine
 
     engine = Engine(context.volume, label="sync")
     live = _Live(context)

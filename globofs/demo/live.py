@@ -17,7 +17,7 @@ from contextlib import suppress
 import globofs
 from globofs.demo import material
 from globofs.demo.stage import DAY_NS, Site, StoryClock, connect
-from globofs.engine import Engine
+from globofs.engine.engine import Engine
 from globofs.errors import GlobofsError
 from globofs.store.clock import SYSTEM
 

@@ -10,7 +10,7 @@ from globofs import speech
 from globofs.demo import material
 from globofs.demo.build import build
 from globofs.demo.stage import DAY_NS, Site, Stage, connect
-from globofs.engine import Engine
+from globofs.engine.engine import Engine
 from globofs.errors import GlobofsError
 from globofs.store.clock import SYSTEM
 

@@ -115,7 +115,7 @@ def _serve(
     allow_other: bool,
 ) -> None:
     """Without `messages`, which hears what the engine has to say, there is no engine."""
-    from globofs.engine import Engine
+    from globofs.engine.engine import Engine
     from globofs.mount.binding import VolumeBinding
 
     engine = Engine(volume, label="mount") if messages is not None else None

@@ -30,7 +30,7 @@ from globofs.tui.steering import Steering
 from globofs.tui.widgets.chrome import Title
 
 if TYPE_CHECKING:
-    from globofs.engine import Engine
+    from globofs.engine.engine import Engine
     from globofs.volume import Volume
 
 
@@ -365,7 +365,7 @@ def volume_opener(where: str | None, readonly: bool) -> Opener:
     """Opens the real volume, and an engine over it; read only, that follows what others do."""
 
     def opener(emit: Emit) -> tuple[Volume, Engine | None]:
-        from globofs.engine import Engine
+        from globofs.engine.engine import Engine
         from globofs.volume import Volume
 
         volume = Volume.open(where, readonly=readonly, emit=emit)

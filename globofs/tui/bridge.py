@@ -26,7 +26,7 @@ from globofs.limits import SNAPSHOT_HZ
 from globofs.snapshots import Snapshot
 
 if TYPE_CHECKING:
-    from globofs.engine import Engine
+    from globofs.engine.engine import Engine
     from globofs.volume import Volume
 
 Lane = Literal["tree", "detail", "content", "far", "state"]

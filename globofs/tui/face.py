@@ -25,7 +25,7 @@ from globofs.tui.widgets.abstract import Abstract
 from globofs.tui.widgets.chrome import Title
 
 if TYPE_CHECKING:
-    from globofs.engine import Engine
+    from globofs.engine.engine import Engine
     from globofs.store.views import OperationKey, Version
     from globofs.volume import Volume
 

@@ -159,7 +159,7 @@ def _rounds(volume: str, count: str) -> None:
 
 def _change(first: str, second: str, count: str) -> None:
     """A change at `first` until it can be read at `second`, both engines running here."""
-    from globofs.engine import Engine
+    from globofs.engine.engine import Engine
     from globofs.volume import Volume
 
     source = os.path.join(os.path.dirname(first), "changing")

@@ -20,7 +20,7 @@ from globofs.tui.widgets.paint import Column, Span, cut_middle
 from globofs.tui.widgets.virtual_list import Rows, VirtualList
 
 if TYPE_CHECKING:
-    from globofs.engine import Engine
+    from globofs.engine.engine import Engine
     from globofs.events import Emit
     from globofs.volume import Volume
 
