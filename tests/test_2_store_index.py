@@ -414,3 +414,18 @@ def test_closing_breaks_nobodys_question(index: Index) -> None:
         index.close()
         closed.set()
         assert answer.result() == 0
+
+
+def test_the_connections_of_many_threads_hold_little(index: Index) -> None:
+    """A mount has twenty threads."""
+    together = threading.Barrier(12)
+
+    def size(_: int) -> int:
+        (kib,) = index.one("PRAGMA cache_size")
+        together.wait(10)
+        return -int(kib)
+
+    with ThreadPoolExecutor(12) as pool:
+        sizes = list(pool.map(size, range(12)))
+    assert sorted(sizes)[-2:] == [index_schema.CACHE_KIB] * 2
+    assert sum(sizes) == 2 * index_schema.CACHE_KIB + 10 * index_schema.SMALL_CACHE_KIB

@@ -16,7 +16,7 @@ from globofs.format import names
 if TYPE_CHECKING:
     from globofs.mount.inode import Attributes
 
-_PATHS = 200_000
+_PATHS = 100_000
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from globofs.store.views import Entry
     from globofs.volume import Volume
 
-_ENTRIES = 200_000
+_ENTRIES = 50_000  # half a kilobyte each
 _LOOK_EVERY = 0.05
 """Seconds between looks whether another process changed the tree."""
 

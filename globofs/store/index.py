@@ -23,6 +23,7 @@ from globofs.store.portions import chunks, marks
 T = TypeVar("T")
 MEMORY: Final = ":memory:"
 """The path of an index that is kept nowhere."""
+_ROOMY: Final = 2  # connections that have the usual cache
 _DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _UNWRITABLE: Final = (
     *(sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY),
@@ -184,6 +185,8 @@ class Index(BlockTable):
             # The file was replaced, by us or another: other threads hold the one that is gone.
             self._outdate()
         self._inode = inode
+        if len(self._opened) >= _ROOMY:
+            connection.execute(f"PRAGMA cache_size=-{index_schema.SMALL_CACHE_KIB}")
         self._opened.append((threading.get_ident(), connection))
         return connection
 

@@ -21,7 +21,9 @@ LOG_KEPT_BYTES: Final = 4 * 1024 * 1024
 """What of a log that grew is kept to be written over."""
 BUSY_MILLISECONDS: Final = 60_000
 CACHE_KIB: Final = 8 * 1024
-"""Of each connection, and every thread has one: what is read is in the system's cache as well."""
+"""Of a connection, and every thread has one: what is read is in the system's cache as well."""
+SMALL_CACHE_KIB: Final = 1024
+"""Of each further one: a mount has twenty, and looks up as many paths a second with this."""
 LARGE_CACHE_KIB: Final = 32 * 1024
 """While many records are applied: what one batch changed, the next changes again."""
 
