@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -150,6 +151,44 @@ def test_who_opens_what_lost_its_name_and_was_closed_is_told_to_look_again(
     with pytest.raises(OSError) as caught:
         mount.files.open(hidden, os.O_RDONLY)
     assert caught.value.errno == errno.ESTALE
+
+
+def test_nobody_waits_for_a_directory_that_is_renamed(
+    mount: Mount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large one takes seconds. What is written to an open file in it meanwhile is at its new
+    place afterwards."""
+    mount.space.make(b"d", "directory", 0o755)
+    mount.write(b"d/open")
+    mount.write(b"other", b"else")
+    number = mount.files.open(b"d/open", os.O_RDWR)
+    mv = mount.space.volume.mv
+    read: list[bytes] = []
+
+    def meanwhile() -> None:
+        other = mount.files.open(b"other", os.O_RDONLY)
+        read.append(bytes(mount.files.read(other, 10, 0)))
+        mount.files.release(other)
+        mount.files.write(number, b"late", 0)
+        mount.files.release(number)
+
+    def slow(*args: bytes) -> object:
+        thread = threading.Thread(target=meanwhile, daemon=True)
+        thread.start()
+        thread.join(10)
+        return mv(*args)
+
+    monkeypatch.setattr(mount.space.volume, "mv", slow)
+    mount.recorder.rename_directory(b"d", b"e")
+    assert read == [b"else"]
+    mount.recorder.flush()
+    assert {entry.path for entry in mount.space.volume.view().walk(b"")} == {
+        *(b"e", b"e/open", b"other")
+    }
+    version = mount.space.volume.view().version(b"e/open")
+    assert version is not None
+    assert b"".join(mount.space.volume.read(version)) == b"late"
+    assert mount.space.volume.conflicts() == []
 
 
 def test_syncing_a_directory_makes_its_names_durable(mount: Mount) -> None:

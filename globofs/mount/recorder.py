@@ -159,35 +159,47 @@ class Recorder:
     # --- directories ----------------------------------------------------------------------------
 
     def rename_directory(self, old: bytes, new: bytes) -> None:
-        """`rename(2)` of a directory with all that is in it: one operation, no data."""
+        """`rename(2)` of a directory with all that is in it: one operation, no data.
+
+        That may take long, and who has to do with other files does not wait for it; what lies
+        in the directory libfuse keeps everybody from meanwhile, but through files that are open.
+        """
+        if old == new:
+            return
         space = self.space
-        with self._flushing, space.lock:
-            space.writable()
-            check_new(new)
-            if names.is_below(new, old) and new != old:
-                raise fail(errno.EINVAL, new)
-            there = space.find(new)
-            if there is not None:
-                if there.kind != "directory":
-                    raise fail(errno.ENOTDIR, new)
-                if old == new:
-                    return
-                space.remove(new, directory=True)
-            above = names.parent(new)
-            if above and space.need(above).kind != "directory":
-                raise fail(errno.ENOTDIR, new)
+        with self._flushing:
+            with space.lock:
+                self._make_way(old, new)
             self.flush()
-            space.keep_directory(names.parent(old))
+            with space.lock:
+                space.keep_directory(names.parent(old))
             try:
                 space.volume.mv(old, new)
             except GlobofsError as error:
                 raise as_os_error(error, old) from None
-            space.recorded.forget()
-            self._follow(old, new)
-            space.fleeting.move(old, new)
-            space.follow_hidden(old, new)
-            space.touch_parent(old)
-            space.touch_parent(new)
+            with space.lock:
+                space.recorded.forget()
+                self._follow(old, new)
+                space.fleeting.move(old, new)
+                space.follow_hidden(old, new)
+                space.touch_parent(old)
+                space.touch_parent(new)
+
+    def _make_way(self, old: bytes, new: bytes) -> None:
+        """Check that the directory `old` can be called `new`; an empty one there goes."""
+        space = self.space
+        space.writable()
+        check_new(new)
+        if names.is_below(new, old):
+            raise fail(errno.EINVAL, new)
+        above = names.parent(new)
+        if above and space.need(above).kind != "directory":
+            raise fail(errno.ENOTDIR, new)
+        there = space.find(new)
+        if there is not None:
+            if there.kind != "directory":
+                raise fail(errno.ENOTDIR, new)
+            space.remove(new, directory=True)
 
     def _follow(self, old: bytes, new: bytes) -> None:
         """Files that are open below a directory that moved have another path now."""
