@@ -297,6 +297,13 @@ class Locked(GlobofsError):
     errno = _errno.EAGAIN
 
 
+class LaterIndex(GlobofsError):
+    """{path} was made by a later release of GloboFS: use that one here, too; or end it wherever it
+    runs on this volume, and delete the file, which is made anew"""
+
+    errno = _errno.EAGAIN
+
+
 class Unsupported(GlobofsError):
     """{what} is not possible here: {reason}"""
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from globofs.errors import Locked
+from globofs.errors import LaterIndex, Locked
 from globofs.events import Problem
 from globofs.store import index_schema
 from globofs.store.apply import apply_items
@@ -185,6 +185,32 @@ def test_a_damaged_file_is_replaced(tmp_path: Path, damage: str) -> None:
         fill()
     assert found_paths(index) == expected_paths(history.versions, set())
     index.close()
+
+
+def test_what_a_later_release_made_is_left_to_it(tmp_path: Path) -> None:
+    """Each would throw away what the other made, for ever. Who may not write goes on in memory."""
+    path = tmp_path / "index.sqlite"
+    running, later = Index(str(path)), Index(str(path))
+    running.set_meta("who", "ours")
+    later.reset()
+    later.set_meta("who", "theirs")
+    for what in ("application_id", "user_version"):
+        later.db.execute(f"PRAGMA {what} = {index_schema.SCHEMA_NUMBER + 1}")
+    for index in (running, Index(str(path))):
+        index.refresh()
+        for _ in range(2):
+            with pytest.raises(LaterIndex, match="use that one here, too"):
+                index.set_meta("who", "ours")
+        index.close()
+    assert later.meta("who") == "theirs"
+    reader = Index(str(path), readonly=True)
+    assert reader.meta("who") is None
+    reader.close()
+    later.db.execute("PRAGMA application_id = 7")
+    later.close()
+    damaged = Index(str(path))
+    assert damaged.meta("who") is None
+    damaged.close()
 
 
 def test_another_process_replacing_the_file_is_noticed(tmp_path: Path) -> None:

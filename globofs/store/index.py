@@ -215,6 +215,7 @@ class Index(BlockTable):
             return
         if self.readonly:
             raise sqlite3.OperationalError("the index is of another version")
+        index_schema.refuse_later(connection, self.path)
         empty = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if not empty:
             raise sqlite3.DatabaseError("an index of another version")

@@ -10,6 +10,8 @@ import sqlite3
 from contextlib import suppress
 from typing import Final, Literal
 
+from globofs.errors import LaterIndex
+
 SCHEMA_NUMBER: Final = 8
 """Raised with every change below; an index of another number is rebuilt."""
 
@@ -187,6 +189,7 @@ def create(db: sqlite3.Connection) -> None:
         db.execute("PRAGMA journal_mode=WAL")
     db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
     db.execute("INSERT INTO path(no, path, parent, name) VALUES(1, x'', NULL, x'')")
+    db.execute(f"PRAGMA application_id={SCHEMA_NUMBER}")
     db.execute(f"PRAGMA user_version={SCHEMA_NUMBER}")
     db.execute("COMMIT")
 
@@ -199,6 +202,14 @@ def path_is_memory(db: sqlite3.Connection) -> bool:
 def number(db: sqlite3.Connection) -> int:
     """The schema number of an open database, 0 for an empty one."""
     return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def refuse_later(db: sqlite3.Connection, path: str) -> None:
+    """Raise `errors.LaterIndex` where a later release made the file: while both run, each would
+    make it anew for ever. A file says its number twice: one alone may be a flipped bit."""
+    found = number(db)
+    if found > SCHEMA_NUMBER and found == db.execute("PRAGMA application_id").fetchone()[0]:
+        raise LaterIndex(path=path)
 
 
 def bring_in_log(connection: sqlite3.Connection) -> None:
