@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from globofs.store.index import Index
 from globofs.sync import _keepers
 from tests.helpers_cli import Shell, make
 
@@ -127,6 +128,39 @@ def test_6_a_full_disk_keeps_nobody_from_restoring_what_others_hold(
     assert "where it came from is not noted: No space left on device" in said
     for path in folder.iterdir():
         assert (tmp_path / "out" / "docs" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_6_a_disk_filled_behind_what_a_peer_brought_can_be_read(disk: Disk, tmp_path: Path) -> None:
+    """What cannot be acknowledged is seen all the same, and acknowledged when there is room."""
+    place = disk("size=16M")
+    at, far = make(place / "v", "small"), make(tmp_path / "far", "far")
+    far("peer", "add", "small", at.volume)
+    at("peer", "add", "far", far.volume)
+    folder = source(tmp_path, 3, 1000)
+    far("add", folder)
+    far("sync")
+    fill(place / "filler")
+    assert at("ls", "docs").out.split() == ["0", "1", "2"]
+    assert "No space left on device" in at("status").err
+    (place / "filler").unlink()
+    assert at("status").err == ""
+    far("sync")
+    assert far("status", "--json").json["peers"][0]["outgoing"] == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "most"), [("1M", 1000, 1000), ("64M", 1001, 2048), ("2G", 16384, 16384)]
+)
+def test_6_while_an_index_is_filled_its_log_takes_a_part_of_the_room(
+    disk: Disk, size: str, least: int, most: int
+) -> None:
+    """In pages. With a log as large as it likes, an index that has room was kept in memory."""
+    index = Index(str(disk(f"size={size}") / "index.sqlite"))
+    with index.large_log():
+        pages = index.one("PRAGMA wal_autocheckpoint")[0]
+    assert least <= pages <= most
+    assert index.one("PRAGMA wal_autocheckpoint")[0] == 1000
+    index.close()
 
 
 def test_9_our_own_disk_is_read_only(disk: Disk, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def _catch_up(node: NodeParts, emit: Emit, quick: bool = True) -> int:
             with index.large_cache(), reader.helped():
                 count = sum(map(reader.origin, news))
             filling.finish(index)
-        write_applied(node)
+        _acknowledge(node, emit)
     complete_pending(index)
     if count or (not node.readonly and is_behind(node)):
         # What was written beside us after the first time, or by who was killed before he looked.
@@ -414,6 +414,17 @@ class _Run:
                 f" {self.origin}, written by {self.name(self.writer)}: refused"
             )
             self.emit(Problem(b"", text))
+
+
+def _acknowledge(node: NodeParts, emit: Emit) -> None:
+    """As `write_applied`; a full disk keeps nobody from reading what has come."""
+    try:
+        write_applied(node)
+    except OSError as error:
+        if not fsio.is_full(error):
+            raise
+        text = f"what came from other nodes is not acknowledged: {error.strerror}"
+        emit(Problem(b"", text, warning=True))
 
 
 def write_applied(node: NodeParts) -> None:

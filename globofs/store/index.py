@@ -377,7 +377,8 @@ class Index(BlockTable):
     @contextlib.contextmanager
     def large_log(self) -> Iterator[None]:
         """While this thread fills the index."""
-        self.db.execute(f"PRAGMA wal_autocheckpoint={index_schema.FILLING_LOG_PAGES}")
+        pages = index_schema.filling_log_pages(self.path)
+        self.db.execute(f"PRAGMA wal_autocheckpoint={pages}")
         try:
             yield
         finally:

@@ -6,6 +6,7 @@ wrong with it (another schema, damage, a foreign file) is answered by deleting a
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import suppress
 from typing import Final, Literal
@@ -17,8 +18,11 @@ SCHEMA_NUMBER: Final = 8
 
 LOG_PAGES: Final = 1000
 FILLING_LOG_PAGES: Final = 16 * 1024
-"""Pages in the log before they are brought into the file, always and while the index is filled:
-each time both are made durable."""
+"""Pages in the log before they are brought into the file, always and, at most, while the index is
+filled: each time both are made durable."""
+_FILLING_LOG_SHARE: Final = 8
+"""The part of the free space that the log may take while the index is filled."""
+_PAGE_BYTES: Final = 4096
 LOG_KEPT_BYTES: Final = 4 * 1024 * 1024
 """What of a log that grew is kept to be written over."""
 BUSY_MILLISECONDS: Final = 60_000
@@ -169,6 +173,14 @@ def connect(path: str, *, readonly: bool = False, immutable: bool = False) -> sq
         db.close()
         raise
     return db
+
+
+def filling_log_pages(path: str) -> int:
+    """How many pages the log of an index may have while that is filled: fewer where there is little
+    room. Raises OSError."""
+    disk = os.statvfs(os.path.dirname(path) or ".")
+    share = disk.f_bavail * disk.f_frsize // _FILLING_LOG_SHARE // _PAGE_BYTES
+    return max(LOG_PAGES, min(FILLING_LOG_PAGES, share))
 
 
 def use_memory(db: sqlite3.Connection) -> None:
