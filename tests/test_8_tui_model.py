@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 from dataclasses import replace
 from pathlib import Path
@@ -146,6 +147,32 @@ def test_a_difference_marks_words_and_counts_lines() -> None:
     assert all(style == "" for line in other for _, style in line)  # commas are not much in common
 
 
+def test_a_difference_has_as_much_around_it_as_there_is_room_for() -> None:
+    old = [f"line {number}" for number in range(100)]
+    new = [*old[:50], "changed", *old[51:]]
+    texts = ["\n".join(lines).encode() for lines in (old, new)]
+
+    def lines(rows: int) -> int:
+        return len(difference.diff_page(texts[0], texts[1], "Diff", rows=rows)[0].lines)
+
+    assert lines(0) == lines(12) == 1 + 3 + 2 + 3
+    assert lines(25) == 1 + 8 + 2 + 8
+    assert lines(200) == 1 + 101
+    for rows in range(9, 120):
+        assert 9 <= lines(rows) <= rows
+
+
+LINES = st.lists(st.sampled_from("abcd"), max_size=30)
+
+
+@given(LINES, LINES)
+def test_changes_are_grouped_as_the_library_groups_them(old: list[str], new: list[str]) -> None:
+    for context in (1, 3, 8):
+        ours = difference.grouped(difflib.SequenceMatcher(None, old, new).get_opcodes(), context)
+        library = difflib.SequenceMatcher(None, old, new).get_grouped_opcodes(context)
+        assert ours == [group for group in library if any(code[0] != "equal" for code in group)]
+
+
 def test_a_difference_side_by_side_keeps_lines_opposite() -> None:
     old, new = b"a\nb\nmeet at 9\nz\n", b"a\nmeet at 10\nz\ny\n"
     page, _ = difference.diff_page(old, new, "Diff", ("before", "after"))
@@ -200,6 +227,18 @@ def test_pages_are_joined_in_one_column_and_in_two() -> None:
     assert not alone.beside
     long = text.Page("", tuple(((str(number), ""),) for number in range(500)))
     assert _shown(several.joined(first, [((), long)]))[-1] == "… 440 more lines"
+
+
+def test_two_long_names_in_one_directory_are_told_apart_by_their_ends() -> None:
+    for time in ("10.42.17Z", "10.42.24Z"):
+        name = f"letter (vm, 2026-11-27 {time}).txt"
+        shown = fit((("      ", ""), ("  ", ""), (name, "")), 32, middle=True)
+        assert spans_width(shown) == 32
+        text_of_it = "".join(part for part, _ in shown)
+        assert text_of_it.startswith("        letter")
+        assert text_of_it.endswith(f"{time}).txt")
+    deep = fit(((" " * 40, ""), ("a name that is long.txt", "")), 60, middle=True)
+    assert "".join(part for part, _ in deep).startswith(" " * 40 + "a")
 
 
 def test_binaries_are_described() -> None:

@@ -46,6 +46,7 @@ class Asked:
     now: int
     since: int | None = None  # the tree shows what changed since then
     then: Version | None = None  # the version of that time
+    rows: int = 0  # of the place it is shown in
 
 
 def read(volume: Volume, asked: Asked) -> Page:
@@ -65,8 +66,8 @@ def read(volume: Volume, asked: Asked) -> Page:
     return difference(volume, asked, version, moment.before)
 
 
-def version_page(volume: Volume, version: Version) -> Page:
-    """What a version changed against the one it was made from."""
+def version_page(volume: Volume, version: Version, rows: int = 0) -> Page:
+    """What a version changed against the one it was made from, in `rows` of a screen."""
     moments = of_versions(volume.history(version.path), volume.node_name)
     moment = next((one for one in moments if one.version and one.version.id == version.id), None)
     before = moment.before if moment is not None else None
@@ -74,33 +75,34 @@ def version_page(volume: Volume, version: Version) -> Page:
         return Page("A directory", words=("A directory was made",))
     if before is None:
         return preview_page(volume, version)
-    return compare(volume, before, version, "Diff from the version before")
+    return compare(volume, before, version, "Diff from the version before", rows)
 
 
 def difference(volume: Volume, asked: Asked, version: Version, before: Version | None) -> Page:
     """The difference wished for; a first version is shown whole."""
     if asked.compare is not None and asked.compare.id != version.id:
         then = words.moment(asked.compare.time, asked.now)
-        return compare(volume, asked.compare, version, f"Diff from A ({then})")
+        return compare(volume, asked.compare, version, f"Diff from A ({then})", asked.rows)
     if asked.base == "now" and asked.newest is not None:
         if asked.newest.id == version.id:
             page = preview_page(volume, version)
             return Page(
                 "Preview: this is the newest", page.lines, page.gutter, page.note, page.words
             )
-        return compare(volume, version, asked.newest, "Diff to now")
+        return compare(volume, version, asked.newest, "Diff to now", asked.rows)
     if asked.since is not None and asked.newest is not None and asked.newest.id == version.id:
         if asked.then is None:
             return replace(preview_page(volume, version), title="Preview: new since then")
-        return compare(volume, asked.then, version, "Diff since then")
+        return compare(volume, asked.then, version, "Diff since then", asked.rows)
     if before is None:
         page = preview_page(volume, version)
         return Page("Preview: the first version", page.lines, page.gutter, page.note, page.words)
-    return compare(volume, before, version, "Diff from the version before")
+    return compare(volume, before, version, "Diff from the version before", asked.rows)
 
 
-def compare(volume: Volume, old: Version, new: Version, title: str) -> Page:
-    """Two versions against each other; a missing side counts as empty."""
+def compare(volume: Volume, old: Version, new: Version, title: str, rows: int = 0) -> Page:
+    """Two versions against each other, with as much of what they share as `rows` of a screen have
+    room for; a missing side counts as empty."""
     if old.content == new.content:
         return Page(title, words=("The same content", ""))
     missing = [side for side in (old, new) if side.kind == "file" and side.missing]
@@ -116,7 +118,7 @@ def compare(volume: Volume, old: Version, new: Version, title: str) -> Page:
     heads = [
         f"{words.safe(volume.node_name(v.node))}, {words.exact_time(v.time)}" for v in (old, new)
     ]
-    page, counted = differences.diff_page(left, right, title, (heads[0], heads[1]))
+    page, counted = differences.diff_page(left, right, title, (heads[0], heads[1]), rows)
     if not page.lines:
         return Page(title, words=("The same text", _mode_words(old, new)))
     return replace(page, note=page.note or f"+{counted.added:,} −{counted.removed:,} lines")

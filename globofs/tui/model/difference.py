@@ -16,7 +16,10 @@ from globofs.limits import DIFF_LINES
 from globofs.tui.model.text import Half, Line, Page, Pair, clean, decode
 from globofs.tui.words import count
 
+Code = tuple[str, int, int, int, int]  # what became of lines i1 to i2: lines j1 to j2
+Group = list[Code]
 CONTEXT: Final = 3
+MORE_CONTEXT: Final = (8, 16, 32, 64, 128)  # lines, where there is room for them
 PAIRED_MAX: Final = 40  # lines replaced at once that are compared word by word
 WORDS_MAX: Final = 800  # words of two lines that are compared at all
 ALIKE: Final = 0.3  # lines of which less is common are not marked word by word
@@ -32,16 +35,17 @@ class Counted:
 
 
 def diff_page(
-    old: bytes, new: bytes, title: str, heads: tuple[str, str] | None = None
+    old: bytes, new: bytes, title: str, heads: tuple[str, str] | None = None, rows: int = 0
 ) -> tuple[Page, Counted]:
-    """The difference of two texts with three lines of context and changed words marked. `heads`
-    stand over the columns where both are shown side by side."""
+    """The difference of two texts with changed words marked, and three lines of context; with as
+    many more as `rows` of a screen have room for. `heads` stand over the columns where both are
+    shown side by side."""
     a, b = decode(old).splitlines(), decode(new).splitlines()
     capped = len(a) > DIFF_LINES or len(b) > DIFF_LINES
     a, b = a[:DIFF_LINES], b[:DIFF_LINES]
     made = _Diff(len(str(max(len(a), len(b), 1))))
     matcher = difflib.SequenceMatcher(None, a, b, autojunk=len(a) + len(b) > 4000)
-    for group in matcher.get_grouped_opcodes(CONTEXT):
+    for group in _groups(matcher.get_opcodes(), rows - 1):
         made.hunk(group[0][3], group[-1][4])
         for tag, i1, i2, j1, j2 in group:
             if tag == "equal":
@@ -55,6 +59,45 @@ def diff_page(
         beside = ((_head(heads[0]), _head(heads[1])), *beside)
     page = Page(title, tuple(made.lines), tuple(made.gutter), note, (), tuple(made.bases), beside)
     return page, Counted(made.plus, made.minus)
+
+
+def _groups(codes: Sequence[Code], rows: int) -> list[Group]:
+    """The changes with what surrounds them, as wide as it fits."""
+    found = grouped(codes, CONTEXT)
+    for context in MORE_CONTEXT:
+        wider = grouped(codes, context)
+        if sum(map(_height, wider)) > rows:
+            break
+        found = wider
+    return found
+
+
+def grouped(codes: Sequence[Code], context: int) -> list[Group]:
+    """The changes with so many lines before and behind each; those that are near are together.
+    `SequenceMatcher.get_grouped_opcodes` shortens what it was given: it can be asked only once."""
+    groups: list[Group] = [[]]
+    last = len(codes) - 1
+    for at, (tag, i1, i2, j1, j2) in enumerate(codes):
+        if tag != "equal":
+            groups[-1].append((tag, i1, i2, j1, j2))
+            continue
+        before, behind = (0 if at == last else context), (0 if at == 0 else context)
+        if i2 - i1 <= before + behind:
+            groups[-1].append((tag, i1, i2, j1, j2))
+            continue
+        if behind:
+            groups[-1].append((tag, i1, i1 + behind, j1, j1 + behind))
+            groups.append([])
+        if before:
+            groups[-1].append((tag, i2 - before, i2, j2 - before, j2))
+    return [group for group in groups if any(tag != "equal" for tag, *_ in group)]
+
+
+def _height(group: Group) -> int:
+    """Lines that a group takes, with its heading and the blank line before it."""
+    return 2 + sum(
+        i2 - i1 if tag == "equal" else i2 - i1 + j2 - j1 for tag, i1, i2, j1, j2 in group
+    )
 
 
 def _head(words: str) -> Half:

@@ -215,10 +215,11 @@ class ConflictsScreen(Rereading):
             other = next((one for one in conflict.sides if one.id != side.id), side)
         volume = self.globofs.volume
         title = f"From {' to '.join(self._called(other, side))}"
+        rows = self.text.size.height
 
         def find() -> Page:
             if not self.from_common:
-                return detail.compare(volume, other, side, title)
+                return detail.compare(volume, other, side, title, rows)
             two = sorted((other, side), key=lambda one: (one.id != conflict.winner.id, -one.time))
             called = self._called(*two)
             common = volume.common_version(conflict.sides)

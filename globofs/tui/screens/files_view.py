@@ -287,6 +287,7 @@ class FilesView(FilesPanes):
             now=self.globofs.now(),
             since=since,
             then=next((m.version for m in moments if since and m.time <= since), None),
+            rows=self.detail.size.height,
         )
         volume = self.globofs.volume
         self.bridge.ask(

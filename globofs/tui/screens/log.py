@@ -267,7 +267,7 @@ class LogScreen(Filtering, Rereading):
         if version is None:
             pane.show(Page())
             return
-        volume = self.globofs.volume
+        volume, rows = self.globofs.volume, pane.size.height
 
         def show(page: Page) -> None:
             pane.show(page)
@@ -278,7 +278,7 @@ class LogScreen(Filtering, Rereading):
         self.bridge.ask(
             "content",
             "log-detail",
-            lambda: detail.version_page(volume, version),
+            lambda: detail.version_page(volume, version, rows),
             show,
             lambda error: show(Page("", words=("This cannot be shown", error.message))),
         )

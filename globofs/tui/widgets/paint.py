@@ -133,9 +133,11 @@ def fit(
     out: list[Span] = []
     left = width
     if middle and width >= 12:
-        text, style = spans[0]
+        at = max(range(len(spans)), key=lambda i: width_of(spans[i][0].strip()))
+        text, style = spans[at]
         others = total - width_of(text)
-        spans = ((cut_middle(text, max(10, width - others), more), style), *spans[1:])
+        shorter = cut_middle(text, max(10, width - others), more)
+        spans = (*spans[:at], (shorter, style), *spans[at + 1 :])
         if spans_width(spans) <= width:
             return fit(spans, width, align, more)
     for index, (text, style) in enumerate(spans):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DOTS: Final = 6
 TREE_COLUMNS: Final = (
-    Column("name", "name", 0, minimum=18),
+    Column("name", "name", 0, minimum=18, middle=True),
     Column("size", "size", 9, "right", 2),
     Column("versions", "history", DOTS + 1, "left", 3),
     Column("state", "content", 10, "left", 1),
@@ -226,7 +226,9 @@ class TimelineSource:
         )
 
     def _bar(self, moment: Moment) -> Cell:
-        """The size beside those of all other rows."""
+        """The size beside those of all other rows; none of what is pruned, or is no more."""
+        if moment.version is not None and moment.version.pruned:
+            return ""
         return ((length(moment.size or 0, self.largest, BAR, self.glyphs), "faint"),)
 
     def _when(self, index: int) -> str:
