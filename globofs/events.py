@@ -1,6 +1,7 @@
 """What verbs announce while they work, and how they are told to stop.
 
-All events are frozen: they cross threads. Paths are volume paths (bytes), times are nanoseconds since 1970 (`None`: never), sizes bytes.
+All events are frozen: they cross threads. Paths are volume paths (bytes), times are nanoseconds
+since 1970 (`None`: never), sizes bytes.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class BlockMoved:
-    """A block arrived from, or was written to, a peer. Announced inside the engine only.
+    """A block arrived from, or was written to, a peer. There is one for each block: who hears them
+    counts, and shows the sum now and then.
 
     `bytes` are plain ones, so that they add up to the sizes of files; without a path they are
     records as they went over the wire.

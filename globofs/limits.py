@@ -21,10 +21,13 @@ CONFIG_BYTES: Final = 64 * KIB
 BLOCK_SIZE_DEFAULT: Final = 1 * MIB
 BLOCK_SIZE_MIN: Final = 4 * KIB
 BLOCK_SIZE_MAX: Final = 64 * MIB
+CDC_BLOCK_SIZE_MAX: Final = 4 * MIB
+"""The largest `blocksize` with `chunking=cdc`, whose blocks reach four times that."""
 ZSTD_LEVEL_DEFAULT: Final = 1
 GZIP_LEVEL_DEFAULT: Final = 6
 POLL_DEFAULT_SECONDS: Final = 2.0
 READ_TIMEOUT_DEFAULT_SECONDS: Final = 30.0
+COMMIT_DEFAULT_SECONDS: Final = 30.0
 
 # --- manifests and records (FORMAT.md 4, 5) ---
 MANIFEST_INLINE_BYTES: Final = 1 * MIB

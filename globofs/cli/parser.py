@@ -72,7 +72,9 @@ def _init(parser: Parser) -> None:
     )
     parser.add_argument("--name", metavar="NODE", help="how others see this node (the host's name)")
     parser.add_argument(
-        "--blocksize", metavar="SIZE", help="average size of a block, 4K to 64M (1M)"
+        "--blocksize",
+        metavar="SIZE",
+        help="average size of a block, 4K to 4M; with --chunking fixed to 64M (1M)",
     )
     parser.add_argument(
         "--chunking",
@@ -189,7 +191,11 @@ def _diff(parser: Parser) -> None:
 def _restore(parser: Parser) -> None:
     _path(parser, "+")
     _when(parser)
-    parser.add_argument("--to", metavar="TARGET", help="out of the volume, into this directory")
+    parser.add_argument(
+        "--to",
+        metavar="TARGET",
+        help="out of the volume, into this directory; of one file, also to this name",
+    )
     parser.add_argument(
         "--delete", action="store_true", help="also delete what was made after TIME"
     )

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from globofs.errors import FormatError
-from globofs.format.config import CDC_BLOCK_SIZE_MAX
-from globofs.limits import BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, MIB
+from globofs.limits import BLOCK_SIZE_MAX, BLOCK_SIZE_MIN, CDC_BLOCK_SIZE_MAX, MIB
 
 if TYPE_CHECKING:
     from pyfastcdc import FastCDC

@@ -18,6 +18,8 @@ from globofs.limits import (
     BLOCK_SIZE_DEFAULT,
     BLOCK_SIZE_MAX,
     BLOCK_SIZE_MIN,
+    CDC_BLOCK_SIZE_MAX,
+    COMMIT_DEFAULT_SECONDS,
     CONFIG_BYTES,
     COPIES_DEFAULT,
     GIB,
@@ -33,9 +35,6 @@ from globofs.limits import (
 Chunking = Literal["fixed", "cdc"]
 Compression = Literal["zstd", "gzip", "none"]
 
-COMMIT_DEFAULT_SECONDS: Final = 30.0
-CDC_BLOCK_SIZE_MAX: Final = 4 * MIB
-"""The largest `blocksize` with `chunking=cdc`, whose blocks reach four times that."""
 NODE_KEYS: Final = (
     "uuid", "path", "name", "cacheonly", "cachetime", "blocksize", "chunking", "compression",
     "links", "copies", "poll", "readtimeout", "commit",
