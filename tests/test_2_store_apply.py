@@ -231,6 +231,26 @@ def test_a_field_that_a_later_release_put_into_a_record_does_not_change_what_it_
     assert audit.findings.shown == []
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_what_both_branches_of_a_fork_say_counts_in_any_order(node: Node, order: int) -> None:
+    """Under one number, and of one kind: the copies of a node retired one other each."""
+    origin, gone = NODES[0], [NODES[1], NODES[2]]
+    for writer, one in list(zip((origin, NODES[1]), gone, strict=True))[::order]:
+        path = Path(node.updates(origin, None if writer == origin else writer), "latest")
+        path.parent.mkdir(parents=True)
+        made = Record(1, origin, FIRST_PREV, 1, "retire", 9, (("node", one),))
+        path.write_bytes(b"\n" + encode_record(made)[0])
+        node.catch_up()
+    found = [fields for (fields,) in node.index.rows("SELECT fields FROM event ORDER BY fields")]
+    assert found == sorted(f"node={one}" for one in gone)
+    retired = {info.uuid for info in node.index.nodes() if info.retired}
+    assert retired == set(gone)
+    audit = Audit(node.index)
+    audit.take(origin, list(node.journal.read_from(origin, 0)), 0)
+    audit.end((), node.catch_up)
+    assert audit.findings.shown == []
+
+
 def test_what_file_managers_put_beside_a_journal_is_neither_read_nor_told(
     node: Node, other: Node
 ) -> None:

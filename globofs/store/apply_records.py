@@ -266,7 +266,7 @@ def store_event(db: sqlite3.Connection, record: Record, op: int) -> None:
         return
     db.execute(
         "INSERT OR REPLACE INTO event VALUES(?, ?, ?, ?, ?, ?)",
-        (record.origin, record.seq, record.kind, record.time, op, event_text(entry)),
+        (record.origin, record.seq, record.kind, event_text(entry), record.time, op),
     )
     if isinstance(entry, kinds.NodeRecord):
         db.execute(

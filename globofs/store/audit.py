@@ -141,7 +141,7 @@ class Audit:
     ) -> None:
         self._ops.load(origin, {found.record.op for found in present})
         versions: list[tuple[Found, _Decoded]] = []
-        events: dict[tuple[int, str], Found] = {}
+        events: list[Found] = []
         for found in present:
             self._ops.heard(origin, found.record)
             kind = found.record.kind
@@ -153,7 +153,7 @@ class Audit:
                 if found.record.seq not in forked:
                     self._ops.closed(origin, found.record)
             else:
-                events[found.record.seq, kind] = found
+                events.append(found)
         self._versions(versions, forked)
         self._events(origin, events, forked)
 
@@ -209,21 +209,22 @@ class Audit:
 
     # --- what is no version -----------------------------------------------------------------
 
-    def _events(self, origin: str, records: dict[tuple[int, str], Found], forked: set[int]) -> None:
+    def _events(self, origin: str, records: Sequence[Found], forked: set[int]) -> None:
         sql = (
             "SELECT e.time, o.node, o.number, e.fields FROM event e LEFT JOIN op o ON o.no = e.op"
             " WHERE e.origin = ? AND e.seq = ? AND e.kind = ?"
         )
-        for (seq, kind), found in records.items():
+        for found in records:
             record = found.record
+            seq, kind = record.seq, record.kind
             entry = None
             with suppress(FormatError):
                 entry = kinds.parse_event(record)
             if entry is None:
                 continue
-            row = self.index.db.execute(sql, (origin, seq, kind)).fetchone()
+            rows = self.index.db.execute(sql, (origin, seq, kind)).fetchall()
             said = (record.time, origin, record.op, event_text(entry))
-            if seq not in forked and row != said:
+            if seq not in forked and rows != [said]:
                 self.findings.add(b"", f"record {seq} of {origin} ({kind})")
             if isinstance(entry, kinds.NodeRecord):
                 before = self._nodes.get(origin)

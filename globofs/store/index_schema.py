@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from globofs.errors import LaterIndex
 
-SCHEMA_NUMBER: Final = 8
+SCHEMA_NUMBER: Final = 9
 """Raised with every change below; an index of another number is rebuilt."""
 
 LOG_PAGES: Final = 1000
@@ -121,8 +121,9 @@ CREATE TABLE built(
     origin TEXT PRIMARY KEY, seq INTEGER NOT NULL, done INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE again(row INTEGER PRIMARY KEY);
 CREATE TABLE event(
-    origin TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, time INTEGER NOT NULL,
-    op INTEGER NOT NULL, fields TEXT NOT NULL, PRIMARY KEY(origin, seq, kind)) WITHOUT ROWID;
+    origin TEXT NOT NULL, seq INTEGER NOT NULL, kind TEXT NOT NULL, fields TEXT NOT NULL,
+    time INTEGER NOT NULL, op INTEGER NOT NULL, PRIMARY KEY(origin, seq, kind, fields))
+    WITHOUT ROWID;
 """
 )
 """The tables, and what columns mean that do not say it. Times are nanoseconds, ids 32 raw bytes.
