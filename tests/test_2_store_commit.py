@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from globofs import limits
-from globofs.errors import ReadOnlyVolume
+from globofs.errors import ReadOnlyVolume, Unsupported
 from globofs.format import kinds, manifest
 from globofs.format.manifest import Block
 from globofs.store import fsio
@@ -322,3 +322,18 @@ def test_other_records_take_effect(node: Node) -> None:
     pruned = {version.id: version.pruned for version in View(node).history(b"a")}
     assert pruned[done.version_id]
     assert list(pruned.values()).count(True) == 1
+
+
+@pytest.mark.parametrize("now", [-1, 2**62 + 1])
+def test_a_clock_that_no_record_can_bear_is_named_and_nothing_is_written(
+    tmp_path: Path, now: int
+) -> None:
+    clock = FixedClock()
+    node = new_node(tmp_path / "v", clock=clock)
+    put(node, b"a", b"1")
+    last = node.journal.last()
+    clock.now = now
+    with pytest.raises(Unsupported, match="clock"):
+        put(node, b"a", b"2")
+    assert node.journal.last() == last
+    node.close()

@@ -103,8 +103,12 @@ class Operation:
     ) -> None:
         """With `late` the index hears of what was committed when the operation ends, or before
         that where it has to: durable, as ever, is what `commit` has returned. One that `builds`
-        nothing leaves `root/` to whoever finishes next."""
+        nothing leaves `root/` to whoever finishes next. Raises ReadOnlyVolume, and Unsupported
+        where the clock tells a time that no record can bear."""
         node.writable()
+        if not 0 <= node.clock.now_ns() <= limits.TIME_MAX_NS:
+            reason = "this machine's clock is set to a time before 1970 or after 2116"
+            raise errors.Unsupported(what=verb, reason=reason)
         self.node = node
         self.verb = verb
         self.args = tuple(os.fsencode(arg) if isinstance(arg, str) else arg for arg in args)
