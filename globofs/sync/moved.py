@@ -63,7 +63,8 @@ def _hears(node: Node, peers: Peers, emit: Emit, cancelled: Cancelled) -> bool:
     """Whether everything that one of the peers knows is here now."""
     with node.locks.sync.try_exclusive() as free:
         if free:
-            return any(map(_was_heard, sync(node, peers, emit=emit, cancelled=cancelled).peers))
+            seen = sync(node, peers, emit=emit, cancelled=cancelled).peers
+            return any(map(_was_heard, seen)) and any(_is_known(node, peer) for peer in peers)
     # The process that syncs this node, perhaps this very one, brings it.
     until = node.clock.monotonic() + limits.PEER_COMMAND_SECONDS
     while not cancelled() and node.clock.monotonic() < until:
@@ -84,8 +85,8 @@ def _is_known(node: Node, peer: Peer) -> bool:
     except PeerError:
         return False
     theirs = decode_or_empty(data)
-    if data and not theirs:
-        return False  # torn: it is being written
+    if not theirs:
+        return False  # torn: it is being written; or it has heard of nothing, and can tell nothing
     ours = positions(node)
     sql = "SELECT 1 FROM record WHERE origin = ? AND seq = ? AND id = ?"
     return all(
