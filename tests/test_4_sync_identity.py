@@ -14,13 +14,15 @@ import pytest
 
 from globofs import limits
 from globofs.events import Problem
+from globofs.format import applied
 from globofs.format.applied import Position
 from globofs.store import fsio
 from globofs.store.commit import Draft
 from globofs.store.locks import Lock
 from globofs.store.node import open_node
 from globofs.store.query import View
-from globofs.sync import identity
+from globofs.sync import _journals, identity
+from globofs.sync.round import _Round
 from tests.helpers_peer import Site, sites, tree, versions
 
 
@@ -157,6 +159,35 @@ def test_restored_and_used_while_the_peer_slept_it_finds_its_other_life_there(
         b.node.catch_up()
     assert lost in versions(again)
     assert versions(again) == versions(b)
+    again.close()
+
+
+def test_restored_and_used_and_fetched_from_it_looks_for_its_other_life(
+    pair: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer fetched the new branch, the longer one, before the node asked it anything: what it
+    acknowledges is the node's own last record. Seed 405135 of the simulated world told it."""
+    a, b = pair
+    a.write("shared", b"1")
+    settle(a, b)
+    copy = backup(a)
+    lost = a.write("lost", b"2")
+    settle(a, b)
+    again = restore(a, copy)
+    old = again.uuid
+    for number in range(3):
+        again.write(f"new-{number}", b"3")
+    monkeypatch.setattr(_Round, "_write", lambda _: None)  # each can only read at the other
+    for _ in range(6):
+        b.round("a")
+        b.node.catch_up()
+    known = applied.decode(_journals.local_applied_bytes(b.node))[old]
+    assert (known.received, known.hash) == again.node.journal.last()
+    for _ in range(6):
+        again.round("b")
+        again.node.catch_up()
+    assert again.uuid != old
+    assert {lost} | versions(b) <= versions(again)
     again.close()
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from globofs import limits
 from globofs.errors import FormatError
@@ -179,3 +180,26 @@ def append_via(node: Node, origin: str, data: bytes, writer: str = "") -> None:
         closed = f"{directory}/{format_time(node.clock.now_ns())}"
         if not os.path.lexists(closed):
             fsio.rename(latest, closed)
+
+
+def unknown_branch(node: Node, peer: Peer, origin: str) -> Position | None:
+    """Where a branch of a journal that is not known here begins at `peer`: a record behind one that
+    is known, under a number that is known, too. Reads all that lies there. Raises `PeerError`."""
+    sql = "SELECT max(seq) FROM record WHERE origin = ?"
+    last = (node.index.one(sql, (origin,)) or (None,))[0] or 0
+
+    def known(seq: int, id: bytes) -> bool:
+        sql = "SELECT 1 FROM record WHERE origin = ? AND seq = ? AND id = ?"
+        return seq == 0 or node.index.one(sql, (origin, seq, id)) is not None
+
+    for via in [None, *peer.list_writers(origin)]:
+        journal = RemoteJournal(peer, origin, via)
+        with suppress(FormatError):  # so much garbage that it is not read on
+            for name in journal.segments_from(1):
+                for found in records_in(journal.read(name)):
+                    seq, record = found.record.seq, found.record
+                    if record.origin != origin or seq > last or known(seq, found.id):
+                        continue
+                    if known(seq - 1, record.prev):
+                        return Position(seq, found.id)
+    return None

@@ -28,7 +28,7 @@ from globofs.store.apply_records import unpack_gaps
 from globofs.store.commit import Operation, Verbatim
 from globofs.store.node import Node
 from globofs.store.segments import LATEST, closed_segments
-from globofs.sync._journals import RemoteJournal, append_via, records_in
+from globofs.sync._journals import RemoteJournal, append_via, records_in, unknown_branch
 from globofs.sync._patience import Backoff
 from globofs.sync._spans import Spans
 
@@ -63,7 +63,7 @@ def settle(
         return False
     if _pass_on_former(node, theirs):
         return True
-    if _undoubted(node, theirs):
+    if _undoubted(node, theirs) and node.at_home():
         return False
     with _guard:
         if _mark_of(node) is not None:
@@ -80,7 +80,7 @@ def settle(
         if position.received > last:
             done = _take_back(node, peer, position, emit)
         elif _is_ours(node, position):
-            return changed
+            return _fork_where_lived(node, peer, doubts, emit) or changed
         else:
             done = _proven(node, peer, position)
             if done:
@@ -102,6 +102,21 @@ def fork_where_foreign(node: Node, peer: Peer, position: Position, *, emit: Emit
             return False
         _fork(node, peer, position, emit)
         return True
+
+
+def _fork_where_lived(node: Node, peer: Peer, doubts: Backoff | None, emit: Emit) -> bool:
+    """Become another node if `peer` has records of another life of this one, while it may be a copy
+    or restored: once our branch got there, too, no acknowledgement tells of the other one."""
+    now, key = node.clock.monotonic(), f"life {peer.uuid}"
+    if node.at_home() or (doubts is not None and not doubts.due(key, now)):
+        return False
+    branch = unknown_branch(node, peer, node.uuid)
+    if branch is not None and not _is_ours(node, branch):
+        _fork(node, peer, branch, emit)
+        return True
+    if doubts is not None:
+        doubts.failed(key, now)
+    return False
 
 
 def _undoubted(node: Node, theirs: Applied) -> bool:
