@@ -447,12 +447,13 @@ def test_the_ui_over_a_sleeping_peer_leaves_at_once(
 
 
 def test_progress_is_drawn_on_a_terminal_and_taken_away(
-    at: Shell, tmp_path: Path, terminal: Callable[..., Terminal]
+    tmp_path: Path, terminal: Callable[..., Terminal]
 ) -> None:
+    at = make(tmp_path / "v", "n", "--compression", "gzip")  # of digits it takes a while anywhere
     many = tmp_path / "many"
     many.mkdir()
     for n in range(40):
-        (many / str(n)).write_bytes(os.urandom(6_000_000))
+        (many / str(n)).write_text(os.urandom(1_000_000).hex())
     shown = terminal("-C", at.volume, "add", many, directory=tmp_path)
     assert shown.ended(60) == 0
     drawn = shown.shown
