@@ -234,6 +234,27 @@ def test_a_moved_volume_works_and_says_so(tmp_path: Path, volume: Path) -> None:
         assert node.warnings == (), "another name of the same place"
 
 
+def test_a_path_that_lies_on_another_machine_is_not_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mount that died does not answer, and an engine looks ten times a second."""
+    far = str(tmp_path / "far")
+    asked: list[str] = []
+    realpath = os.path.realpath
+
+    def noted(path: str) -> str:
+        asked.append(path)
+        return realpath(path)
+
+    with create_node(str(tmp_path / "vol")) as node:
+        node.change_config("path", f"{far}/vol")
+        monkeypatch.setattr(mounts, "on_network", lambda path: path.startswith(far))
+        monkeypatch.setattr(os.path, "realpath", noted)
+        [warning] = node.warnings
+    assert f"path={far}/vol" in warning
+    assert not [path for path in asked if path.startswith(far)]
+
+
 def test_a_bad_config_names_file_and_line(volume: Path) -> None:
     config = volume / "local" / "config"
     config.write_text(config.read_text() + "blocksise=1M\n")

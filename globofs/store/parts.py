@@ -13,7 +13,7 @@ from typing import Self
 
 from globofs import errors
 from globofs.format.config import SUFFIX_OF, NodeConfig, parse_node, set_key
-from globofs.store import fsio, home
+from globofs.store import fsio, home, mounts
 from globofs.store.apply_records import load_seen
 from globofs.store.blocks import BlockStore
 from globofs.store.clock import Clock
@@ -116,7 +116,9 @@ class NodeParts:
         said = self.config.path
         if not said or os.path.normpath(said) == self.volume:
             return ()
-        if os.path.realpath(said) == os.path.realpath(self.volume):
+        # A place of another machine may not answer, and is not this one if this one is here.
+        elsewhere = mounts.on_network(said) and not mounts.on_network(self.volume)
+        if not elsewhere and os.path.realpath(said) == os.path.realpath(self.volume):
             return ()
         return (
             f"{self.directory}/config says path={errors.printable(said)}, but the volume lies at "
